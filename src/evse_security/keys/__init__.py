@@ -1,0 +1,1 @@
+"""Private keys, named by the files that hold them."""

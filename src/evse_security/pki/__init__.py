@@ -1,0 +1,1 @@
+"""X.509 and its neighbours, as questions to bytes: nothing here knows files, clocks or the network."""

@@ -1,0 +1,1 @@
+"""The interface on a wire: it knows the declaration, never the station."""

@@ -1,0 +1,1 @@
+"""The rules: (snapshot, request, now) -> a decision, or a refusal. Pure."""
