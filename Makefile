@@ -1,0 +1,66 @@
+# Everything runs in .venv, which is made on first use from requirements.lock. Options go through: make run ARGS="--directory x"
+
+.DEFAULT_GOAL := help
+SHELL := bash
+ARGS ?=
+bin := .venv/bin
+# mypy refuses a directory without Python in it, and these may have none
+checked := src tests $(sort $(patsubst %/,%,$(dir $(wildcard scripts/*.py benchmarks/*.py fuzz/*.py))))
+
+.PHONY: help setup run test test-lowest coverage lint format generate bench fuzz docs lock clean
+
+help:  ## say what there is
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup:
+	@scripts/setup.sh
+
+run: setup  ## play the life of a charging station on ./station; a second run goes on with it
+	@$(bin)/evse-security demo $(ARGS)
+
+test: setup  ## run the tests
+	@command -v openssl >/dev/null || scripts/apt-install.sh openssl
+	@$(bin)/pytest -p no:benchmark -n auto tests $(ARGS)
+
+test-lowest:  ## run the tests on the lowest cryptography and pyOpenSSL that we declare
+	@command -v openssl >/dev/null || scripts/apt-install.sh openssl
+	@scripts/setup.sh .venv-lowest requirements-lowest.lock
+	@.venv-lowest/bin/pytest -p no:benchmark -n auto tests $(ARGS)
+
+coverage: setup  ## run the tests and say which lines and branches they missed
+	@$(bin)/pytest -p no:benchmark -n auto --cov --cov-report=term tests $(ARGS)
+
+lint: setup  ## check style, types and that generated files are up to date
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+	@$(bin)/mypy $(checked)
+	@if [ -e scripts/generate.py ]; then $(bin)/python scripts/generate.py --check; fi
+
+format: setup  ## put the style right
+	@$(bin)/ruff check --fix-only --quiet .
+	@$(bin)/ruff format .
+
+generate: setup  ## write the generated files anew
+	@$(bin)/python scripts/generate.py
+
+bench: setup  ## measure (benchmarks/README.md)
+	@if compgen -G 'benchmarks/bench_*.py' >/dev/null; \
+	then $(bin)/pytest -p no:xdist --benchmark-only benchmarks $(ARGS); \
+	else echo "nothing to measure yet: there is no benchmarks/bench_*.py"; fi
+
+fuzz: setup  ## throw hostile input at the parsers
+	@if compgen -G 'fuzz/fuzz_*.py' >/dev/null; \
+	then for target in fuzz/fuzz_*.py; do $(bin)/python "$$target" $(ARGS) || exit 1; done; \
+	else echo "nothing to fuzz yet: there is no fuzz/fuzz_*.py"; fi
+
+docs: setup  ## build the documentation into site/
+	@$(bin)/mkdocs build --quiet --strict
+	@echo "site/index.html"
+
+lock:  ## pin the dependencies (ARGS=--upgrade: to the newest)
+	@scripts/lock.sh $(ARGS)
+
+clean:  ## remove what was built; ./station stays
+	rm -rf .venv .venv-lowest .venv-lock site build dist .hypothesis .benchmarks .coverage htmlcov
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+	find src tests scripts benchmarks fuzz -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
