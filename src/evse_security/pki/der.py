@@ -1,0 +1,136 @@
+"""A reader of ASN.1 TLVs (X.690), as tolerant as OpenSSL's and bounded.
+
+It only cuts bytes: what a certificate says must be taken from the very bytes that were signed and hashed, and real
+certificates are encoded in ways that strict parsers refuse (explicit defaults, sets out of order, BER lengths).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+MAX_DEPTH = 16
+"""Nesting of indefinite lengths; a certificate needs none."""
+
+BOOLEAN = 0x01
+INTEGER = 0x02
+BIT_STRING = 0x03
+OCTET_STRING = 0x04
+OID = 0x06
+UTC_TIME = 0x17
+GENERALIZED_TIME = 0x18
+SEQUENCE = 0x30
+SET = 0x31
+
+
+class Malformed(ValueError):
+    """The bytes are not ASN.1, or not of the expected shape."""
+
+
+class Tlv(NamedTuple):
+    """One element: its tag octet, and where it starts, where its content lies, and where it ends."""
+
+    data: bytes
+    tag: int
+    start: int
+    content: int
+    content_end: int
+    end: int
+
+    @property
+    def value(self) -> bytes:
+        """The content octets."""
+        return self.data[self.content : self.content_end]
+
+    @property
+    def encoded(self) -> bytes:
+        """The element as it was encoded, header included."""
+        return self.data[self.start : self.end]
+
+    def children(self) -> Iterator[Tlv]:
+        """Read the elements of a constructed one, in order."""
+        at = self.content
+        while at < self.content_end:
+            child = read(self.data, at, self.content_end)
+            yield child
+            at = child.end
+
+
+def read(data: bytes, start: int = 0, limit: int | None = None, depth: int = 0) -> Tlv:
+    """Read the element at `start`, which must end at `limit` or before."""
+    limit = len(data) if limit is None else limit
+    if start + 2 > limit:
+        raise Malformed("truncated element")
+    tag, length, content = data[start], data[start + 1], start + 2
+    if tag & 0x1F == 0x1F:
+        raise Malformed("tags above 30 have no place in a certificate")
+    if length == 0x80:
+        return _read_indefinite(data, start, limit, depth)
+    if length & 0x80:
+        octets = length & 0x7F
+        if octets > 8 or content + octets > limit:
+            raise Malformed("impossible length")
+        length = int.from_bytes(data[content : content + octets])
+        content += octets
+    end = content + length
+    if end > limit:
+        raise Malformed("an element is longer than what holds it")
+    return Tlv(data, tag, start, content, end, end)
+
+
+def _read_indefinite(data: bytes, start: int, limit: int, depth: int) -> Tlv:
+    """Read an element whose content ends with end-of-contents octets (X.690 §8.1.3.6)."""
+    if depth >= MAX_DEPTH or not data[start] & 0x20:
+        raise Malformed("impossible length")
+    at = start + 2
+    while data[at : at + 2] != b"\0\0" or at + 2 > limit:
+        at = read(data, at, limit, depth + 1).end
+    return Tlv(data, data[start], start, start + 2, at, at + 2)
+
+
+def expect(element: Tlv, tag: int, what: str) -> Tlv:
+    """Insist on a tag."""
+    if element.tag != tag:
+        raise Malformed(f"{what}: unexpected tag 0x{element.tag:02x}")
+    return element
+
+
+def sequence(data: bytes, what: str) -> list[Tlv]:
+    """Read the elements of the SEQUENCE that `data` starts with; what follows it is ignored."""
+    return list(expect(read(data), SEQUENCE, what).children())
+
+
+def integer(element: Tlv) -> int:
+    """Read an INTEGER, negative ones included."""
+    value = expect(element, INTEGER, "INTEGER").value
+    if not value:
+        raise Malformed("empty INTEGER")
+    return int.from_bytes(value, signed=True)
+
+
+def boolean(element: Tlv) -> bool:
+    """Read a BOOLEAN; any octet but zero is true, as in BER."""
+    return any(expect(element, BOOLEAN, "BOOLEAN").value)
+
+
+def bit_string(element: Tlv) -> bytes:
+    """Read the octets of a BIT STRING without the count of unused bits."""
+    value = expect(element, BIT_STRING, "BIT STRING").value
+    if not value:
+        raise Malformed("empty BIT STRING")
+    return value[1:]
+
+
+def oid(element: Tlv) -> str:
+    """Read an OBJECT IDENTIFIER as dotted text."""
+    value = expect(element, OID, "OBJECT IDENTIFIER").value
+    if not value or value[-1] & 0x80:
+        raise Malformed("truncated OBJECT IDENTIFIER")
+    arcs, arc = [], 0
+    for octet in value:
+        arc = arc << 7 | octet & 0x7F
+        if not octet & 0x80:
+            arcs.append(arc)
+            arc = 0
+    first = min(arcs[0] // 40, 2)
+    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:])))

@@ -1,0 +1,94 @@
+"""What names a certificate in OCPP and OCSP: its issuer's name and key, hashed, and its serial number (RFC 6960 §4.1.1).
+
+`CertID` is normalised when it is made, so that `==` is the only comparison: hexadecimal digits in lower case, the serial
+as a number. Identity does not depend on the clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import NamedTuple
+
+from evse_security.pki.certificate import Certificate
+from evse_security.vocabulary import CertificateHashData, HashAlgorithm
+
+_DIGESTS = {HashAlgorithm.SHA256: "sha256", HashAlgorithm.SHA384: "sha384", HashAlgorithm.SHA512: "sha512"}
+_SERIAL = re.compile(r"-?[0-9a-f]{1,128}", re.ASCII)
+
+
+class CertID(NamedTuple):
+    """The identity of a certificate under one hash algorithm."""
+
+    algorithm: HashAlgorithm
+    issuer_name_hash: str
+    issuer_key_hash: str
+    serial: int
+
+    @property
+    def hash_data(self) -> CertificateHashData:
+        """The identity as the interface writes it: lower-case hexadecimal, the serial without leading zeros."""
+        return CertificateHashData(
+            hash_algorithm=self.algorithm,
+            issuer_name_hash=self.issuer_name_hash,
+            issuer_key_hash=self.issuer_key_hash,
+            serial_number=f"{self.serial:x}",
+        )
+
+    @property
+    def lines(self) -> bytes:
+        """The identity as the four lines of a `.hash` file beside a cached OCSP response."""
+        data = self.hash_data
+        return (
+            f"{data.hash_algorithm}\n{data.issuer_name_hash}\n{data.issuer_key_hash}\n{data.serial_number}\n".encode()
+        )
+
+    @property
+    def digest(self) -> str:
+        """A name for files that belong to this identity: 32 hexadecimal digits."""
+        return hashlib.sha256(self.lines).hexdigest()[:32]
+
+    def __str__(self) -> str:
+        return f"with serial {self.serial:x}, issuer key {self.issuer_key_hash[:16]}… ({self.algorithm})"
+
+
+def certificate_id(
+    certificate: Certificate, issuer: Certificate, algorithm: HashAlgorithm = HashAlgorithm.SHA256
+) -> CertID:
+    """Name a certificate that `issuer` signed; a root's issuer is itself."""
+    digest = _DIGESTS[algorithm]
+    return CertID(
+        algorithm,
+        hashlib.new(digest, certificate.issuer).hexdigest(),
+        hashlib.new(digest, issuer.key_bits).hexdigest(),
+        certificate.serial,
+    )
+
+
+def asked_for(data: CertificateHashData) -> CertID | None:
+    """Read the identity that a caller names, in any case of letters and with leading zeros; None where it is none."""
+    serial = data.serial_number.strip().lower()
+    if _SERIAL.fullmatch(serial) is None:
+        return None
+    return CertID(
+        HashAlgorithm(data.hash_algorithm),
+        data.issuer_name_hash.strip().lower(),
+        data.issuer_key_hash.strip().lower(),
+        int(serial, 16),
+    )
+
+
+def from_lines(content: bytes) -> CertID | None:
+    """Read a `.hash` file; None where it is none."""
+    lines = content[:1024].decode("ascii", "replace").split()
+    if len(lines) != 4 or lines[0] not in set(HashAlgorithm):
+        return None
+    algorithm, name_hash, key_hash, serial = lines
+    return asked_for(
+        CertificateHashData(
+            hash_algorithm=HashAlgorithm(algorithm),
+            issuer_name_hash=name_hash,
+            issuer_key_hash=key_hash,
+            serial_number=serial,
+        )
+    )

@@ -1,0 +1,254 @@
+"""The way from a leaf to a trust anchor: we search, OpenSSL judges each candidate.
+
+OpenSSL alone does not backtrack, so it fails on cross-signed sub-CAs and on roots of one name. Here candidate paths are
+enumerated by name and key identifier under a budget, and each is judged with only its own anchor trusted. The times of
+every certificate, the strength of keys and the profile are checked here, where the reasons can be told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from OpenSSL import crypto
+
+from evse_security.errors import (
+    BadSignature,
+    ChainRefused,
+    Expired,
+    IssuerNotFound,
+    NotACa,
+    NotAnEndEntity,
+    NoTrustAnchor,
+    NotYetValid,
+    PathTooLong,
+    RefusedByOpenSsl,
+    SearchExhausted,
+    WeakDigest,
+    WeakKey,
+    WrongUsage,
+)
+from evse_security.pki import profile
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.forest import Forest
+from evse_security.pki.signing import NO_CHECK_TIME
+from evse_security.vocabulary import LeafCertificateType
+
+MAX_CANDIDATES = 64
+"""Paths judged by OpenSSL in one search; the hardest real case, a cross-signed sub-CA under renewed roots, needs 4."""
+MAX_STEPS = 1000
+"""Certificates looked at in one search, which also bounds the signatures verified (webpki allows 100 of these)."""
+MAX_PATH = 10
+"""Certificates of a path, anchor included. ISO 15118 has four."""
+
+MIN_KEY_BITS = {"RSA": 2048, "EC": 224, "Ed25519": 253, "Ed448": 448}
+"""The weakest keys (A00.FR.501–514). Kinds that are not listed are refused."""
+
+_WEAK_DIGESTS = {
+    "1.2.840.113549.1.1.2": "MD2",
+    "1.2.840.113549.1.1.3": "MD4",
+    "1.2.840.113549.1.1.4": "MD5",
+}
+_ANY_USAGE = "2.5.29.37.0"
+_TLS_USAGES = frozenset({_ANY_USAGE, "1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"})
+_EXTENDED_USAGES = {LeafCertificateType.CSMS: _TLS_USAGES, LeafCertificateType.V2G: _TLS_USAGES}
+"""Extended key usages of which a leaf that names any must name one. Contracts and firmware signers are free."""
+
+_SIGNATURE, _PATH_LENGTH, _NO_CERT_SIGN = 7, 25, 32
+_INVALID_CA = frozenset({24, 79})
+
+
+class LeafStart(Enum):
+    """Whether a leaf may be one that becomes valid later."""
+
+    NOW = "now"
+    NOW_OR_LATER = "now or later"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a path is verified for."""
+
+    leaf_types: tuple[LeafCertificateType, ...]
+    profile: profile.ProfileName = profile.ProfileName.LENIENT
+    leaf_start: LeafStart = LeafStart.NOW
+
+
+_PROOF = object()
+
+
+@dataclass(frozen=True)
+class VerifiedChain:
+    """A leaf, its sub-CAs in TLS order, and the anchor they lead to. Made by `verify` only: holding one is the proof."""
+
+    path: tuple[Certificate, ...]
+    proof: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.proof is not _PROOF:
+            raise TypeError("a VerifiedChain is made by verify() only")
+
+    @property
+    def leaf(self) -> Certificate:
+        """The end-entity certificate."""
+        return self.path[0]
+
+    @property
+    def sent(self) -> tuple[Certificate, ...]:
+        """What a TLS server sends: leaf first, without the root (RFC 8446 §4.4.2)."""
+        return self.path[:-1]
+
+    @property
+    def anchor(self) -> Certificate:
+        """The trusted certificate at the end."""
+        return self.path[-1]
+
+
+def verify(
+    leaf: Certificate,
+    *,
+    intermediates: Sequence[Certificate],
+    anchors: Sequence[Certificate],
+    policy: Policy,
+    now: datetime,
+) -> VerifiedChain:
+    """Find a valid path from a leaf to one of the anchors.
+
+    Self-signed certificates among `intermediates` are never trusted and play no part. Raises the `ChainRefused` of the
+    candidate that came nearest to success.
+    """
+    _check_leaf(leaf, policy, now)
+    if not anchors:
+        raise NoTrustAnchor(" or ".join(policy.leaf_types) or "no domain")
+    search = _Search(intermediates, anchors, now)
+    refusals: list[ChainRefused] = []
+    for path in search.paths((leaf,)):
+        try:
+            _judge(path, policy, now)
+        except ChainRefused as refusal:
+            refusals.append(refusal)
+        else:
+            return VerifiedChain(path, _PROOF)
+        if len(refusals) >= MAX_CANDIDATES:
+            refusals.append(SearchExhausted(MAX_CANDIDATES))
+            break
+    raise max(refusals or search.dead_ends, key=lambda refusal: refusal.rank)
+
+
+def check_key(certificate: Certificate) -> None:
+    """Refuse keys that are too weak or of an unknown kind. Raises `WeakKey`."""
+    kind, bits = certificate.key_strength
+    if bits < MIN_KEY_BITS.get(kind, bits + 1):
+        raise WeakKey(certificate.name, f"{kind} {bits}")
+
+
+def check_time(certificate: Certificate, now: datetime) -> None:
+    """Refuse a certificate outside its validity. Raises `Expired` or `NotYetValid`."""
+    if certificate.expired(now):
+        raise Expired(certificate.name, f"{certificate.not_after:%Y-%m-%d %H:%M:%SZ}", f"{now:%Y-%m-%d %H:%M:%SZ}")
+    if certificate.not_yet_valid(now):
+        raise NotYetValid(certificate.name, f"{certificate.not_before:%Y-%m-%d %H:%M:%SZ}", f"{now:%Y-%m-%d %H:%M:%SZ}")
+
+
+def check_end_entity(leaf: Certificate, leaf_types: Sequence[LeafCertificateType]) -> None:
+    """Refuse what may not act as a leaf. Raises `NotAnEndEntity` or `WrongUsage`."""
+    if leaf.malformed:
+        raise WrongUsage(leaf.name, ", ".join(leaf.malformed))
+    if leaf.basic_constraints is not None and leaf.basic_constraints.ca:
+        raise NotAnEndEntity(leaf.name)
+    if leaf.key_usage is not None and "digitalSignature" not in leaf.key_usage:
+        raise WrongUsage(leaf.name, "keyUsage without digitalSignature")
+    allowed = [_EXTENDED_USAGES.get(leaf_type) for leaf_type in leaf_types]
+    usages = leaf.extended_key_usage
+    if usages is not None and not any(a is None or a & usages for a in allowed):
+        raise WrongUsage(leaf.name, f"extended key usage {', '.join(sorted(usages))}")
+
+
+def _check_leaf(leaf: Certificate, policy: Policy, now: datetime) -> None:
+    try:
+        check_time(leaf, now)
+    except NotYetValid:
+        if policy.leaf_start is LeafStart.NOW:
+            raise
+    check_end_entity(leaf, policy.leaf_types)
+
+
+class _Search:
+    """Enumerates paths depth first: anchors before sub-CAs, certificates that are valid now before others."""
+
+    def __init__(self, intermediates: Sequence[Certificate], anchors: Sequence[Certificate], now: datetime) -> None:
+        self.anchors = frozenset(anchors)
+        self.pool = Forest((*anchors, *(c for c in intermediates if not c.self_issued or not c.self_signed)))
+        self.now = now
+        self.steps = 0
+        self.dead_ends: list[ChainRefused] = []
+
+    def paths(self, path: tuple[Certificate, ...]) -> Iterator[tuple[Certificate, ...]]:
+        """All paths to an anchor that begin so."""
+        for issuer in self._issuers(path):
+            self.steps += 1
+            if self.steps > MAX_STEPS:
+                self.dead_ends.append(SearchExhausted(MAX_STEPS))
+                return
+            if issuer in self.anchors:
+                yield (*path, issuer)
+            elif len(path) + 1 < MAX_PATH:
+                yield from self.paths((*path, issuer))
+
+    def _issuers(self, path: tuple[Certificate, ...]) -> list[Certificate]:
+        """The candidates one step up. Where there are several, those whose key did not sign are left out."""
+        child = path[-1]
+        named = [issuer for issuer in self.pool.possible_issuers(child) if issuer not in path]
+        if not named:
+            self.dead_ends.append(IssuerNotFound(child.name, child.issuer_name))
+        signers = named if len(named) == 1 else [c for c in named[: MAX_STEPS - self.steps] if self._signed(child, c)]
+        if named and not signers:
+            self.dead_ends.append(BadSignature(child.name, child.issuer_name, len(path) - 1))
+        return sorted(signers, key=lambda c: (c not in self.anchors, not c.valid_at(self.now)))
+
+    def _signed(self, child: Certificate, issuer: Certificate) -> bool:
+        self.steps += 1
+        return child.signed_by(issuer)
+
+
+def _judge(path: tuple[Certificate, ...], policy: Policy, now: datetime) -> None:
+    """Say whether one path is valid: 1. OpenSSL, 2. times, 3. keys and digests, 4. profile. Raises why not."""
+    _ask_openssl(path)  # 1
+    for certificate in path[1:]:
+        check_time(certificate, now)  # 2; the leaf's is checked
+    for certificate in path:
+        check_key(certificate)  # 3
+    for certificate in path[:-1]:
+        digest = _WEAK_DIGESTS.get(profile.algorithms(certificate).signature)
+        if digest is not None:
+            raise WeakDigest(certificate.name, digest)
+    profile.check(policy.profile, path, policy.leaf_types)  # 4
+
+
+def _ask_openssl(path: tuple[Certificate, ...]) -> None:
+    """Let OpenSSL verify exactly this path; it checks signatures, CA flags, path lengths and critical extensions."""
+    *chain, anchor = path
+    store = crypto.X509Store()
+    partial = crypto.X509StoreFlags.PARTIAL_CHAIN if not anchor.self_signed else 0
+    store.set_flags(NO_CHECK_TIME | partial)
+    try:
+        store.add_cert(anchor.openssl)
+        crypto.X509StoreContext(store, chain[0].openssl, [c.openssl for c in chain[1:]]).verify_certificate()
+    except crypto.X509StoreContextError as error:
+        raise _refusal(path, *error.errors) from None
+    except crypto.Error:
+        raise RefusedByOpenSsl(path[0].name, 0, "a certificate of the path is not readable") from None
+
+
+def _refusal(path: tuple[Certificate, ...], code: int, depth: int, text: str) -> ChainRefused:
+    """Translate OpenSSL's verdict (X509_V_ERR_…, depth from the leaf)."""
+    at = path[min(depth, len(path) - 1)]
+    if code == _SIGNATURE:
+        return BadSignature(at.name, at.issuer_name, depth)
+    if code == _PATH_LENGTH:
+        return PathTooLong(at.name)
+    if code in _INVALID_CA or code == _NO_CERT_SIGN:
+        return NotACa(at.name, text)
+    return RefusedByOpenSsl(at.name, code, text)
