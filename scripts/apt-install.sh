@@ -4,7 +4,7 @@
 set -euo pipefail
 
 if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
-    echo "evse-security needs what Debian and Ubuntu call: $* (sudo apt-get install $*)" >&2
+    echo "missing here: $* (as Debian and Ubuntu call it: sudo apt-get install $*)" >&2
     exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
