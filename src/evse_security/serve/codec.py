@@ -84,7 +84,7 @@ def shown(value: object) -> str:
 @functools.cache
 def decoder(hint: Any) -> Decoder:
     """How values of a type are decoded; refusals have paths relative to the value."""
-    hint, optional = _without_none(hint)
+    hint, optional = without_none(hint)
     origin = get_origin(hint)
     if optional or hint is NoneType:
         return decoder(hint) if optional else _decode_null
@@ -202,7 +202,7 @@ def _decode_null(value: object) -> None:
 @functools.cache
 def encoder(hint: Any) -> Encoder:
     """How values of a type are encoded."""
-    hint, optional = _without_none(hint)
+    hint, optional = without_none(hint)
     origin = get_origin(hint)
     if optional or hint is NoneType:
         return encoder(hint) if optional else _plain_encoder(NoneType)
@@ -273,7 +273,7 @@ def required_fields(record: Any) -> frozenset[str]:
     return frozenset(each.name for each in fields(record) if each.default is MISSING)
 
 
-def _without_none(hint: Any) -> tuple[Any, bool]:
+def without_none(hint: Any) -> tuple[Any, bool]:
     """`X | None` -> (X, True); anything else -> (itself, False)."""
     if get_origin(hint) not in (Union, UnionType):
         return hint, False
