@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import textwrap
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from evse_security.lab.authority import LEAF, OCSP_RESPONDER, ROOT_CA, SUB_CA, Entity, name, self_signed
 from evse_security.lab.keys import CURVES, KeyKind, PrivateKey, generate_key, natural_hash
+from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
+from evse_security.lab.resign import SEQUENCE, Alteration, members, resign, tlv
 
 
 def at(text: str) -> datetime:
@@ -155,6 +159,57 @@ class Csms:
 def csms(made: World, authority: str) -> Csms:
     """A CSMS whose requests that CA signs: csms(w, "SubCA2").answer(csr)."""
     return Csms(made[authority])
+
+
+def ocsp_answer(made: World, subject: str, responder: str | None = None, **changes: Any) -> bytes:
+    """The DER of an OCSP response about that entity, signed by its issuer or by the responder of that name.
+
+    Good, from an hour ago for a week; `changes` are fields of `ResponseTemplate`.
+    """
+    entity = made[subject]
+    issuer = entity.issuer or entity
+    template = replace(ResponseTemplate(this_update=NOW - DAY / 24, next_update=NOW + 7 * DAY), **changes)
+    return ocsp_response(entity.certificate, issuer, made[responder] if responder else issuer, template)
+
+
+def altered(entity: Entity, alter: Alteration) -> bytes:
+    """The DER of the entity's certificate with other contents, signed by its issuer all the same."""
+    return resign(entity.der, (entity.issuer or entity).key, alter)
+
+
+def as_version_1(entity: Entity) -> bytes:
+    """The certificate as X.509 version 1: without version number and extensions (RFC 5280 §4.1.2.1)."""
+    return altered(entity, lambda fields: [field for field in fields if field[0] not in (0xA0, 0xA3)])
+
+
+def with_serial_number(entity: Entity, serial_number: int) -> bytes:
+    """The certificate with any serial number: zero, negative, longer than the 20 octets of RFC 5280 §4.1.2.2."""
+    octets = serial_number.to_bytes(serial_number.bit_length() // 8 + 1, signed=True)
+    return altered(entity, lambda fields: [tlv(0x02, octets) if field[0] == 0x02 else field for field in fields])
+
+
+def with_explicit_false(entity: Entity) -> bytes:
+    """An end-entity certificate whose basic constraints spell out cA:FALSE, the default, which DER forbids."""
+    return altered(entity, lambda fields: [*fields[:-1], _explicit_false(fields[-1])])
+
+
+def _explicit_false(extensions: bytes) -> bytes:
+    def alter(extension: bytes) -> bytes:
+        *head, value = members(extension)
+        return (
+            tlv(SEQUENCE, *head, tlv(0x04, tlv(SEQUENCE, tlv(0x01, b"\x00"))))
+            if value == b"\x04\x02\x30\x00"
+            else extension
+        )
+
+    [listed] = members(extensions)
+    return tlv(0xA3, tlv(SEQUENCE, *map(alter, members(listed))))
+
+
+def pem_of(der: bytes) -> str:
+    """A certificate's DER as PEM text."""
+    body = "\n".join(textwrap.wrap(b64encode(der).decode("ascii"), 64))
+    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
 
 
 def signing_request(private_key: PrivateKey, subject: x509.Name | None = None) -> str:
