@@ -92,26 +92,27 @@ class World(Mapping[str, Entity]):
 def world(*paths: str, **changes: Mapping[str, Any]) -> World:
     """A public-key infrastructure drawn as paths: world("Root > Sub > Leaf", "Root > Sub > Other").
 
-    The first name of a path is a self-signed root, the last a leaf, those between are sub-CAs; a name met before is the
-    entity made then, so paths branch by repeating it. Each name's certificate can be changed by a keyword of that name:
+    The first name of a path is a self-signed root, the last a leaf, those between are sub-CAs; a path that ends in ">"
+    has no leaf. A name met before is the entity made then, so paths branch by repeating it. Each name's certificate can
+    be changed by a keyword of that name, with a dictionary of:
 
-    - any field of `Template`: world("Root > Leaf", Leaf=dict(not_after=NOW, key_usage=None))
-    - role="root"|"sub_ca"|"leaf"|"responder" instead of the one by position
-    - key=KeyKind.ED448, or key=<a private key>
-    - same_as="Sub": subject and key of that entity, so world("A > Sub > Leaf", "B > Cross", Cross=dict(same_as="Sub",
-      role="sub_ca")) cross-signs Sub
-    - path_length=0
-    - signed_by="Mallory": forged, with the key of that name
+    - any field of `Template`: world("Root > Leaf", Leaf={"not_after": NOW, "key_usage": None})
+    - "role": "root", "sub_ca", "leaf" or "responder" instead of the one by position
+    - "key": a KeyKind, or a private key
+    - "same_as": the name of the entity whose subject and key it has too. This cross-signs Sub:
+      world("A > Sub > Leaf", "B > Cross >", Cross={"same_as": "Sub"})
+    - "path_length": 0
+    - "signed_by": "Mallory": forged, with the key of that name
     """
     made = World()
     for path in paths:
         issuer: Entity | None = None
         holders = [part.strip() for part in path.split(">")]
         for position, holder in enumerate(holders):
-            if holder not in made:
+            if holder and holder not in made:
                 role = "root" if position == 0 else "leaf" if position == len(holders) - 1 else "sub_ca"
                 made.entities[holder] = _entity(made, holder, role, issuer, changes.get(holder, {}))
-            issuer = made[holder]
+            issuer = made[holder] if holder else None
     unused = set(changes) - set(made)
     if unused:
         raise ValueError(f"changes for {sorted(unused)}, who are on no path")

@@ -46,7 +46,7 @@ class ResponseTemplate:
     embedded: tuple[x509.Certificate, ...] | None = None
     """The certificates sent along. None: the responder's, unless the issuer answers itself."""
     signed_by: PrivateKey | None = field(default=None, repr=False)
-    """None: the responder's key; any other makes a forgery."""
+    """None: the responder's key; any other of its kind makes a forgery."""
 
 
 def ocsp_response(
@@ -78,9 +78,8 @@ def ocsp_response(
     )
     if embedded:
         builder = builder.certificates(embedded)
-    signing_key = template.signed_by or responder.key
-    response = builder.sign(signing_key, natural_hash(signing_key))
-    return _produced_at(response.public_bytes(Encoding.DER), template.produced_at or template.this_update, signing_key)
+    response = builder.sign(responder.key, natural_hash(responder.key)).public_bytes(Encoding.DER)
+    return _produced_at(response, template.produced_at or template.this_update, template.signed_by or responder.key)
 
 
 def unsuccessful_response(status: OCSPResponseStatus) -> bytes:
