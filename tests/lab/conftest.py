@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from evse_security.lab.keys import KeyKind
 from tests.builders import NOW
 
+QUICK_KINDS = [kind for kind in KeyKind if kind not in (KeyKind.RSA3072, KeyKind.RSA4096)]
+"""The kinds of key that are made in no time."""
 NOW_SECONDS = str(int(NOW.timestamp()))
 
 
