@@ -1,0 +1,281 @@
+"""Private keys as files: making them, writing them as PEM or DER, and reading which public key they belong to.
+
+What is read here never leaves but as a public key, as DER that the caller asked for, or as a `KeyProblem`: no
+exception, log line or repr carries any of it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives import padding
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+    load_pem_private_key,
+)
+from OpenSSL import crypto
+
+from evse_security.errors import KeyNotGenerated
+from evse_security.keys.kinds import KeyType
+from evse_security.pki import der, encode
+from evse_security.pki.algorithm import PrivateKey
+from evse_security.pki.keytoken import token_of_spki
+
+MAX_KEY_BYTES = 64 * 1024
+"""Largest key file that is read. An encrypted RSA key of 16,384 bits has 13 KiB."""
+KEY_DERIVATION_ROUNDS = 100_000
+"""PBKDF2 rounds of the keys written here: 25 ms on a PC, some 200 ms on a station, each time the file is opened.
+
+OpenSSL's own default is 2,048; NIST SP 800-132 §5.2 wants as many as the users bear.
+"""
+
+MAX_PASSWORD_BYTES = 1023
+"""Longest password that OpenSSL opens a PEM file with (PEM_BUFSIZE is 1,024)."""
+
+_BEGIN = re.compile(rb"-----BEGIN ((?:[A-Z0-9]+ )?PRIVATE KEY)-----")
+_TPM_LABEL = b"TSS2 PRIVATE KEY"  # draft-bottomley-tpm2-keys
+_UNLABELLED = ""
+_KEPT = frozenset({_UNLABELLED, "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"})
+"""Forms that `to_der` leaves as they are."""
+
+_Loaded = PrivateKeyTypes | crypto.PKey
+
+_GENERATORS: dict[KeyType, Callable[[], PrivateKey]] = {
+    KeyType.secp256r1: partial(ec.generate_private_key, ec.SECP256R1()),
+    KeyType.secp384r1: partial(ec.generate_private_key, ec.SECP384R1()),
+    KeyType.secp521r1: partial(ec.generate_private_key, ec.SECP521R1()),
+    KeyType.ed25519: ed25519.Ed25519PrivateKey.generate,
+    KeyType.ed448: ed448.Ed448PrivateKey.generate,
+    KeyType.rsa2048: partial(rsa.generate_private_key, 65537, 2048),
+    KeyType.rsa3072: partial(rsa.generate_private_key, 65537, 3072),
+    KeyType.rsa4096: partial(rsa.generate_private_key, 65537, 4096),
+}
+
+
+class KeyProblem(StrEnum):
+    """Why a file gives no key."""
+
+    Encrypted = "encrypted, and no password is configured"
+    WrongPassword = "encrypted, and the configured password does not open it"
+    NotAKey = "no private key, or a damaged one"
+    BoundToTpm = "bound to a TPM, which is not supported"
+    TooLarge = "too large for a private key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyReading:
+    """The public side of a private key file, or why there is none. Exactly one of `token` and `problem` is None.
+
+    `token` is what `pki.keytoken.token_of_certificate` gives for the certificates of this key.
+    """
+
+    token: bytes | None = None
+    spki: bytes | None = None
+    """SubjectPublicKeyInfo, DER."""
+    encrypted: bool = False
+    """Whether the file needs a password."""
+    problem: KeyProblem | None = None
+
+
+def generate(kind: KeyType) -> PrivateKey:
+    """A new key pair from the system's randomness."""
+    return _GENERATORS[kind]()
+
+
+# ---- writing
+
+
+def to_pem(key: PrivateKey, password: str | None, random: Callable[[int], bytes] = os.urandom) -> bytes:
+    """A key file's content: PKCS #8 in PEM, encrypted if there is a password (an empty one is none).
+
+    `random` gives that many random octets. Raises KeyNotGenerated if nobody could open the file with that password.
+    """
+    plain, secret = _pkcs8(key), _secret(password)
+    if secret is None:
+        return encode.pem("PRIVATE KEY", plain).encode("ascii")
+    if len(secret) > MAX_PASSWORD_BYTES:
+        raise KeyNotGenerated(f"OpenSSL opens no key with a password of more than {MAX_PASSWORD_BYTES} bytes")
+    return encode.pem("ENCRYPTED PRIVATE KEY", _encrypted(plain, secret, random)).encode("ascii")
+
+
+def to_der(data: bytes, password: str | None, random: Callable[[int], bytes] = os.urandom) -> bytes | KeyProblem:
+    """The key of a file in DER: PKCS #8, and encrypted if it is so in the file.
+
+    What is PKCS #8 or DER already keeps its octets, and if encrypted needs no password; older forms of PEM are written
+    anew, and encrypted with `password` if they were encrypted. `random` gives that many random octets.
+    """
+    block = _block(data)
+    if isinstance(block, KeyProblem):
+        return block
+    if block.encrypted and block.encoded:
+        return block.encoded
+    key = _load(block, password)
+    if isinstance(key, KeyProblem):
+        return key
+    if block.label in _KEPT:
+        return block.encoded
+    secret = _secret(password) if block.encrypted else None
+    return _pkcs8(key) if secret is None else _encrypted(_pkcs8(key), secret, random)
+
+
+def _encrypted(plain: bytes, secret: bytes, random: Callable[[int], bytes]) -> bytes:
+    """EncryptedPrivateKeyInfo: PBES2 with PBKDF2-HMAC-SHA-256 and AES-256-CBC (RFC 5958 §3, RFC 8018 §6.2).
+
+    `cryptography` writes the same with OpenSSL's 2,048 rounds and has no say in their number.
+    """
+    salt, vector = random(16), random(16)
+    derivation = _algorithm(
+        "1.2.840.113549.1.5.12",  # PBKDF2
+        encode.tlv(der.OCTET_STRING, salt),
+        encode.integer(KEY_DERIVATION_ROUNDS),
+        _identifier("1.2.840.113549.2.9", encode.tlv(0x05)),  # hmacWithSHA256, NULL
+    )
+    cipher = _identifier("2.16.840.1.101.3.4.1.42", encode.tlv(der.OCTET_STRING, vector))  # aes256-CBC-PAD
+    key = hashlib.pbkdf2_hmac("sha256", secret, salt, KEY_DERIVATION_ROUNDS, 32)
+    padder, encryptor = padding.PKCS7(128).padder(), Cipher(AES256(key), CBC(vector)).encryptor()
+    hidden = encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
+    scheme = _algorithm("1.2.840.113549.1.5.13", derivation, cipher)  # PBES2
+    return encode.tlv(der.SEQUENCE, scheme, encode.tlv(der.OCTET_STRING, hidden))
+
+
+def _algorithm(identifier: str, *parameters: bytes) -> bytes:
+    """AlgorithmIdentifier whose parameters are a SEQUENCE of these."""
+    return _identifier(identifier, encode.tlv(der.SEQUENCE, *parameters))
+
+
+def _identifier(identifier: str, parameters: bytes) -> bytes:
+    return encode.tlv(der.SEQUENCE, encode.oid(identifier), parameters)
+
+
+# ---- reading
+
+
+def public_key_of(data: bytes, password: str | None) -> KeyReading:
+    """Which public key the private key in a file belongs to, or why that cannot be told. Never raises.
+
+    Read is the first private key of the file, as OpenSSL does who uses it: PKCS #8 or traditional, encrypted or not,
+    in PEM with anything before and after it, or in DER. A password is used where one is needed only; an empty one is
+    none.
+    """
+    block = _block(data)
+    if isinstance(block, KeyProblem):
+        return KeyReading(problem=block)
+    key = _load(block, password)
+    if isinstance(key, KeyProblem):
+        return KeyReading(problem=key, encrypted=block.encrypted)
+    spki = _spki(key)
+    return KeyReading(token=token_of_spki(spki), spki=spki, encrypted=block.encrypted)
+
+
+class _Block(NamedTuple):
+    """The first private key of a file. `encoded` is its DER, empty where the PEM itself is encrypted (RFC 1421)."""
+
+    label: str
+    encrypted: bool
+    encoded: bytes
+    pem: bytes
+
+
+def _block(data: bytes) -> _Block | KeyProblem:
+    """Find the first private key of a file."""
+    if len(data) > MAX_KEY_BYTES:
+        return KeyProblem.TooLarge
+    if data[:1] == b"\x30":
+        return _block_of(_UNLABELLED, data)
+    begin = _BEGIN.search(data)
+    if begin is None:
+        return KeyProblem.NotAKey
+    if begin[1] == _TPM_LABEL:
+        return KeyProblem.BoundToTpm
+    end = data.find(b"-----END " + begin[1] + b"-----", begin.end())
+    lines = [line.strip() for line in data[begin.end() : max(end, begin.end())].split(b"\n")]
+    headers = [line for line in lines if b":" in line]
+    try:
+        body = base64.b64decode(b"".join(line for line in lines if b":" not in line), validate=True)
+    except binascii.Error:
+        return KeyProblem.NotAKey
+    label = begin[1].decode("ascii")
+    if any(header.startswith(b"Proc-Type:") and header.endswith(b"ENCRYPTED") for header in headers):
+        return _Block(label, True, b"", _with_headers(headers, encode.pem(label, body).encode("ascii")))
+    return _block_of(label, body)
+
+
+def _block_of(label: str, encoded: bytes) -> _Block:
+    """Tell from its shape whether a key is encrypted: EncryptedPrivateKeyInfo is algorithm and octets (RFC 5958 §3)."""
+    try:
+        shape = [part.tag for part in der.sequence(encoded, "private key")]
+    except der.Malformed:
+        shape = []
+    encrypted = shape == [der.SEQUENCE, der.OCTET_STRING]
+    shown = label or ("ENCRYPTED PRIVATE KEY" if encrypted else "PRIVATE KEY")
+    return _Block(label, encrypted, encoded, encode.pem(shown, encoded).encode("ascii"))
+
+
+def _with_headers(headers: list[bytes], pem: bytes) -> bytes:
+    """Put the headers of RFC 1421 §4.6 behind the first line, and the blank line that ends them."""
+    first, rest = pem.split(b"\n", 1)
+    return b"\n".join((first, *headers, b"", rest))
+
+
+def _load(block: _Block, password: str | None) -> _Loaded | KeyProblem:
+    """Open a key: by `cryptography`, or by OpenSSL where that one does not know the curve or the form."""
+    secret = _secret(password) if block.encrypted else None
+    if block.encrypted and secret is None:
+        return KeyProblem.Encrypted
+    for opened in (_by_cryptography, _by_openssl):
+        with suppress(Exception):  # damaged and foreign keys raise every class of error
+            return opened(block, secret)
+    return KeyProblem.WrongPassword if block.encrypted else KeyProblem.NotAKey
+
+
+def _by_cryptography(block: _Block, secret: bytes | None) -> _Loaded:
+    if block.encoded:
+        return load_der_private_key(block.encoded, secret)
+    return load_pem_private_key(block.pem, secret)
+
+
+def _by_openssl(block: _Block, secret: bytes | None) -> _Loaded:
+    # Without a passphrase, OpenSSL would ask for one on the terminal.
+    return crypto.load_privatekey(crypto.FILETYPE_PEM, block.pem, secret or b"")
+
+
+def _spki(key: _Loaded) -> bytes:
+    if isinstance(key, crypto.PKey):
+        return crypto.dump_publickey(crypto.FILETYPE_ASN1, key)
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _pkcs8(key: _Loaded) -> bytes:
+    if isinstance(key, crypto.PKey):
+        _, *body, _ = crypto.dump_privatekey(crypto.FILETYPE_PEM, key).split(b"\n")[:-1]
+        return base64.b64decode(b"".join(body))
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _secret(password: str | None) -> bytes | None:
+    """The octets of a password; those that were no UTF-8 in a file or the environment come back as they were."""
+    if not password:
+        return None
+    try:
+        return password.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # whose object would carry the password further
+        return password.encode("utf-8", "surrogatepass")

@@ -1,0 +1,84 @@
+"""Firmware files: whether a file is what a signature was made over.
+
+The path comes from outside, so whatever is not a regular file is refused before it is opened: opening a device can have
+effects (a watchdog starts), and a FIFO has no end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import shutil
+import stat
+import tempfile
+from io import FileIO
+from pathlib import Path
+
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.signature import (
+    Signed,
+    digest_signature_is_valid,
+    message_signature_is_valid,
+    signed_part,
+)
+
+
+def file_signature_is_valid(path: Path, certificate: Certificate, signature: bytes) -> bool:
+    """Whether the key of `certificate` confirms the signature over the file.
+
+    Files of any size: RSA and ECDSA read it once in small pieces. False as well for what is no regular file, cannot be
+    read to its end, or changes meanwhile. The certificate itself is not judged.
+    """
+    part = signed_part(certificate)
+    if part is Signed.NOTHING:
+        return False
+    try:
+        _demand_regular(os.stat(path))
+        with open(path, "rb", buffering=0, opener=_without_waiting) as file:
+            _demand_regular(os.fstat(file.fileno()))  # it may have been replaced in between
+            before = _version(file)
+            if part is Signed.DIGEST:
+                valid = _digest_confirmed(file, certificate, signature)
+            else:
+                valid = _message_confirmed(file, path.parent, certificate, signature)
+            return valid and _version(file) == before
+    except (OSError, ValueError):  # ValueError: NUL in the path, or a file too large to map
+        return False
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open for reading, not waiting for anybody at the other end, and not becoming anybody's terminal."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+
+
+def _demand_regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("not a regular file")
+
+
+def _version(file: FileIO) -> tuple[int, int]:
+    """What changes when the content does: size and time of the last change."""
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
+def _digest_confirmed(file: FileIO, certificate: Certificate, signature: bytes) -> bool:
+    digest = hashlib.file_digest(file, "sha256").digest()
+    return digest_signature_is_valid(digest, certificate, signature)
+
+
+def _message_confirmed(file: FileIO, directory: Path, certificate: Certificate, signature: bytes) -> bool:
+    """Verify EdDSA, which wants the whole message at once, without holding it in memory.
+
+    What is mapped is a nameless copy, beside the file if there may be one: were the file itself mapped and then cut
+    short by its owner, the process would die of SIGBUS. Old versions of `cryptography` (44 for one) let no other thread
+    run while they verify, some two seconds a gigabyte.
+    """
+    with tempfile.TemporaryFile(dir=directory if os.access(directory, os.W_OK) else None) as copy:
+        shutil.copyfileobj(file, copy)
+        copy.flush()
+        if not copy.tell():  # nothing to map
+            return message_signature_is_valid(b"", certificate, signature)
+        with mmap.mmap(copy.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as message:
+            return message_signature_is_valid(message, certificate, signature)
