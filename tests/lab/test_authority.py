@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID, NameOID
 
-from evse_security.lab.authority import LEAF, KeyIdentifier, KeyUse, name, unknown_extension
+from evse_security.lab.authority import END_ENTITY, LEAF, KeyIdentifier, KeyUse, name, unknown_extension
 from evse_security.lab.keys import KeyKind, generate_key
 from evse_security.lab.resign import resign
 from tests.builders import DAY, NOW, at, csms, key, signing_request, world
@@ -93,6 +93,13 @@ def test_the_authority_key_identifier_repeats_the_issuers_own_even_if_that_was_m
     assert extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier == b"made up"
 
 
+def test_without_an_identifier_of_its_own_the_issuer_is_identified_by_its_key() -> None:
+    w = world("Root > Leaf", Root={"subject_key_identifier": KeyIdentifier.ABSENT})
+    digest = x509.SubjectKeyIdentifier.from_public_key(w["Root"].key.public_key()).digest
+    extensions = w["Leaf"].certificate.extensions
+    assert extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier == digest
+
+
 def test_a_name_keeps_the_order_of_its_attributes() -> None:
     oids = [attribute.oid for attribute in name(CN="SECC", O="Op", C="DE", DC=["CPO", "x"])]
     assert oids == [
@@ -121,7 +128,8 @@ def test_a_request_is_answered_with_its_subject_and_key_leaf_first_without_root(
 
 def test_the_alternative_names_of_a_request_are_granted() -> None:
     names = x509.SubjectAlternativeName([x509.DNSName("secc.example.com")])
-    builder = x509.CertificateSigningRequestBuilder().subject_name(name(CN="SECC")).add_extension(names, critical=False)
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name(CN="SECC"))
+    builder = builder.add_extension(names, critical=False).add_extension(END_ENTITY, critical=True)
     request = builder.sign(key("station"), hashes.SHA256()).public_bytes(Encoding.PEM).decode()
     leaf = x509.load_pem_x509_certificate(csms(world("Root >"), "Root").answer(request).encode())
     assert leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value == names

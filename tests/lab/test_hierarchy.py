@@ -147,6 +147,11 @@ def test_every_ca_that_issued_has_a_responder_of_its_own() -> None:
         assert whole[responder_of(str(holder))].issuer is whole[str(holder)]
 
 
+def test_by_default_every_pki_and_everyone_in_it_has_a_new_key() -> None:
+    keys = [entity.key_pem() for _ in range(2) for entity in make_pki(Edition.ISO15118_2, now=NOW).values()]
+    assert len(set(keys)) == len(keys) == 2 * len(ALL_PLACES)
+
+
 def test_the_table_changes_only_what_a_template_has() -> None:
     known = {field.name for field in fields(Template)}
     assert {change for place in ALL_PLACES.values() for change in place.changes} <= known

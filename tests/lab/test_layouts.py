@@ -8,7 +8,8 @@ from typing import Protocol
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric import x25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from evse_security.lab.hierarchy import Edition, Pki, Variant, make_pki
 from evse_security.lab.layouts import INDEX, Existing, load, save, write_everest, write_iso15118
@@ -65,6 +66,15 @@ def test_what_was_not_saved_to_its_end_is_no_pki(tmp_path: Path) -> None:
 def test_another_format_is_refused_by_name(tmp_path: Path, index: object) -> None:
     (tmp_path / INDEX).write_text(json.dumps(index))
     with pytest.raises(ValueError, match="no index of a PKI in format 1"):
+        load(tmp_path)
+
+
+def test_a_key_of_a_foreign_kind_is_refused_by_its_path(tmp_path: Path) -> None:
+    save(some_pki(), tmp_path)
+    foreign = x25519.X25519PrivateKey.generate()
+    pem = foreign.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "SECC_LEAF.key").write_bytes(pem)
+    with pytest.raises(ValueError, match=r"SECC_LEAF\.key holds a key of a kind"):
         load(tmp_path)
 
 

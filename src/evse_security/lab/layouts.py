@@ -133,7 +133,8 @@ def write_iso15118(
 ) -> None:
     """Write what PyPI `iso15118` (Josev) finds by its setting PKI_PATH=<directory>/.
 
-    That software reads both editions' certificates from `iso15118_2`, and keys and their password from files.
+    That software reads both editions' certificates from `iso15118_2`, and keys and their password from files. Of a PKI
+    of ISO 15118-20 it serves TLS but rejects contracts: version 0.31 checks signatures with SHA-256 only.
     """
     _claim(directory, existing)
     public: dict[str, str | bytes] = {name: pki[holder].chain_pem() for name, holder in JOSEV_CHAINS.items()}
