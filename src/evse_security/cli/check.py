@@ -1,0 +1,65 @@
+"""Verify a certificate chain against the installed roots, and say the reason in words.
+
+The chain is PEM, leaf first, or one certificate in DER. The exit code is 0 if it is valid, and 1 if it is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import textwrap
+
+from evse_security.cli.options import CheckReport, open_station
+from evse_security.cli.voice import Unusable, answer, answer_json, bytes_of, printable
+from evse_security.serve.dispatch import error_reply
+from evse_security.vocabulary import CertificateValidationResult, LeafCertificateType
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the chain and the trust domains to verify it in."""
+    parser.add_argument("chain", metavar="CHAIN.pem", help="the chain, or - for stdin")
+    parser.add_argument(
+        "--type",
+        dest="types",
+        action="append",
+        required=True,
+        choices=[str(each) for each in LeafCertificateType],
+        help="what the leaf is for; repeat it if the roots of several domains will do",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON: result, reason, path")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the verdict; 1 if the chain is not valid."""
+    chain = pem_of(arguments.chain)
+    with open_station(arguments) as station:
+        report = station.check(chain, [LeafCertificateType(each) for each in arguments.types])
+    if arguments.json:
+        answer_json(as_json(report))
+    else:
+        answer(printable(in_words(report)))
+    return 0 if report.result is CertificateValidationResult.Valid else 1
+
+
+def in_words(report: CheckReport) -> str:
+    """The verdict in one line: the path from leaf to root, or the reason."""
+    said = " <- ".join(report.path) if report.reason is None else str(report.reason)
+    return f"{report.result}: {said}" if said else str(report.result)
+
+
+def as_json(report: CheckReport) -> dict[str, object]:
+    """The verdict as JSON; without a reason if there is none."""
+    reason = {} if report.reason is None else {"reason": error_reply(report.reason)["error"]}
+    return {"result": str(report.result), **reason, "path": list(report.path)}
+
+
+def pem_of(source: str) -> str:
+    """The chain of a file as PEM. A certificate in DER is wrapped: it begins with a SEQUENCE, which no PEM does."""
+    content = bytes_of(source)
+    if content[:1] == b"\x30":
+        body = "\n".join(textwrap.wrap(base64.b64encode(content).decode(), 64))
+        return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Unusable(f"{source} is neither PEM nor DER") from None

@@ -1,0 +1,127 @@
+"""Options that several subcommands share: the configuration, one option per key, and the station it describes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from evse_security.config import StationConfig
+    from evse_security.errors import EvseSecurityError
+    from evse_security.settings import Kind, Settings
+    from evse_security.vocabulary import CertificateValidationResult, LeafCertificateType
+
+_DEST = "configuration:"
+
+
+class CheckReport(Protocol):
+    """The verdict on a chain: why it is refused, or the names of its path, leaf to root."""
+
+    @property
+    def result(self) -> CertificateValidationResult: ...
+    @property
+    def reason(self) -> EvseSecurityError | None: ...
+    @property
+    def path(self) -> Sequence[str]: ...
+
+
+class OpenStation(Protocol):
+    """What the command line asks of a station; `evse_security.Station` is one."""
+
+    def dispatch(self, name: str, arguments: Any, *, revision: str) -> Any: ...
+    def sweep(self, *, dry_run: bool = ...) -> Any: ...
+    def check(self, chain_pem: str, certificate_types: Sequence[LeafCertificateType]) -> CheckReport: ...
+    def overview(self) -> Any: ...
+
+
+Opener = Callable[["StationConfig"], AbstractContextManager[OpenStation]]
+
+
+def open_station(arguments: argparse.Namespace) -> AbstractContextManager[OpenStation]:
+    """The station that the options, the environment and the configuration file describe."""
+    opener: Opener = arguments.opener or _station
+    return opener(settings_of(arguments).station_config())
+
+
+def settings_of(arguments: argparse.Namespace) -> Settings:
+    """The settings that take effect."""
+    from evse_security.settings import settings
+
+    return settings(options=configuration_of(arguments), environment=arguments.environment)
+
+
+def configuration_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """The options of the configuration that were given, by key."""
+    return {name.removeprefix(_DEST): text for name, text in vars(arguments).items() if name.startswith(_DEST)}
+
+
+def formatter(prog: str) -> argparse.HelpFormatter:
+    """Help of at most 100 columns."""
+    return _Formatter(prog)
+
+
+def add_places(parser: argparse.ArgumentParser, note: str | None = None) -> Any:
+    """Add the two options that most need: the configuration file and the directory of certificates."""
+    group = parser.add_argument_group("configuration", note)
+    for option, placeholder, text in (
+        ("config", "FILE", "TOML file with keys of the configuration"),
+        ("certs", "DIR", "EVerest's directory of certificates, with its default layout"),
+    ):
+        dest = _DEST + option
+        group.add_argument(f"--{option}", dest=dest, metavar=placeholder, default=argparse.SUPPRESS, help=text)
+    return group
+
+
+def add_configuration(parser: argparse.ArgumentParser, *, briefly: bool = True) -> None:
+    """Add an option for every key of the configuration; `briefly`, the help shows two of them."""
+    from evse_security.settings import CERTS, PASSWORD_FILE, PREFIX, all_keys
+
+    if briefly:
+        note = "Each key of the configuration is an option: see evse-security config --help."
+    else:
+        note = f"Each is also a key of the TOML file, and a variable of the environment after {PREFIX}."
+    group = add_places(parser, note)
+    for key, kind in all_keys().items():
+        if key != CERTS:
+            text = "file with the password of the private keys" if key == PASSWORD_FILE else None
+            _add_key(group, key, kind, argparse.SUPPRESS if briefly else text)
+
+
+def _add_key(group: Any, key: str, kind: Kind, text: str | None) -> None:
+    from evse_security.settings import FLAG, option_of
+
+    option = option_of(key)
+    known = {"dest": _DEST + key, "default": argparse.SUPPRESS, "help": text}
+    if kind is FLAG:
+        group.add_argument(option, action="store_const", const="true", **known)
+        group.add_argument(f"--no-{option[2:]}", action="store_const", const="false", **known)
+    else:
+        group.add_argument(option, metavar=kind.placeholder, choices=kind.choices or None, **known)
+
+
+def _station(config: StationConfig) -> AbstractContextManager[OpenStation]:
+    from evse_security import Station
+
+    station: AbstractContextManager[OpenStation] = Station.open(config)
+    return station
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of descriptions, and the two dozen options of the configuration out of the usage."""
+
+    def __init__(self, prog: str) -> None:
+        from shutil import get_terminal_size
+
+        super().__init__(prog, max_help_position=34, width=min(get_terminal_size((100, 24)).columns, 100))
+
+    def add_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[argparse._MutuallyExclusiveGroup],
+        prefix: str | None = None,
+    ) -> None:
+        shown = [each for each in actions if not each.dest.startswith(_DEST)]
+        super().add_usage(usage, shown, groups, prefix)

@@ -1,0 +1,28 @@
+"""Collect garbage: keys of requests that nobody answered, leaves long expired, files left behind.
+
+Prints one line per file: what was done with it, or would be, and why.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from evse_security.cli.options import open_station
+from evse_security.cli.voice import answer, complain, printable
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the choice to look only."""
+    parser.add_argument("--dry-run", action="store_true", help="say what would go, and change nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Sweep, and say what went. That nothing could be swept (the clock is not believable) is said on stderr."""
+    with open_station(arguments) as station:
+        report = station.sweep(dry_run=arguments.dry_run)
+    done = "would remove" if arguments.dry_run else "removed"
+    for swept in report.removed:
+        answer(printable(f"{done} {swept.path}: {swept.reason}"))
+    if report.kept_because:
+        complain(f"nothing was swept: {report.kept_because}")
+    return 0

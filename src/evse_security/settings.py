@@ -1,0 +1,267 @@
+"""The configuration that takes effect, and where each value came from.
+
+Layers, each over the one before: defaults < a TOML file < `EVSE_SECURITY_*` environment < options of the command line.
+The keys are the fields of `StationConfig` and `certs`, the directory below which EVerest's default paths lie. Values as
+text (environment, options): paths, whole numbers (durations: of seconds), `true` or `false`, lists separated by commas.
+Relative paths start at the TOML file's directory, and for text at the working directory.
+
+The password of private keys is never an option and never in the TOML file. It comes from a file that
+`private_key_password_file` names, from the environment, or from a systemd credential, and is never shown.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from evse_security.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from evse_security.config import StationConfig
+
+CONFIG = "config"
+CERTS = "certs"
+PREFIX = "EVSE_SECURITY_"
+PASSWORD = "private_key_password"  # noqa: S105 - the name of a key
+PASSWORD_FILE = "private_key_password_file"  # noqa: S105 - the name of a key
+CREDENTIAL = "evse-security.private-key-password"
+"""Name of the systemd credential (`LoadCredential=` of systemd.exec(5))."""
+
+LONGEST_FILE = 1 << 20
+"""Bytes of a TOML or password file: far more than either needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value and where it came from: `default`, `certs`, a file, a variable of the environment, or an option."""
+
+    key: str
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What was configured, by key. Keys that nobody set are absent."""
+
+    given: Mapping[str, Setting]
+    password: str | None = field(default=None, repr=False)
+    password_source: str = "default"  # noqa: S105 - where it came from
+
+    def station_config(self) -> StationConfig:
+        """The station's configuration. Raises `InvalidConfiguration` with the key and where its value came from."""
+        from evse_security.config import StationConfig
+
+        values = {key: setting.value for key, setting in self.given.items() if key != CERTS}
+        values[PASSWORD] = self.password
+        missing = [key for key in required_keys() if key not in self.given]
+        if CERTS not in self.given and missing:
+            raise InvalidConfiguration(
+                CERTS,
+                f"no directory of certificates is given: say --certs DIR, {PREFIX}CERTS=DIR, or certs in the"
+                f" configuration file (or each of its parts: {missing[0]} is not given)",
+            )
+        try:
+            return StationConfig.under(self.given[CERTS].value, **values) if missing else StationConfig(**values)
+        except InvalidConfiguration as refusal:
+            raise self._with_source(refusal) from None
+
+    def effective(self) -> Iterator[Setting]:
+        """Every key with the value that takes effect and its source; of the password only whether there is one."""
+        config = self.station_config()
+        if CERTS in self.given:
+            yield self.given[CERTS]
+        for key in keys():
+            source = CERTS if key in required_keys() else "default"
+            yield self.given.get(key) or Setting(key, getattr(config, key), source)
+        yield Setting(PASSWORD, "(set)" if self.password else None, self.password_source)
+
+    def _with_source(self, refusal: InvalidConfiguration) -> InvalidConfiguration:
+        setting = self.given.get(refusal.key)
+        return InvalidConfiguration(refusal.key, f"{refusal.problem} ({setting.source})") if setting else refusal
+
+
+def settings(*, options: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+    """Lay the layers over each other. `options` are values by key, and `config`, the TOML file.
+
+    Raises `InvalidConfiguration` for a file that cannot be read, unknown keys, and values that are not of their key's
+    kind. Unknown variables are left alone: Kubernetes makes some, `EVSE_SECURITY_PORT` and others, for a service.
+    """
+    file = options.get(CONFIG) or environment.get(f"{PREFIX}CONFIG")
+    layers = (_from_file(Path(file).absolute()) if file else {}, _from_environment(environment), _from_options(options))
+    password, source = _password(layers, environment)
+    given = {key: setting for layer in layers for key, setting in layer.items() if key != PASSWORD_FILE}
+    return Settings(given, password, source)
+
+
+# ---- keys and the kinds of their values
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What values a key has: in words, as an option's placeholder, and how text and TOML are read (or ValueError)."""
+
+    words: str
+    placeholder: str
+    of_text: Callable[[str, Path], Any]
+    of_toml: Callable[[object, Path], Any]
+    choices: tuple[str, ...] = ()
+
+
+def option_of(key: str) -> str:
+    """The option of the command line for a key."""
+    return "--" + key.replace("_", "-")
+
+
+@functools.cache
+def keys() -> Mapping[str, Kind]:
+    """The keys whose values can be written down, in the order of `StationConfig`; not the password."""
+    from evse_security.config import StationConfig
+
+    hints = get_type_hints(StationConfig)
+    kinds = {each.name: _kind_of(hints[each.name]) for each in fields(StationConfig) if each.name != PASSWORD}
+    return {key: kind for key, kind in kinds.items() if kind is not None}
+
+
+@functools.cache
+def required_keys() -> tuple[str, ...]:
+    """The keys that have no default but one below `certs`."""
+    from evse_security.config import StationConfig
+
+    return tuple(each.name for each in fields(StationConfig) if each.default is each.default_factory is MISSING)
+
+
+def all_keys() -> Mapping[str, Kind]:
+    """Every key that a layer may set."""
+    return {CERTS: PATH, **keys(), PASSWORD_FILE: PATH}
+
+
+def _path(value: object, base: Path) -> Path:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError
+    return base / value
+
+
+def _of(kind: type) -> Callable[[object, Path], Any]:
+    def of_toml(value: object, _: Path) -> Any:
+        if type(value) is not kind:
+            raise ValueError
+        return value
+
+    return of_toml
+
+
+def _strings(value: object, _: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError
+    return tuple(value)
+
+
+PATH = Kind("a path", "PATH", _path, _path)
+TEXT = Kind("a string", "TEXT", lambda text, _: text, _of(str))
+NUMBER = Kind("a whole number", "N", lambda text, _: int(text), _of(int))
+FLAG = Kind("true or false", "", lambda text, _: {"true": True, "false": False}[text], _of(bool), ("true", "false"))
+LIST = Kind(
+    "a list of strings", "A,B,…", lambda text, _: tuple(each.strip() for each in text.split(",") if each), _strings
+)
+
+_KINDS: Mapping[Any, Kind] = {Path: PATH, str: TEXT, int: NUMBER, bool: FLAG, tuple[str, ...]: LIST}
+
+
+def _kind_of(hint: Any) -> Kind | None:
+    """The kind of a field; None for one that text cannot express (a clock)."""
+    if get_origin(hint) in (Union, UnionType):
+        (hint,) = (each for each in get_args(hint) if each is not NoneType)
+    if get_origin(hint) is Literal:
+        choices = get_args(hint)
+        return Kind(f"one of {', '.join(choices)}", "|".join(choices), TEXT.of_text, TEXT.of_toml, choices)
+    return _KINDS.get(hint)
+
+
+# ---- the layers
+
+_Layer = dict[str, Setting]
+
+
+def _from_file(path: Path) -> _Layer:
+    import tomllib
+
+    try:
+        table = tomllib.loads(_read(path, CONFIG))
+    except tomllib.TOMLDecodeError as problem:
+        raise InvalidConfiguration(CONFIG, f"{path} is not TOML: {problem}") from None
+    known = all_keys()
+    for key in table:
+        if key == PASSWORD:
+            raise InvalidConfiguration(key, f"must not be in {path}; put it in a file, and its path in {PASSWORD_FILE}")
+        if key not in known:
+            raise InvalidConfiguration(json.dumps(key[:40]), f"no such key ({path}); there are {', '.join(known)}")
+    return {key: _setting(key, known[key].of_toml, value, path.parent, str(path)) for key, value in table.items()}
+
+
+def _from_environment(environment: Mapping[str, str]) -> _Layer:
+    # Empty means not set: that is how units and containers take a variable back.
+    return {
+        key: _setting(key, kind.of_text, text, Path.cwd(), variable)
+        for key, kind in all_keys().items()
+        if (text := environment.get(variable := PREFIX + key.upper()))
+    }
+
+
+def _from_options(options: Mapping[str, str]) -> _Layer:
+    known = all_keys()
+    return {
+        key: _setting(key, known[key].of_text, text, Path.cwd(), option_of(key))
+        for key, text in options.items()
+        if key != CONFIG
+    }
+
+
+def _setting(key: str, read: Callable[[Any, Path], Any], value: object, base: Path, source: str) -> Setting:
+    try:
+        return Setting(key, read(value, base), source)
+    except (ValueError, KeyError):
+        raise InvalidConfiguration(key, f"expected {all_keys()[key].words} ({source})") from None
+
+
+def _password(layers: tuple[_Layer, ...], environment: Mapping[str, str]) -> tuple[str | None, str]:
+    """The password and its source: a file that an option names < … is asked first, a file that TOML names last."""
+    of_file, of_environment, of_options = (layer.get(PASSWORD_FILE) for layer in layers)
+    if of_options:
+        return _password_in(of_options.value)
+    if given := environment.get(PREFIX + PASSWORD.upper()):
+        return given, PREFIX + PASSWORD.upper()
+    if of_environment:
+        return _password_in(of_environment.value)
+    if directory := environment.get("CREDENTIALS_DIRECTORY"):
+        credential = Path(directory) / CREDENTIAL
+        if credential.exists():
+            return _password_in(credential)
+    return _password_in(of_file.value) if of_file else (None, "default")
+
+
+def _password_in(path: Path) -> tuple[str, str]:
+    # Editors and echo end the last line; a password does not end so.
+    password = _read(path, PASSWORD_FILE).removesuffix("\n").removesuffix("\r")
+    if not password:
+        raise InvalidConfiguration(PASSWORD_FILE, f"{path} is empty")
+    return password, str(path)
+
+
+def _read(path: Path, key: str) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LONGEST_FILE + 1)
+    except OSError as problem:
+        raise InvalidConfiguration(key, f"{path} cannot be read: {problem.strerror}") from None
+    if len(content) > LONGEST_FILE:
+        raise InvalidConfiguration(key, f"{path} has more than {LONGEST_FILE} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidConfiguration(key, f"{path} is not UTF-8 text") from None
