@@ -171,12 +171,11 @@ class _Signed(NamedTuple):
         parts = list(self.tbs.children())
         at = next(index for index, part in enumerate(parts) if part.tag == der.SEQUENCE)
         optional = [part for single in parts[at].children() for part in list(single.children())[3:]]
-        for holder in (*parts[at + 1 :], *optional):
-            if holder.tag == _EXTENSIONS:
-                for extension in next(holder.children()).children():
-                    identifier, *critical = list(extension.children())[:-1]
-                    if any(der.boolean(flag) for flag in critical):
-                        yield der.oid(identifier)
+        holders = [part for part in (*parts[at + 1 :], *optional) if part.tag == _EXTENSIONS]
+        for extension in (one for holder in holders for one in next(holder.children()).children()):
+            identifier, *critical, _ = extension.children()
+            if any(der.boolean(flag) for flag in critical):
+                yield der.oid(identifier)
 
 
 def _single(response: ocsp.OCSPResponse, certificate: Certificate, issuer: Certificate) -> ocsp.OCSPSingleResponse:
@@ -197,10 +196,8 @@ def _is_about(single: ocsp.OCSPSingleResponse, certificate: Certificate, issuer:
         return False
     if digest not in _ID_DIGESTS:
         return False
-    return (
-        single.issuer_name_hash in (_hash(digest, certificate.issuer), _hash(digest, issuer.subject))
-        and single.issuer_key_hash == _hash(digest, issuer.key_bits)
-    )  # fmt: skip
+    issuer_names = {_hash(digest, certificate.issuer), _hash(digest, issuer.subject)}
+    return single.issuer_name_hash in issuer_names and single.issuer_key_hash == _hash(digest, issuer.key_bits)
 
 
 def _hash(digest: str, octets: bytes) -> bytes:

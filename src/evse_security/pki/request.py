@@ -62,7 +62,7 @@ def signing_request(
     """A request in PEM for a certificate about the public key of `signer`, signed with it.
 
     Asked for are a keyUsage fit for the key, basicConstraints CA:FALSE (critical), and the alternative names if any.
-    Raises AttributeNotEncodable for what RFC 5280 cannot carry, KeyNotGenerated for kinds of keys that are not made here.
+    Raises AttributeNotEncodable for what RFC 5280 cannot carry, KeyNotGenerated for a kind of key that is unknown here.
     """
     name = _name(subject)
     extensions = _extensions(signer, _alternative_names(dns_names, ip_addresses))
