@@ -12,6 +12,7 @@ The password of private keys is never an option and never in the TOML file. It c
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -134,6 +135,26 @@ def required_keys() -> tuple[str, ...]:
     from evse_security.config import StationConfig
 
     return tuple(each.name for each in fields(StationConfig) if each.default is each.default_factory is MISSING)
+
+
+@functools.cache
+def descriptions() -> Mapping[str, str]:
+    """What the keys mean, where it is said: the texts after the fields of `StationConfig`, if its source is at hand."""
+    import ast
+    import inspect
+
+    from evse_security.config import StationConfig
+
+    try:
+        body = ast.parse(inspect.getsource(StationConfig)).body[0]
+    except OSError:
+        return {}
+    found = {}
+    for declared, said in itertools.pairwise(getattr(body, "body", ())):
+        match declared, said:
+            case ast.AnnAssign(target=ast.Name(id=key)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[key] = inspect.cleandoc(text)
+    return found
 
 
 def all_keys() -> Mapping[str, Kind]:

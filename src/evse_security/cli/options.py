@@ -76,29 +76,32 @@ def add_places(parser: argparse.ArgumentParser, note: str | None = None) -> Any:
 
 def add_configuration(parser: argparse.ArgumentParser, *, briefly: bool = True) -> None:
     """Add an option for every key of the configuration; `briefly`, the help shows two of them."""
-    from evse_security.settings import CERTS, PASSWORD_FILE, PREFIX, all_keys
+    from evse_security.settings import CERTS, PASSWORD_FILE, PREFIX, all_keys, descriptions
 
     if briefly:
         note = "Each key of the configuration is an option: see evse-security config --help."
+        texts = dict.fromkeys(all_keys(), argparse.SUPPRESS)
     else:
         note = f"Each is also a key of the TOML file, and a variable of the environment after {PREFIX}."
+        said = {key: text.replace("`", "").replace("%", "%%") for key, text in descriptions().items()}
+        texts = {**said, PASSWORD_FILE: "File with the password of the private keys."}
     group = add_places(parser, note)
     for key, kind in all_keys().items():
         if key != CERTS:
-            text = "file with the password of the private keys" if key == PASSWORD_FILE else None
-            _add_key(group, key, kind, argparse.SUPPRESS if briefly else text)
+            _add_key(group, key, kind, texts.get(key))
 
 
 def _add_key(group: Any, key: str, kind: Kind, text: str | None) -> None:
     from evse_security.settings import FLAG, option_of
 
     option = option_of(key)
-    known = {"dest": _DEST + key, "default": argparse.SUPPRESS, "help": text}
+    known = {"dest": _DEST + key, "default": argparse.SUPPRESS}
     if kind is FLAG:
-        group.add_argument(option, action="store_const", const="true", **known)
-        group.add_argument(f"--no-{option[2:]}", action="store_const", const="false", **known)
+        opposite = argparse.SUPPRESS if text == argparse.SUPPRESS else "The opposite."
+        group.add_argument(option, action="store_const", const="true", help=text, **known)
+        group.add_argument(f"--no-{option[2:]}", action="store_const", const="false", help=opposite, **known)
     else:
-        group.add_argument(option, metavar=kind.placeholder, choices=kind.choices or None, **known)
+        group.add_argument(option, metavar=kind.placeholder, choices=kind.choices or None, help=text, **known)
 
 
 def _station(config: StationConfig) -> AbstractContextManager[OpenStation]:
