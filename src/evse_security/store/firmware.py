@@ -30,21 +30,29 @@ def file_signature_is_valid(path: Path, certificate: Certificate, signature: byt
     Files of any size: RSA and ECDSA read it once in small pieces. False as well for what is no regular file, cannot be
     read to its end, or changes meanwhile. The certificate itself is not judged.
     """
-    part = signed_part(certificate)
-    if part is Signed.NOTHING:
-        return False
     try:
         _demand_regular(os.stat(path))
         with open(path, "rb", buffering=0, opener=_without_waiting) as file:
             _demand_regular(os.fstat(file.fileno()))  # it may have been replaced in between
-            before = _version(file)
-            if part is Signed.DIGEST:
-                valid = _digest_confirmed(file, certificate, signature)
-            else:
-                valid = _message_confirmed(file, path.parent, certificate, signature)
-            return valid and _version(file) == before
+            return open_file_signature_is_valid(file, path.parent, certificate, signature)
     except (OSError, ValueError):  # ValueError: NUL in the path, or a file too large to map
         return False
+
+
+def open_file_signature_is_valid(file: FileIO, scratch: Path, certificate: Certificate, signature: bytes) -> bool:
+    """The same for a file that is open for reading, at its start. Raises OSError.
+
+    `scratch` is the directory for a nameless copy, if one is needed and may be made there.
+    """
+    before = _version(file)
+    match signed_part(certificate):
+        case Signed.DIGEST:
+            valid = _digest_confirmed(file, certificate, signature)
+        case Signed.MESSAGE:
+            valid = _message_confirmed(file, scratch, certificate, signature)
+        case _:
+            valid = False
+    return valid and _version(file) == before
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -68,14 +76,14 @@ def _digest_confirmed(file: FileIO, certificate: Certificate, signature: bytes) 
     return digest_signature_is_valid(digest, certificate, signature)
 
 
-def _message_confirmed(file: FileIO, directory: Path, certificate: Certificate, signature: bytes) -> bool:
+def _message_confirmed(file: FileIO, scratch: Path, certificate: Certificate, signature: bytes) -> bool:
     """Verify EdDSA, which wants the whole message at once, without holding it in memory.
 
-    What is mapped is a nameless copy, beside the file if there may be one: were the file itself mapped and then cut
+    What is mapped is a nameless copy: were the file itself mapped and then cut
     short by its owner, the process would die of SIGBUS. Old versions of `cryptography` (44 for one) let no other thread
     run while they verify, some two seconds a gigabyte.
     """
-    with tempfile.TemporaryFile(dir=directory if os.access(directory, os.W_OK) else None) as copy:
+    with tempfile.TemporaryFile(dir=scratch if os.access(scratch, os.W_OK) else None) as copy:
         shutil.copyfileobj(file, copy)
         copy.flush()
         if not copy.tell():  # nothing to map
