@@ -140,7 +140,7 @@ class CertificateStoreUpdateOperation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateHashData:
-    """Names one certificate by its issuer's name and key and its serial number, all in hexadecimal (RFC 6960 §4.1.1)."""
+    """Names one certificate by its issuer's name and key and its serial number, in hexadecimal (RFC 6960 §4.1.1)."""
 
     hash_algorithm: HashAlgorithm
     issuer_name_hash: Annotated[str, MaxLength(128)]

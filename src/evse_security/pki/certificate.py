@@ -323,6 +323,11 @@ class Certificate:
         """The certificate for OpenSSL."""
         return crypto.load_certificate(crypto.FILETYPE_ASN1, self.der)
 
+    @property
+    def subject_hash(self) -> int:
+        """OpenSSL's hash of the subject, by which it looks up files in a directory."""
+        return self.openssl.subject_name_hash()
+
     @cached_property
     def _public_key(self) -> CertificatePublicKeyTypes:
         return cast(CertificatePublicKeyTypes, load_der_public_key(self.spki))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import CertID, certificate_id
@@ -64,15 +64,6 @@ class Forest:
                 waiting.extend(self.issued_by(current)[::-1])
         return list(found)
 
-    def ancestors(self, certificate: Certificate) -> Iterator[Certificate]:
-        """The issuers upwards, the certificate itself excepted, as far as they are known; the root last."""
-        seen = {certificate}
-        issuer = self.issuer_of(certificate)
-        while issuer is not None and issuer not in seen:
-            yield issuer
-            seen.add(issuer)
-            issuer = self.issuer_of(issuer)
-
     def id_of(self, certificate: Certificate, algorithm: HashAlgorithm = HashAlgorithm.SHA256) -> CertID | None:
         """The identity of a certificate; None where its issuer is not known.
 
@@ -86,3 +77,16 @@ class Forest:
     def identified(self, wanted: CertID) -> list[Certificate]:
         """The certificates with this identity; several only where a CA gave one serial number twice."""
         return [c for c in self._by_serial.get(wanted.serial, ()) if self.id_of(c, wanted.algorithm) == wanted]
+
+
+def lineage(certificate: Certificate, *forests: Forest) -> list[Certificate]:
+    """The issuers upwards as far as they are known, a self-signed root last. Earlier forests are asked first."""
+    found: list[Certificate] = []
+    current = certificate
+    while not current.self_signed:
+        issuer = next((i for i in (forest.issuer_of(current) for forest in forests) if i is not None), None)
+        if issuer is None or issuer in found or issuer == certificate:
+            break
+        found.append(issuer)
+        current = issuer
+    return found

@@ -1,7 +1,7 @@
-"""What names a certificate in OCPP and OCSP: its issuer's name and key, hashed, and its serial number (RFC 6960 §4.1.1).
+"""What names a certificate in OCPP and OCSP: its issuer's name and key, hashed, and its serial number.
 
-`CertID` is normalised when it is made, so that `==` is the only comparison: hexadecimal digits in lower case, the serial
-as a number. Identity does not depend on the clock.
+Source: RFC 6960 §4.1.1. `CertID` is normalised when it is made, so that `==` is the only comparison: hexadecimal digits
+in lower case, the serial as a number. Identity does not depend on the clock.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Attribute(NamedTuple):
     text: str
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def attributes(name: bytes) -> tuple[tuple[Attribute, ...], ...]:
     """Read a Name (DER) as relative distinguished names, in the order of the encoding."""
     return tuple(
@@ -50,7 +50,7 @@ def _attribute(pair: der.Tlv) -> Attribute:
     return Attribute(der.oid(kind), value.value.decode(charset, "replace"))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def key(name: bytes) -> bytes | tuple[object, ...]:
     """A token that is equal for equal names: letter case, kind of string and runs of blanks do not matter."""
     try:
@@ -60,7 +60,7 @@ def key(name: bytes) -> bytes | tuple[object, ...]:
     return tuple(frozenset((a.oid, " ".join(a.text.split()).lower()) for a in rdn) for rdn in rdns)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def text(name: bytes) -> str:
     """Show a name on one line, most significant part last: `CN=SECC, O=Operator`. Never empty."""
     try:

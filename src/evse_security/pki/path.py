@@ -7,7 +7,7 @@ every certificate, the strength of keys and the profile are checked here, where 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -76,12 +76,21 @@ class Policy:
     leaf_start: LeafStart = LeafStart.NOW
 
 
+class TrustStore:
+    """The installed certificates that a path may use: anchors to end at, and sub-CAs to lead there."""
+
+    def __init__(self, anchors: Iterable[Certificate], sub_cas: Iterable[Certificate] = ()) -> None:
+        """Arrange them; with one of these prepared, a verification does not depend on how many are installed."""
+        self.anchors = frozenset(anchors)
+        self.forest = Forest((*self.anchors, *sub_cas))
+
+
 _PROOF = object()
 
 
 @dataclass(frozen=True)
 class VerifiedChain:
-    """A leaf, its sub-CAs in TLS order, and the anchor they lead to. Made by `verify` only: holding one is the proof."""
+    """A leaf, its sub-CAs in TLS order, and the anchor they lead to. Only `verify` makes one: having it is proof."""
 
     path: tuple[Certificate, ...]
     proof: object = field(repr=False, compare=False)
@@ -110,7 +119,7 @@ def verify(
     leaf: Certificate,
     *,
     intermediates: Sequence[Certificate],
-    anchors: Sequence[Certificate],
+    trust: TrustStore,
     policy: Policy,
     now: datetime,
 ) -> VerifiedChain:
@@ -120,9 +129,9 @@ def verify(
     candidate that came nearest to success.
     """
     _check_leaf(leaf, policy, now)
-    if not anchors:
+    if not trust.anchors:
         raise NoTrustAnchor(" or ".join(policy.leaf_types) or "no domain")
-    search = _Search(intermediates, anchors, now)
+    search = _Search(intermediates, trust, now)
     refusals: list[ChainRefused] = []
     for path in search.paths((leaf,)):
         try:
@@ -178,9 +187,9 @@ def _check_leaf(leaf: Certificate, policy: Policy, now: datetime) -> None:
 class _Search:
     """Enumerates paths depth first: anchors before sub-CAs, certificates that are valid now before others."""
 
-    def __init__(self, intermediates: Sequence[Certificate], anchors: Sequence[Certificate], now: datetime) -> None:
-        self.anchors = frozenset(anchors)
-        self.pool = Forest((*anchors, *(c for c in intermediates if not c.self_issued or not c.self_signed)))
+    def __init__(self, received: Sequence[Certificate], trust: TrustStore, now: datetime) -> None:
+        self.trust = trust
+        self.received = Forest(c for c in received if not c.self_signed)
         self.now = now
         self.steps = 0
         self.dead_ends: list[ChainRefused] = []
@@ -192,7 +201,7 @@ class _Search:
             if self.steps > MAX_STEPS:
                 self.dead_ends.append(SearchExhausted(MAX_STEPS))
                 return
-            if issuer in self.anchors:
+            if issuer in self.trust.anchors:
                 yield (*path, issuer)
             elif len(path) + 1 < MAX_PATH:
                 yield from self.paths((*path, issuer))
@@ -200,13 +209,14 @@ class _Search:
     def _issuers(self, path: tuple[Certificate, ...]) -> list[Certificate]:
         """The candidates one step up. Where there are several, those whose key did not sign are left out."""
         child = path[-1]
-        named = [issuer for issuer in self.pool.possible_issuers(child) if issuer not in path]
+        known = (*self.trust.forest.possible_issuers(child), *self.received.possible_issuers(child))
+        named = [issuer for issuer in dict.fromkeys(known) if issuer not in path]
         if not named:
             self.dead_ends.append(IssuerNotFound(child.name, child.issuer_name))
         signers = named if len(named) == 1 else [c for c in named[: MAX_STEPS - self.steps] if self._signed(child, c)]
         if named and not signers:
             self.dead_ends.append(BadSignature(child.name, child.issuer_name, len(path) - 1))
-        return sorted(signers, key=lambda c: (c not in self.anchors, not c.valid_at(self.now)))
+        return sorted(signers, key=lambda c: (c not in self.trust.anchors, not c.valid_at(self.now)))
 
     def _signed(self, child: Certificate, issuer: Certificate) -> bool:
         self.steps += 1

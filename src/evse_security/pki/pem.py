@@ -1,7 +1,7 @@
 """Certificates in text and files, block by block: one bad block never hides the good ones (RFC 7468).
 
-PEM with anything between its blocks (comments, keys, CRLs), CRLF, a byte order mark, indented or unwrapped lines; or one
-certificate in DER. Blocks keep their place in the bytes, so that a bundle can be changed without rewriting the rest.
+PEM with anything between its blocks (comments, keys, CRLs), CRLF, a byte order mark, indented or unwrapped lines; or
+one certificate in DER. Blocks keep their place in the bytes, so that a bundle is changed without rewriting the rest.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ MAX_CHAIN = 100
 """Most certificates of a chain given as an argument: OpenSSL's default depth."""
 
 _BEGIN = re.compile(rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----")
+_DIGITS = frozenset(bytes((octet,)) for octet in b"0123456789 \t\r\n") | {b""}
 _SPACE = re.compile(rb"[\s\x00]+")
 
 
@@ -35,9 +36,14 @@ class Block(NamedTuple):
     problem: str | None
 
 
+def is_der(data: bytes) -> bool:
+    """Whether a file begins as DER does; no text begins with `0` and a length octet."""
+    return data[:1] == b"\x30" and data[1:2] not in _DIGITS
+
+
 def blocks(data: bytes) -> tuple[Block, ...]:
     """Read all certificates of a file or text, good and bad. Keys and anything else are passed over."""
-    if data[:1] == b"\x30":
+    if is_der(data):
         return (_block(data, 0, len(data)),)
     return tuple(_pem_blocks(data))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import Enum, StrEnum
-from functools import lru_cache
 from typing import NamedTuple
 
 from evse_security.errors import ProfileViolated
@@ -64,7 +63,6 @@ _V2G, _V2G_MO = (
 )
 
 
-@lru_cache(maxsize=4096)
 def algorithms(certificate: Certificate) -> Algorithms:
     """Read which algorithms a certificate names; empty where they cannot be read."""
     try:
@@ -163,7 +161,7 @@ def check(profile: ProfileName, path: tuple[Certificate, ...], leaf_types: Itera
     if len(path) - 2 > MAX_SUB_CAS:
         raise ProfileViolated(path[0].name, f"at most two sub-CAs ({edition.value})")
     for rule in RULES:
-        if edition not in rule.editions or not types & rule.leaf_types:
+        if edition not in rule.editions or not types <= rule.leaf_types:
             continue
         for depth, certificate in enumerate(path):
             if rule.binds(depth, len(path)) and not rule.holds(certificate):

@@ -1,0 +1,39 @@
+"""What time it is, and whether to believe it. Stations boot in 1970."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+Clock = Callable[[], datetime]
+"""Tells the time as an aware datetime. Read once per command."""
+
+RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
+"""No clock that shows less is right: this release did not exist then."""
+SKEW = timedelta(seconds=300)
+"""Difference of clocks that is forgiven at installations and OCSP responses (Hubject HUB20 42-001)."""
+
+
+def system_clock() -> datetime:
+    """The machine's time."""
+    return datetime.now(UTC)
+
+
+class Moment(NamedTuple):
+    """The time of one command, and why it is not believed (None: it is)."""
+
+    now: datetime
+    doubt: str | None
+
+
+def judge(now: datetime, newest_written: datetime | None) -> Moment:
+    """Decide whether the clock can be right: not before this release, nor before the newest file that we wrote."""
+    if now.tzinfo is None:
+        raise ValueError("the clock must tell an aware datetime")
+    now = now.astimezone(UTC)
+    if now < RELEASED:
+        return Moment(now, f"the clock shows {now:%Y-%m-%d %H:%M:%SZ}, before this release was made")
+    if newest_written is not None and now + SKEW < newest_written:
+        return Moment(now, f"the clock shows {now:%Y-%m-%d %H:%M:%SZ}, before a file that was written here")
+    return Moment(now, None)

@@ -1,0 +1,437 @@
+"""The commands of the interface, revision 2026-04, on one store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from evse_security.clock import Moment
+from evse_security.core import Core, told
+from evse_security.errors import (
+    CommandRefused,
+    KeyNotGenerated,
+    NoLeafOfType,
+    NoRequestForType,
+    NotInstalled,
+    NoTrustAnchor,
+    NotWritable,
+    Refusal,
+)
+from evse_security.keys import files as key_files
+from evse_security.keys.kinds import KeyType
+from evse_security.outcomes import answers
+from evse_security.pki import ocsp, pem
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.hashdata import asked_for
+from evse_security.pki.keytoken import token_of_certificate
+from evse_security.pki.path import LeafStart, Policy, VerifiedChain, verify
+from evse_security.pki.request import RequestSubject, signing_request
+from evse_security.pki.signature import decode as decode_signature
+from evse_security.store import roots
+from evse_security.store.changes import SECRET_MODE, Decision, Write
+from evse_security.store.firmware import file_signature_is_valid
+from evse_security.store.info import LeafFiles, files_in
+from evse_security.store.kinds import LEAF_KINDS, TRUST
+from evse_security.store.limits import with_room
+from evse_security.store.rules import report, select
+from evse_security.store.rules.cache import cache, offered
+from evse_security.store.rules.delete import delete
+from evse_security.store.rules.install import install
+from evse_security.store.rules.renew import renew
+from evse_security.store.scan import read
+from evse_security.store.snapshot import Leaf, LeafStore, Snapshot
+from evse_security.vocabulary import (
+    CaCertificateType,
+    CertificateHashData,
+    CertificateInfo,
+    CertificateOCSP,
+    CertificateType,
+    CertificateValidationResult,
+    DeleteCertificateResult,
+    EncodingFormat,
+    GetCertificateFullInfoResult,
+    GetCertificateInfoResult,
+    GetCertificateInfoStatus,
+    GetCertificateSignRequestResult,
+    GetCertificateSignRequestStatus,
+    GetInstalledCertificatesResult,
+    GetInstalledCertificatesStatus,
+    HashAlgorithm,
+    InstallCertificateResult,
+    LeafCertificateType,
+    OCSPRequestData,
+    OCSPRequestDataList,
+)
+
+_MAY_START_LATER = frozenset({LeafCertificateType.CSMS, LeafCertificateType.V2G})
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a verification found: the answer, why not, and the names from the leaf to the root."""
+
+    result: CertificateValidationResult
+    reason: Refusal | None
+    path: tuple[str, ...]
+
+
+class Commands:
+    """Every command looks at the store once, lets a pure rule decide, applies, and answers in the interface's words."""
+
+    def __init__(self, core: Core) -> None:
+        """Work on this store."""
+        self._core = core
+
+    # ---- installing and deleting
+
+    def install_ca_certificate(
+        self, *, certificate: str, certificate_type: CaCertificateType
+    ) -> InstallCertificateResult:
+        """Install one CA certificate (PEM). See `rules.install` for what is demanded (M05)."""
+
+        def decide(snapshot: Snapshot, moment: Moment) -> Decision:
+            store = snapshot.cas[CaCertificateType(certificate_type)]
+            token = self._core.token(moment)
+            decision = install(snapshot, new, store, self._core.limits, moment.now, token)
+            return with_room(decision, snapshot, self._core.limits, moment)
+
+        try:
+            new = pem.single(certificate, "the certificate")
+            self._core.change(decide)
+        except Refusal as refusal:
+            told("install_ca_certificate", refusal)
+            return answers(refusal).install
+        return InstallCertificateResult.Accepted
+
+    def delete_certificate(self, *, certificate_hash_data: CertificateHashData) -> DeleteCertificateResult:
+        """Delete a certificate and what depends on it. See `rules.delete` (M04)."""
+        try:
+            wanted = asked_for(certificate_hash_data)
+            if wanted is None:
+                raise NotInstalled("with this hash data")
+            self._core.change(lambda snapshot, _: delete(snapshot, wanted))
+        except Refusal as refusal:
+            told("delete_certificate", refusal)
+            return answers(refusal).delete
+        return DeleteCertificateResult.Accepted
+
+    def update_leaf_certificate(
+        self, *, certificate_chain: str, certificate_type: LeafCertificateType
+    ) -> InstallCertificateResult:
+        """Install a signed leaf with its sub-CAs for a key of the station (A02, A03)."""
+
+        def decide(snapshot: Snapshot, moment: Moment) -> Decision:
+            chain = self._verified(snapshot, received, (certificate_type,), moment)
+            decision = renew(snapshot.leaves[certificate_type], chain, self._core.token(moment))
+            return with_room(decision, snapshot, self._core.limits, moment, (token_of_certificate(chain.leaf),))
+
+        try:
+            if certificate_type not in LEAF_KINDS:
+                raise NoLeafOfType(certificate_type)
+            received = pem.chain(certificate_chain, "the certificate chain")
+            self._core.change(decide)
+            self._copy_to_der(certificate_type, received[0])
+        except Refusal as refusal:
+            told("update_leaf_certificate", refusal)
+            return answers(refusal).install
+        return InstallCertificateResult.Accepted
+
+    def _copy_to_der(self, certificate_type: LeafCertificateType, certificate: Certificate) -> None:
+        """Make the copies in DER of a leaf just installed. Where that fails they are made when they are asked for."""
+        snapshot, moment = self._core.look()
+        leaf = next((one for one in snapshot.leaves[certificate_type].leaves if one.certificate == certificate), None)
+        try:
+            if leaf is not None:
+                self._files(leaf, EncodingFormat.DER, moment)
+        except Refusal as refusal:
+            told("DER copies", refusal)
+
+    # ---- verifying
+
+    def verify_certificate(
+        self, *, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]
+    ) -> CertificateValidationResult:
+        """Verify a leaf or chain against the roots of the given domains."""
+        return self.check(certificate_chain, certificate_types).result
+
+    def check(self, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]) -> CheckReport:
+        """Verify a leaf or chain, and say why not."""
+        try:
+            if not certificate_types:
+                raise NoTrustAnchor("no domain")
+            received = pem.chain(certificate_chain, "the certificate chain")
+            snapshot, moment = self._core.look()
+            chain = self._verified(snapshot, received, tuple(certificate_types), moment)
+        except Refusal as refusal:
+            told("verify_certificate", refusal)
+            return CheckReport(answers(refusal).validation, refusal, ())
+        return CheckReport(CertificateValidationResult.Valid, None, tuple(c.name for c in chain.path))
+
+    def _verified(
+        self,
+        snapshot: Snapshot,
+        received: Sequence[Certificate],
+        leaf_types: tuple[LeafCertificateType, ...],
+        moment: Moment,
+    ) -> VerifiedChain:
+        """Only leaves that the station itself will use may become valid later."""
+        start = LeafStart.NOW_OR_LATER if _MAY_START_LATER.issuperset(leaf_types) else LeafStart.NOW
+        return verify(
+            received[0],
+            intermediates=received[1:],
+            trust=snapshot.trust(TRUST[LeafCertificateType(leaf_type)] for leaf_type in leaf_types),
+            policy=Policy(leaf_types, self._core.profile, start),
+            now=moment.now,
+        )
+
+    def verify_file_signature(self, *, file_path: str, signing_certificate: str, signature: str) -> bool:
+        """Verify a file's signature with a certificate's key. Whether to trust that is `verify_certificate`'s (L01)."""
+        try:
+            certificate = pem.single(signing_certificate, "the signing certificate")
+        except Refusal as refusal:
+            told("verify_file_signature", refusal)
+            return False
+        octets = decode_signature(signature)
+        return octets is not None and file_signature_is_valid(Path(file_path), certificate, octets)
+
+    # ---- listing
+
+    def get_installed_certificates(
+        self, *, certificate_types: Sequence[CertificateType]
+    ) -> GetInstalledCertificatesResult:
+        """List installed certificates as hash data (M03)."""
+        snapshot, _ = self._core.look()
+        found = report.installed(snapshot, certificate_types, self._core.config.newest_by)
+        status = GetInstalledCertificatesStatus.Accepted if found else GetInstalledCertificatesStatus.NotFound
+        return GetInstalledCertificatesResult(status=status, certificate_hash_data_chain=tuple(found))
+
+    def is_ca_certificate_installed(self, *, certificate_type: CaCertificateType) -> bool:
+        """Tell whether a valid root is installed."""
+        snapshot, moment = self._core.look()
+        return bool(snapshot.cas[CaCertificateType(certificate_type)].valid_roots(moment.now))
+
+    def get_verify_file(self, *, certificate_type: CaCertificateType) -> str:
+        """Path of a file with the valid roots of a domain."""
+        snapshot, moment = self._core.look()
+        store = snapshot.cas[CaCertificateType(certificate_type)]
+        return self._path("get_verify_file", lambda: roots.verify_file(store, moment, self._core))
+
+    def get_verify_location(self, *, certificate_type: CaCertificateType) -> str:
+        """Path of a bundle file, or of a directory hashed for OpenSSL."""
+        snapshot, moment = self._core.look()
+        store = snapshot.cas[CaCertificateType(certificate_type)]
+        return self._path("get_verify_location", lambda: roots.verify_location(store, moment, self._core))
+
+    def _path(self, command: str, find: Callable[[], Path | None]) -> str:
+        try:
+            found = find()
+        except Refusal as refusal:
+            told(command, refusal)
+            found = None
+        return "" if found is None else str(found)
+
+    # ---- OCSP
+
+    def get_v2g_ocsp_request_data(self) -> OCSPRequestDataList:
+        """List what to ask about the SECC chains (M06)."""
+        snapshot, moment = self._core.look()
+        questions = report.v2g_questions(snapshot, self._core.config.newest_by, moment.now)
+        return OCSPRequestDataList(ocsp_request_data_list=tuple(questions))
+
+    def get_mo_ocsp_request_data(self, *, certificate_chain: str) -> OCSPRequestDataList:
+        """List what to ask about a contract chain (C07)."""
+        questions: list[OCSPRequestData] = []
+        try:
+            received = pem.chain(certificate_chain, "the certificate chain")
+            snapshot, _ = self._core.look()
+            questions = report.contract_questions(snapshot, received)
+        except Refusal as refusal:
+            told("get_mo_ocsp_request_data", refusal)
+        return OCSPRequestDataList(ocsp_request_data_list=tuple(questions))
+
+    def update_ocsp_cache(self, *, certificate_hash_data: CertificateHashData, ocsp_response: str) -> None:
+        """Keep an OCSP response. The result has no word for failure: raises `CommandRefused` with the reason."""
+
+        def decide(snapshot: Snapshot, moment: Moment) -> Decision:
+            decision = cache(snapshot, wanted, response, check=self._core.config.ocsp_check, now=moment.now)
+            return with_room(decision, snapshot, self._core.limits, moment)
+
+        try:
+            response = ocsp.decode(ocsp_response)
+            found = asked_for(certificate_hash_data)
+            if found is None:
+                raise NotInstalled("with this hash data")
+            wanted = found
+            self._core.change(decide)
+        except Refusal as refusal:
+            told("update_ocsp_cache", refusal)
+            raise CommandRefused("update_ocsp_cache", refusal) from refusal
+
+    # ---- signing requests
+
+    def generate_certificate_signing_request(
+        self, *, certificate_type: LeafCertificateType, country: str, organization: str, common: str, use_tpm: bool
+    ) -> GetCertificateSignRequestResult:
+        """Make a key and a signing request for it; the key is on the disk before the request is handed out."""
+        try:
+            csr = self.signing_request(certificate_type, country, organization, common, use_tpm=use_tpm)
+        except Refusal as refusal:
+            told("generate_certificate_signing_request", refusal)
+            return GetCertificateSignRequestResult(status=answers(refusal).request)
+        return GetCertificateSignRequestResult(status=GetCertificateSignRequestStatus.Accepted, csr=csr)
+
+    def signing_request(
+        self, certificate_type: LeafCertificateType, country: str, organization: str, common: str, *, use_tpm: bool
+    ) -> str:
+        """Make a key and a signing request (PEM). Raises the refusal."""
+        config = self._core.config
+        kind = LEAF_KINDS.get(certificate_type)
+        if kind is None:
+            raise NoRequestForType(certificate_type)
+        if use_tpm:
+            raise KeyNotGenerated("no TPM is configured, and a key in a file would not be what was asked for")
+        domain_component = "CPO" if certificate_type is LeafCertificateType.V2G else None
+        subject = RequestSubject(
+            country=country, organization=organization, common=common, domain_component=domain_component
+        )
+        key = key_files.generate(KeyType(config.csr_key_type))
+        csr = signing_request(subject, key, dns_names=config.csr_dns_names, ip_addresses=config.csr_ip_addresses)
+        content = key_files.to_pem(key, config.private_key_password)
+
+        def decide(snapshot: Snapshot, moment: Moment) -> Decision:
+            name = f"{kind.single_prefix}{self._core.token(moment)}.key"
+            path = snapshot.leaves[certificate_type].key_directory / name
+            return with_room(Decision((Write(path, content, SECRET_MODE),)), snapshot, self._core.limits, moment)
+
+        self._core.change(decide)
+        return csr
+
+    # ---- leaves to use
+
+    def get_leaf_certificate_info(
+        self, *, certificate_type: LeafCertificateType, encoding: EncodingFormat, include_ocsp: bool
+    ) -> GetCertificateInfoResult:
+        """Find the newest usable leaf."""
+        snapshot, moment = self._core.look()
+        store = snapshot.leaves.get(certificate_type)
+        if store is None:
+            return GetCertificateInfoResult(status=GetCertificateInfoStatus.Rejected)
+        leaf = next(iter(select.usable(store, self._core.config.newest_by, moment.now)), None)
+        if leaf is None:
+            return GetCertificateInfoResult(status=select.status(store, moment.now))
+        try:
+            info = self._info(snapshot, leaf, encoding, moment, with_ocsp=include_ocsp)
+        except Refusal as refusal:
+            told("get_leaf_certificate_info", refusal)
+            return GetCertificateInfoResult(status=GetCertificateInfoStatus.Rejected)
+        return GetCertificateInfoResult(status=GetCertificateInfoStatus.Accepted, info=info)
+
+    def get_all_valid_certificates_info(
+        self, *, certificate_type: LeafCertificateType, encoding: EncodingFormat, include_ocsp: bool
+    ) -> GetCertificateFullInfoResult:
+        """Find the newest usable leaf of each root."""
+        snapshot, moment = self._core.look()
+        store = snapshot.leaves.get(certificate_type)
+        if store is None:
+            return GetCertificateFullInfoResult(status=GetCertificateInfoStatus.Rejected, info=())
+        newest_by = self._core.config.newest_by
+        if not select.usable(store, newest_by, moment.now):
+            return GetCertificateFullInfoResult(status=select.status(store, moment.now), info=())
+        policy = Policy((certificate_type,), self._core.profile)
+        trust = snapshot.cas[store.kind.ca_type].trust
+        try:
+            infos = [
+                self._info(snapshot, leaf, encoding, moment, with_ocsp=include_ocsp, root=chain.anchor)
+                for leaf, chain in select.newest_per_root(store, trust, newest_by, policy, moment.now)
+            ]
+        except Refusal as refusal:
+            told("get_all_valid_certificates_info", refusal)
+            return GetCertificateFullInfoResult(status=GetCertificateInfoStatus.Rejected, info=())
+        return GetCertificateFullInfoResult(status=GetCertificateInfoStatus.Accepted, info=tuple(infos))
+
+    def _info(
+        self,
+        snapshot: Snapshot,
+        leaf: Leaf,
+        encoding: EncodingFormat,
+        moment: Moment,
+        *,
+        with_ocsp: bool,
+        root: Certificate | None = None,
+    ) -> CertificateInfo:
+        found = self._files(leaf, encoding, moment)
+        return CertificateInfo(
+            key=str(found.key),
+            certificate_root=root.pem if root is not None else None,
+            certificate=str(found.chain) if found.chain else None,
+            certificate_single=str(found.single) if found.single else None,
+            certificate_count=found.length,
+            password=self.password_of(leaf),
+            ocsp=_responses(snapshot, leaf, moment) if with_ocsp else None,
+        )
+
+    def _files(self, leaf: Leaf, encoding: EncodingFormat, moment: Moment) -> LeafFiles:
+        """The files of a usable leaf in one encoding, copies made where they are needed. Raises `NotWritable`."""
+        key_der = self._key_in_der(leaf) if encoding is EncodingFormat.DER else None
+        found = files_in(leaf, encoding, key_der)
+        self._core.ensure(found.copies, moment)
+        return found
+
+    def _key_in_der(self, leaf: Leaf) -> bytes:
+        if leaf.key is None:
+            raise LookupError("a leaf without a key")
+        try:
+            content = read(leaf.key.path, key_files.MAX_KEY_BYTES)
+            encoded = key_files.to_der(content, self._core.config.private_key_password)
+        except (OSError, ValueError) as error:
+            raise NotWritable(str(leaf.key.path), f"the key cannot be read: {type(error).__name__}") from None
+        if isinstance(encoded, key_files.KeyProblem):
+            raise NotWritable(str(leaf.key.path), encoded)
+        return encoded
+
+    def password_of(self, leaf: Leaf) -> str | None:
+        """The password that a consumer needs to open a leaf's key; None for a plain one."""
+        return self._core.config.private_key_password if leaf.key is not None and leaf.key.encrypted else None
+
+    def usable(self, certificate_type: LeafCertificateType) -> tuple[LeafStore | None, Leaf | None, Moment]:
+        """The store of a leaf type, and its newest usable leaf."""
+        snapshot, moment = self._core.look()
+        store = snapshot.leaves.get(certificate_type)
+        leaves = select.usable(store, self._core.config.newest_by, moment.now) if store is not None else []
+        return store, next(iter(leaves), None), moment
+
+    def files_of(self, leaf: Leaf, encoding: EncodingFormat, moment: Moment) -> LeafFiles:
+        """The files of a usable leaf. Raises `NotWritable`."""
+        return self._files(leaf, encoding, moment)
+
+    def get_leaf_expiry_days_count(self, *, certificate_type: LeafCertificateType) -> int:
+        """Whole days until the newest usable leaf expires; 0 if there is none."""
+        return self.leaf_expiry_days(certificate_type) or 0
+
+    def leaf_expiry_days(self, certificate_type: LeafCertificateType) -> int | None:
+        """Whole days until the newest usable leaf expires; None if there is none, 0 on its last day."""
+        _, leaf, moment = self.usable(certificate_type)
+        return None if leaf is None else (leaf.certificate.not_after - moment.now) // timedelta(days=1)
+
+
+def _responses(snapshot: Snapshot, leaf: Leaf, moment: Moment) -> tuple[CertificateOCSP, ...]:
+    """One entry per certificate of the chain file, in its order."""
+    entries = []
+    for certificate in leaf.file.certificates:
+        cert_id = snapshot.forest.id_of(certificate)
+        entry = offered(snapshot, certificate, leaf.file.path.parent, moment.now)
+        unknown = CertificateHashData(
+            hash_algorithm=HashAlgorithm.SHA256,
+            issuer_name_hash="",
+            issuer_key_hash="",
+            serial_number=certificate.serial_text,
+        )
+        entries.append(
+            CertificateOCSP(
+                hash=unknown if cert_id is None else cert_id.hash_data,
+                ocsp_path=None if entry is None else str(entry.response_path),
+            )
+        )
+    return tuple(entries)

@@ -1,0 +1,153 @@
+"""The configuration of a station: EVerest's nine keys with its defaults, and our own."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from evse_security.clock import Clock, system_clock
+from evse_security.errors import InvalidConfiguration
+
+CertificateProfile = Literal["lenient", "iso15118"]
+OcspCheck = Literal["verified", "unchecked"]
+NewestBy = Literal["not_after", "not_before"]
+CsrKeyType = Literal["secp256r1", "secp384r1", "secp521r1", "ed25519", "ed448", "rsa2048", "rsa3072", "rsa4096"]
+
+DEFAULT_PATHS = {
+    "csms_ca_bundle": "ca/csms/CSMS_ROOT_CA.pem",
+    "mf_ca_bundle": "ca/mf/MF_ROOT_CA.pem",
+    "mo_ca_bundle": "ca/mo/MO_ROOT_CA.pem",
+    "v2g_ca_bundle": "ca/v2g/V2G_ROOT_CA.pem",
+    "csms_leaf_cert_directory": "client/csms",
+    "csms_leaf_key_directory": "client/csms",
+    "secc_leaf_cert_directory": "client/cso",
+    "secc_leaf_key_directory": "client/cso",
+}
+"""EVerest's defaults, relative to its `certs` directory."""
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "certificate_profile": get_args(CertificateProfile),
+    "ocsp_check": get_args(OcspCheck),
+    "newest_by": get_args(NewestBy),
+    "csr_key_type": get_args(CsrKeyType),
+}
+_AT_LEAST = {
+    "max_store_bytes": 1,
+    "max_store_entries": 1,
+    "csr_lifetime": 0,
+    "keep_newest": 1,
+    "certificate_store_max_length": 1,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StationConfig:
+    """Where a station keeps its certificates and keys, and by which rules. Paths are absolute.
+
+    Each `*_ca_bundle` is a PEM file or a directory of certificate files. Directories that do not exist are made when
+    something is first written to them. Raises `InvalidConfiguration` naming the key.
+    """
+
+    csms_ca_bundle: Path
+    mf_ca_bundle: Path
+    mo_ca_bundle: Path
+    v2g_ca_bundle: Path
+    csms_leaf_cert_directory: Path
+    csms_leaf_key_directory: Path
+    secc_leaf_cert_directory: Path
+    secc_leaf_key_directory: Path
+    private_key_password: str | None = field(default=None, repr=False)
+    """Password of all private keys; None or empty: new keys are stored in plain."""
+    max_store_bytes: int = 50 * 1024 * 1024
+    """Most bytes of all files of the store."""
+    max_store_entries: int = 2000
+    """Most files of the store, of whatever kind."""
+    csr_lifetime: int = 3600
+    """Seconds after which the key of an unanswered signing request may be swept."""
+    keep_newest: int = 10
+    """Expired leaves that are kept from sweeping, per leaf type, newest first."""
+    csr_key_type: CsrKeyType = "secp256r1"
+    """The kind of key made for a signing request."""
+    csr_dns_names: tuple[str, ...] = ()
+    """DNS names asked for as subject alternative names."""
+    csr_ip_addresses: tuple[str, ...] = ()
+    """IP addresses asked for as subject alternative names."""
+    certificate_profile: CertificateProfile = "lenient"
+    """`iso15118` enforces ISO 15118-2 Annex F and -20 Annex B on V2G and contract chains."""
+    ocsp_check: OcspCheck = "verified"
+    """`unchecked` stores OCSP responses as they come: for laboratories."""
+    newest_by: NewestBy = "not_after"
+    """Which leaf is the newest: latest notAfter (EVerest), or latest notBefore (OCPP 2.0.1 A02.FR.15)."""
+    certificate_store_max_length: int | None = None
+    """Most installed CA certificates (OCPP CertificateStoreMaxLength); None: no limit but the store's."""
+    additional_root_certificate_check: bool = False
+    """A new CSMS root must be signed by the installed one; two are kept at most (OCPP M05.FR.09–.16)."""
+    clock: Clock = field(default=system_clock, repr=False, compare=False)
+    """Tells the time."""
+
+    @classmethod
+    def under(cls, certs: str | os.PathLike[str], **overrides: Any) -> StationConfig:
+        """Configure EVerest's layout under one directory; relative overrides of paths are joined to it."""
+        root = _absolute("certs", certs)
+        known = {one.name for one in fields(cls)}
+        for key in overrides:
+            if key not in known:
+                raise InvalidConfiguration(key, "no such key")
+        paths = {key: root / os.fspath(overrides.get(key, default)) for key, default in DEFAULT_PATHS.items()}
+        return cls(**{**overrides, **paths})
+
+    def __post_init__(self) -> None:
+        for key in DEFAULT_PATHS:
+            object.__setattr__(self, key, _absolute(key, getattr(self, key)))
+        object.__setattr__(self, "private_key_password", self.private_key_password or None)
+        for key, choices in _CHOICES.items():
+            if getattr(self, key) not in choices:
+                raise InvalidConfiguration(key, f"must be one of {', '.join(choices)}")
+        for key, least in _AT_LEAST.items():
+            value = getattr(self, key)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+                raise InvalidConfiguration(key, f"must be a whole number of at least {least}")
+        self._check_alternative_names()
+        self._check_overlap()
+
+    def _check_alternative_names(self) -> None:
+        for key in ("csr_dns_names", "csr_ip_addresses"):
+            value = getattr(self, key)
+            if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+                raise InvalidConfiguration(key, "must be a list of strings")
+            object.__setattr__(self, key, tuple(value))
+        for address in self.csr_ip_addresses:
+            try:
+                ipaddress.ip_address(address)
+            except ValueError:
+                raise InvalidConfiguration("csr_ip_addresses", "holds something that is no IP address") from None
+
+    def _check_overlap(self) -> None:
+        """Leaves and trust anchors must not share a directory: what is swept there could be a root."""
+        for leaf_key in ("csms_leaf_cert_directory", "secc_leaf_cert_directory"):
+            leaf = _normal(getattr(self, leaf_key))
+            for ca_key in ("csms_ca_bundle", "mf_ca_bundle", "mo_ca_bundle", "v2g_ca_bundle"):
+                bundle = _normal(getattr(self, ca_key))
+                if leaf == bundle or bundle in leaf.parents or leaf == bundle.parent:
+                    raise InvalidConfiguration(leaf_key, f"overlaps {ca_key}")
+
+
+def _normal(path: Path) -> Path:
+    """The place a path leads to, whatever it is spelled like."""
+    return Path(os.path.realpath(path))
+
+
+def _absolute(key: str, value: str | os.PathLike[str]) -> Path:
+    try:
+        text = os.fspath(value)
+    except TypeError:
+        raise InvalidConfiguration(key, "must be a path") from None
+    if not text or "\0" in text:
+        raise InvalidConfiguration(key, "is no path")
+    path = Path(text)
+    if not path.is_absolute():
+        raise InvalidConfiguration(key, f"must be absolute, not {text}")
+    return path

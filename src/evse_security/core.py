@@ -1,0 +1,128 @@
+"""Look, decide, apply, announce: how every command works on the store."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from itertools import count
+
+from evse_security.clock import Moment, judge
+from evse_security.config import StationConfig
+from evse_security.errors import InvalidConfiguration, Refusal
+from evse_security.keys.files import public_key_of
+from evse_security.pki.profile import ProfileName
+from evse_security.store import layout
+from evse_security.store.changes import Decision, Write
+from evse_security.store.disk import Disk
+from evse_security.store.files import Files
+from evse_security.store.layout import Layout
+from evse_security.store.limits import Limits
+from evse_security.store.picture import Picture
+from evse_security.store.snapshot import Snapshot
+from evse_security.vocabulary import CertificateStoreUpdate
+
+log = logging.getLogger(__name__)
+
+Subscriber = Callable[[CertificateStoreUpdate], object]
+
+
+class Core:
+    """One store, its clock, and those who are told of its changes."""
+
+    def __init__(self, config: StationConfig, files: Files | None = None) -> None:
+        """Nothing is read yet. `files` are the steps of writing; tests give their own."""
+        self.config = config
+        self.profile = ProfileName(config.certificate_profile)
+        self.limits = Limits(
+            config.max_store_entries,
+            config.max_store_bytes,
+            config.certificate_store_max_length,
+            timedelta(seconds=config.csr_lifetime),
+            config.keep_newest,
+        )
+        places = Layout.of(config)
+        picture = Picture(
+            places,
+            lambda data: public_key_of(data, config.private_key_password),
+            additional_anchors=config.additional_root_certificate_check,
+        )
+        self._disk = Disk(places, picture, files)
+        self._changing = threading.RLock()
+        self._subscribers: list[Subscriber] = []
+        self._numbers = count()
+
+    def check_places(self) -> None:
+        """Refuse leaf directories that are something else. Raises `InvalidConfiguration`."""
+        for key in (
+            "csms_leaf_cert_directory",
+            "csms_leaf_key_directory",
+            "secc_leaf_cert_directory",
+            "secc_leaf_key_directory",
+        ):
+            path = getattr(self.config, key)
+            if path.exists() and not path.is_dir():
+                raise InvalidConfiguration(key, f"{path} is not a directory")
+
+    def close(self) -> None:
+        """Tell nobody any more."""
+        with self._changing:
+            self._subscribers.clear()
+
+    def look(self) -> tuple[Snapshot, Moment]:
+        """The store and the time, for one command."""
+        snapshot = self._disk.look()
+        return snapshot, judge(self.config.clock(), snapshot.newest_written)
+
+    def change(self, decide: Callable[[Snapshot, Moment], Decision]) -> Decision:
+        """Be the only writer, look, decide, apply; then announce. Raises what the rule or the disk refuses."""
+        with self._changing:
+            with self._disk.writing():
+                snapshot, moment = self.look()
+                decision = decide(snapshot, moment)
+                self._disk.apply(decision.changes, moment.now)
+            self._announce(decision.updates)
+        return decision
+
+    def ensure(self, copies: Iterable[Write], moment: Moment) -> None:
+        """Bring derived files up to date. Raises `NotWritable`."""
+        self._disk.ensure(copies, moment.now)
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Be the only writer. Raises `NotWritable` for what the disk refuses meanwhile."""
+        return self._disk.writing()
+
+    def token(self, moment: Moment) -> str:
+        """The varying part of new file names."""
+        return layout.token(moment.now, next(self._numbers), secrets.randbits(31))
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Tell somebody of every change, after the write and before the answer. Returns how to stop that."""
+
+        def unsubscribe() -> None:
+            with self._changing:
+                if entry in self._subscribers:
+                    self._subscribers.remove(entry)
+
+        def entry(update: CertificateStoreUpdate) -> object:
+            return subscriber(update)
+
+        with self._changing:
+            self._subscribers.append(entry)
+        return unsubscribe
+
+    def _announce(self, updates: Iterable[CertificateStoreUpdate]) -> None:
+        for update in updates:
+            for subscriber in tuple(self._subscribers):
+                try:
+                    subscriber(update)
+                except Exception:  # the change is made; whoever listens must not undo the answer
+                    log.exception("a subscriber of certificate_store_update failed")
+
+
+def told(command: str, refusal: Refusal) -> None:
+    """Say why a command answers with a refusal."""
+    log.warning("%s refused: %s: %s", command, refusal.code, refusal)

@@ -1,0 +1,138 @@
+"""A charging station's security module: the interface's commands on a directory of certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, overload
+
+from evse_security.clock import Moment
+from evse_security.commands import CheckReport, Commands
+from evse_security.config import StationConfig
+from evse_security.core import Core, Subscriber
+from evse_security.errors import MalformedRequest
+from evse_security.interface import NEWEST, r2023_10, r2026_04
+from evse_security.older import Commands202310
+from evse_security.serve.dispatch import dispatch
+from evse_security.store.changes import Decision
+from evse_security.store.files import Files
+from evse_security.store.overview import Overview, overview
+from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
+from evse_security.store.snapshot import Snapshot
+from evse_security.vocabulary import LeafCertificateType
+
+__all__ = ["CheckReport", "Overview", "Station", "SweepReport", "SweptFile"]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What a sweep removed or would remove, and why nothing where the clock is not believed."""
+
+    removed: tuple[SweptFile, ...]
+    dry_run: bool
+    kept_because: str | None
+
+    def __str__(self) -> str:
+        if self.kept_because is not None:
+            return f"nothing swept: {self.kept_because}"
+        verb = "would remove" if self.dry_run else "removed"
+        return "\n".join(f"{verb} {file.path}: {file.reason}" for file in self.removed) or "nothing to sweep"
+
+
+class Station:
+    """The security module of one station. Safe to use from several threads, and beside other processes."""
+
+    def __init__(self, config: StationConfig, files: Files | None = None) -> None:
+        """Use `Station.open`. `files` are the steps of writing; tests give their own."""
+        self._core = Core(config, files)
+        commands = Commands(self._core)
+        self._commands = commands
+        self._revisions: dict[str, Any] = {
+            "2023-10": Commands202310(self._core, commands),
+            "2026-04": commands,
+        }
+
+    @classmethod
+    def open(cls, config: StationConfig) -> Station:
+        """Open a station. Nothing is written; directories that do not exist are made when something is installed.
+
+        Raises `InvalidConfiguration` where a leaf directory's path leads to something else.
+        """
+        station = cls(config)
+        station._core.check_places()
+        return station
+
+    def __enter__(self) -> Station:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of everything. Subscribers are told no more."""
+        self._core.close()
+
+    @property
+    def config(self) -> StationConfig:
+        """The configuration."""
+        return self._core.config
+
+    # ---- the interface
+
+    @overload
+    def interface(self, revision: Literal["2023-10"]) -> r2023_10.Interface: ...
+    @overload
+    def interface(self, revision: Literal["2026-04"] = ...) -> r2026_04.Interface: ...
+    def interface(self, revision: str = NEWEST) -> r2023_10.Interface | r2026_04.Interface:
+        """The commands of one revision, typed."""
+        found: r2023_10.Interface | r2026_04.Interface = self._implementation(revision)
+        return found
+
+    def dispatch(self, command: str, arguments: object, *, revision: str = NEWEST) -> Any:
+        """Answer one command in JSON: arguments by name in, the result out; absent optionals are absent keys.
+
+        Raises `MalformedRequest` naming the field, and `CommandRefused` where a result has no word for failure.
+        """
+        return dispatch(self._implementation(revision), command, arguments, revision=revision)
+
+    def _implementation(self, revision: str) -> Any:
+        if revision not in self._revisions:
+            raise MalformedRequest("revision", f"must be one of {', '.join(self._revisions)}")
+        return self._revisions[revision]
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Tell somebody of each change of the store, after the write, before the answer. Returns how to stop that."""
+        return self._core.subscribe(subscriber)
+
+    # ---- beyond it
+
+    def check(self, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]) -> CheckReport:
+        """Verify a leaf or chain (PEM), with the reason."""
+        return self._commands.check(certificate_chain, certificate_types)
+
+    def leaf_expiry_days(self, certificate_type: LeafCertificateType) -> int | None:
+        """Whole days until the newest usable leaf expires; None if there is none, 0 on its last day."""
+        return self._commands.leaf_expiry_days(certificate_type)
+
+    def overview(self) -> Overview:
+        """All that is installed, as trees, and why each certificate is or is not used."""
+        snapshot, moment = self._core.look()
+        return overview(snapshot, moment, self.config.newest_by)
+
+    def sweep(self, *, dry_run: bool = False) -> SweepReport:
+        """Remove what nobody needs any more, and say what that was. Raises `NotWritable`."""
+        done: list[Sweep] = []
+
+        def decide(snapshot: Snapshot, moment: Moment) -> Decision:
+            limits = self._core.limits
+            done.append(sweep(snapshot, moment, csr_lifetime=limits.csr_lifetime, keep_newest=limits.keep_newest))
+            return done[0].decision
+
+        if dry_run:
+            decide(*self._core.look())
+        else:
+            self._core.change(decide)
+        return SweepReport(done[0].removed, dry_run, done[0].kept_because)

@@ -1,0 +1,75 @@
+"""The steps that a write is made of. Everything that reaches the disk goes through here.
+
+One class, so that tests can stop before any step, fail any step, or forget what was not synchronised.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class Files:
+    """The operating system's files. Every method is one step; each raises OSError."""
+
+    def make_directory(self, path: Path, mode: int) -> None:
+        """Make one directory."""
+        path.mkdir(mode=mode)
+
+    def write_new(self, path: Path, content: bytes, mode: int, owner: tuple[int, int] | None, time: float) -> None:
+        """Write a file that does not exist yet and force it to the disk; its mode is set before its content.
+
+        `time` is the modification time, in seconds of the epoch: that of the command's clock.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            if owner is not None:
+                os.fchown(descriptor, *owner)
+            os.fchmod(descriptor, mode)
+            _write_all(descriptor, content)
+            os.utime(descriptor, (time, time))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Give a file its name; what had that name is gone at the same moment."""
+        os.replace(source, target)
+
+    def remove(self, path: Path) -> None:
+        """Remove a name; one that is not there is removed already."""
+        path.unlink(missing_ok=True)
+
+    def sync_directory(self, path: Path) -> None:
+        """Force the names in a directory to the disk."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def append(self, path: Path, addition: bytes) -> None:
+        """Add to the end of a file in place, and take it back if it does not fit.
+
+        Only for files that cannot be replaced because they are mounted by themselves. A crash may leave a piece of the
+        last block, which is passed over; nothing that was there is touched.
+        """
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            size = os.fstat(descriptor).st_size
+            try:
+                _write_all(descriptor, addition)
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, size)
+                os.fsync(descriptor)
+                raise
+        finally:
+            os.close(descriptor)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]

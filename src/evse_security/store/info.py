@@ -1,0 +1,68 @@
+"""The files of a leaf as the interface hands them out, in PEM or as copies in DER. The copies are only planned here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from evse_security.store.changes import SECRET_MODE, Write
+from evse_security.store.layout import DER_DIRECTORY
+from evse_security.store.snapshot import Leaf
+from evse_security.vocabulary import EncodingFormat
+
+
+class LeafFiles(NamedTuple):
+    """Where a leaf, its chain and its key are, in one encoding, and the copies that must be there first."""
+
+    key: Path
+    single: Path | None
+    chain: Path | None
+    length: int
+    copies: tuple[Write, ...]
+
+    @property
+    def certificate(self) -> Path:
+        """The chain file, or the single one where there is none."""
+        found = self.chain or self.single
+        if found is None:
+            raise LookupError("a leaf without a file")
+        return found
+
+
+def files_in(leaf: Leaf, encoding: EncodingFormat, key_der: bytes | None = None) -> LeafFiles:
+    """The files of a usable leaf. For DER `key_der` is its key in that encoding (encrypted as the file is)."""
+    if leaf.key is None:
+        raise LookupError("a leaf without a key")
+    length = len(leaf.chain.certificates) if leaf.chain else 1
+    if encoding is EncodingFormat.PEM:
+        single, copies = _single_pem(leaf)
+        return LeafFiles(leaf.key.path, single, leaf.chain.path if leaf.chain else None, length, copies)
+    key = Write(_copy_of(leaf.key.path, ".der"), key_der or b"", SECRET_MODE)
+    leaf_copy = Write(_copy_of((leaf.single or leaf.file).path, ".leaf.der"), leaf.certificate.der)
+    chain_copy = None
+    if leaf.chain is not None:
+        encoded = b"".join(certificate.der for certificate in leaf.chain.certificates)
+        chain_copy = Write(_copy_of(leaf.chain.path, ".chain.der"), encoded)
+    copies = tuple(copy for copy in (key, leaf_copy, chain_copy) if copy is not None)
+    return LeafFiles(key.path, leaf_copy.path, chain_copy.path if chain_copy else None, length, copies)
+
+
+def _single_pem(leaf: Leaf) -> tuple[Path | None, tuple[Write, ...]]:
+    """The leaf alone; of one that lies there in DER only, a copy."""
+    if leaf.single is not None:
+        return leaf.single.path, ()
+    if leaf.chain is not None:
+        return None, ()
+    copy = Write(_copy_of(leaf.file.path, ".leaf.pem"), leaf.certificate.pem.encode())
+    return copy.path, (copy,)
+
+
+def _copy_of(source: Path, suffix: str) -> Path:
+    return source.parent / DER_DIRECTORY / f"{source.name}{suffix}"
+
+
+def source_of(copy: Path) -> Path:
+    """The file that a copy was made of."""
+    marks = (".leaf.der", ".chain.der", ".leaf.pem", ".der")
+    mark = next((mark for mark in marks if copy.name.endswith(mark)), "")
+    return copy.parent.parent / copy.name.removesuffix(mark)

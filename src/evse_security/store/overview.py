@@ -1,0 +1,209 @@
+"""What is installed, as trees: root, sub-CAs, leaves; and why each is used or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from evse_security.clock import Moment
+from evse_security.errors import ChainRefused
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.forest import Forest
+from evse_security.pki.ocsp import current
+from evse_security.pki.path import check_end_entity
+from evse_security.store.kinds import LEAF_KINDS
+from evse_security.store.rules.select import usable
+from evse_security.store.snapshot import CaStore, Leaf, LeafStore, Problem, Snapshot, why_not_ca
+from evse_security.vocabulary import CaCertificateType
+
+
+class Role(StrEnum):
+    """What a certificate is in its tree."""
+
+    ROOT = "root"
+    SUB_CA = "sub-CA"
+    LEAF = "leaf"
+
+
+@dataclass(frozen=True, slots=True)
+class OcspState:
+    """The cached answer about a certificate."""
+
+    status: str
+    this_update: datetime
+    next_update: datetime | None
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A certificate, and those that it issued."""
+
+    role: Role
+    name: str
+    serial: str
+    fingerprint: str
+    not_before: datetime
+    not_after: datetime
+    validity: str
+    """`valid`, `expired` or `not yet valid`."""
+    key: str
+    """Kind and size of its key."""
+    files: tuple[Path, ...]
+    ocsp: OcspState | None
+    names_responder: bool
+    used: bool
+    """A leaf: whether it is the one in use. A CA: whether it is trusted."""
+    because: str
+    """Why it is or is not used, in words."""
+    private_key: Path | None
+    children: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DomainOverview:
+    """One trust domain with its trees."""
+
+    domain: CaCertificateType
+    path: Path
+    form: str
+    trees: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything, with what is wrong."""
+
+    domains: tuple[DomainOverview, ...]
+    pending_keys: tuple[Path, ...]
+    """Keys that wait for their certificate."""
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+    files: int
+    bytes: int
+    clock: str | None
+    """Why the clock is not believed."""
+
+
+def overview(snapshot: Snapshot, moment: Moment, newest_by: str) -> Overview:
+    """Draw the store."""
+    return Overview(
+        domains=tuple(_Domain(snapshot, store, moment, newest_by).drawn() for store in snapshot.cas.values()),
+        pending_keys=_pending(snapshot),
+        problems=snapshot.problems,
+        warnings=tuple(_warnings(snapshot)),
+        files=len(snapshot.names),
+        bytes=snapshot.size,
+        clock=moment.doubt,
+    )
+
+
+def _pending(snapshot: Snapshot) -> tuple[Path, ...]:
+    taken = {leaf.key.path for store in snapshot.leaves.values() for leaf in store.leaves if leaf.key is not None}
+    keys = {key.path for store in snapshot.leaves.values() for key in store.keys if key.token is not None}
+    return tuple(sorted(keys - taken))
+
+
+def _warnings(snapshot: Snapshot) -> list[str]:
+    keys = {key.path: key for store in snapshot.leaves.values() for key in store.keys}
+    exposed = [key for key in keys.values() if key.mode & 0o077]
+    return [f"{key.path}: private key readable by others (mode {key.mode:04o})" for key in exposed]
+
+
+class _Domain:
+    """One domain: its CA store, and the leaves whose roots it holds."""
+
+    def __init__(self, snapshot: Snapshot, store: CaStore, moment: Moment, newest_by: str) -> None:
+        self.snapshot, self.store, self.moment = snapshot, store, moment
+        kind = next((kind for kind in LEAF_KINDS.values() if kind.ca_type is store.ca_type), None)
+        self.leaf_store: LeafStore | None = snapshot.leaves[kind.leaf_type] if kind is not None else None
+        self.leaves = {leaf.certificate: leaf for leaf in self.leaf_store.leaves} if self.leaf_store else {}
+        chosen = usable(self.leaf_store, newest_by, moment.now)[:1] if self.leaf_store else []
+        self.chosen = frozenset(leaf.certificate for leaf in chosen)
+        below = self.leaf_store.certificates if self.leaf_store else ()
+        self.forest = Forest((*store.certificates, *below))
+        self.drawn_once: set[Certificate] = set()
+
+    def drawn(self) -> DomainOverview:
+        """The trees: roots first, then whatever hangs under nothing."""
+        tops = [c for c in self.forest.certificates if self.forest.issuer_of(c) in (None, c)]
+        trees = [self.node(top) for top in tops]
+        trees += [self.node(c) for c in self.forest.certificates if c not in self.drawn_once]
+        return DomainOverview(self.store.ca_type, self.store.path, self.store.form.value, tuple(trees))
+
+    def node(self, certificate: Certificate) -> Node:
+        self.drawn_once.add(certificate)
+        issued = [child for child in self.forest.issued_by(certificate) if child not in self.drawn_once]
+        leaf = self.leaves.get(certificate)
+        used, because = self.leaf_use(leaf) if leaf is not None else self.ca_use(certificate)
+        kind, bits = certificate.key_strength
+        return Node(
+            role=self.role(certificate),
+            name=certificate.name,
+            serial=certificate.serial_text,
+            fingerprint=certificate.fingerprint,
+            not_before=certificate.not_before,
+            not_after=certificate.not_after,
+            validity=self.validity(certificate),
+            key=f"{kind} {bits}",
+            files=self.files(certificate),
+            ocsp=self.ocsp(certificate),
+            names_responder=bool(certificate.ocsp_urls),
+            used=used,
+            because=because,
+            private_key=leaf.key.path if leaf is not None and leaf.key is not None else None,
+            children=tuple(self.node(child) for child in issued if child not in self.drawn_once),
+        )
+
+    def role(self, certificate: Certificate) -> Role:
+        if certificate in self.leaves:
+            return Role.LEAF
+        return Role.ROOT if certificate.self_issued else Role.SUB_CA
+
+    def validity(self, certificate: Certificate) -> str:
+        if certificate.expired(self.moment.now):
+            return "expired"
+        return "not yet valid" if certificate.not_yet_valid(self.moment.now) else "valid"
+
+    def files(self, certificate: Certificate) -> tuple[Path, ...]:
+        files = (*self.store.files, *(self.leaf_store.files if self.leaf_store else ()))
+        return tuple(file.path for file in files if certificate in file.certificates)
+
+    def ocsp(self, certificate: Certificate) -> OcspState | None:
+        cert_id = self.snapshot.forest.id_of(certificate)
+        entries = self.snapshot.ocsp_by_id.get(cert_id, []) if cert_id is not None else []
+        newest = max((e.answer for e in entries if e.answer), key=lambda answer: answer.this_update, default=None)
+        if newest is None:
+            return None
+        return OcspState(newest.status, newest.this_update, newest.next_update, current(newest, self.moment.now))
+
+    def ca_use(self, certificate: Certificate) -> tuple[bool, str]:
+        problem = why_not_ca(certificate)
+        if problem is not None:
+            return False, f"not trusted: {problem}"
+        if certificate.self_issued and not certificate.self_signed and self.forest.issuer_of(certificate) is None:
+            return False, "not trusted: its own key does not confirm its signature"
+        if self.validity(certificate) != "valid":
+            return False, f"not trusted: {self.validity(certificate)}"
+        if certificate in self.store.anchors:
+            return True, "trusted as a root"
+        if self.forest.issuer_of(certificate) is None:
+            return False, "not used: its issuer is not installed"
+        return True, "used to build chains"
+
+    def leaf_use(self, leaf: Leaf) -> tuple[bool, str]:
+        certificate = leaf.certificate
+        if certificate in self.chosen:
+            return True, "in use: the newest that is valid and has its key"
+        try:
+            if self.leaf_store is not None:
+                check_end_entity(certificate, (self.leaf_store.kind.leaf_type,))
+        except ChainRefused as refusal:
+            return False, f"not used: {refusal}"
+        if leaf.key is None:
+            return False, "not used: no private key fits"
+        if self.validity(certificate) != "valid":
+            return False, f"not used: {self.validity(certificate)}"
+        return False, "not used: another leaf is newer"

@@ -1,0 +1,284 @@
+"""From files to a snapshot: which file belongs where, by the layout."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from evse_security.keys.files import KeyReading
+from evse_security.pki import hashdata, ocsp, pem
+from evse_security.store import scan
+from evse_security.store.kinds import LEAF_KINDS
+from evse_security.store.layout import (
+    CERTIFICATE_SUFFIXES,
+    DER_DIRECTORY,
+    DERIVED_DIRECTORIES,
+    KEY_SUFFIXES,
+    OCSP_DIRECTORY,
+    TEMPORARY_SUFFIX,
+    Layout,
+    is_generated,
+)
+from evse_security.store.scan import Contents, Seen
+from evse_security.store.snapshot import (
+    CaStore,
+    CertificateFile,
+    KeyFile,
+    LeafStore,
+    OcspEntry,
+    Problem,
+    Snapshot,
+    StoreForm,
+)
+from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+
+MAX_KEY_BYTES = 64 * 1024
+_MAX_SMALL_BYTES = 128 * 1024
+
+KeyReader = Callable[[bytes], KeyReading]
+"""Reads a private key file."""
+
+
+class _Key(NamedTuple):
+    """What a key file says, or why it could not be read at all."""
+
+    reading: KeyReading
+    problem: str | None
+
+
+class View(NamedTuple):
+    """What the directories show: how each bundle's path looks, and all files."""
+
+    forms: tuple[tuple[CaCertificateType, StoreForm], ...]
+    files: tuple[Seen, ...]
+    bundle_files: tuple[Seen, ...]
+    """Files beside bundles that belong to the store though their directory does not: OCSP responses, leftovers."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether every later change would show."""
+        return all(file.settled for file in (*self.files, *self.bundle_files))
+
+
+class Picture:
+    """Makes snapshots, reading only what changed since the last one."""
+
+    def __init__(self, layout: Layout, read_key: KeyReader, *, additional_anchors: bool = False) -> None:
+        """Nothing is read yet."""
+        self._layout = layout
+        self._additional_anchors = additional_anchors
+        self._certificates: Contents[CertificateFile] = Contents(
+            lambda path, data: CertificateFile(path, pem.blocks(data), in_der=pem.is_der(data)),
+            lambda path, problem: CertificateFile(path, (), problem),
+            pem.MAX_FILE_BYTES,
+        )
+        self._keys: Contents[_Key] = Contents(
+            lambda _, data: _Key(read_key(data), None), lambda _, problem: _Key(KeyReading(), problem), MAX_KEY_BYTES
+        )
+        self._hashes: Contents[hashdata.CertID | None] = Contents(
+            lambda _, data: hashdata.from_lines(data), lambda *_: None, _MAX_SMALL_BYTES
+        )
+        self._responses: Contents[ocsp.OcspAnswer | None] = Contents(
+            lambda _, data: ocsp.peek(data), lambda *_: None, _MAX_SMALL_BYTES
+        )
+        self._last: tuple[View, tuple[object, ...], Snapshot] | None = None
+
+    def view(self) -> View:
+        """Look at the directories, keys before certificates: a key is there before its leaf, and goes after it."""
+        forms: list[tuple[CaCertificateType, StoreForm]] = []
+        files: dict[Path, Seen] = {}
+        beside: dict[Path, Seen] = {}
+        for leaf in self._layout.leaves.values():
+            for directory in (leaf.keys, leaf.certificates):
+                files.update((file.path, file) for file in scan.walk(directory))
+        for ca_type, path in self._layout.bundles.items():
+            form = _form(path)
+            forms.append((ca_type, form))
+            if form is StoreForm.DIRECTORY:
+                files.update((file.path, file) for file in scan.walk(path))
+            elif form is StoreForm.FILE and (file := scan.seen(path)) is not None:
+                files[path] = file
+            if form is not StoreForm.DIRECTORY:
+                beside.update((file.path, file) for file in _beside(path))
+        return View(tuple(forms), tuple(files.values()), tuple(beside.values()))
+
+    def shows(self, view: View) -> bool:
+        """Whether this view is the one of the last snapshot."""
+        return self._last is not None and self._last[0] == view
+
+    def snapshot(self, view: View) -> Snapshot:
+        """The snapshot of a view; the last one again, if nothing in it changed."""
+        if self._last is not None and self._last[0] == view and view.settled:
+            return self._last[2]
+        parts = _Parts(view, self._layout, self)
+        values = parts.values()
+        if self._last is not None and self._last[0] == view and _same(values, self._last[1]):
+            return self._last[2]
+        snapshot = parts.snapshot(additional_anchors=self._additional_anchors)
+        self._last = (view, values, snapshot)
+        self._forget({file.path for file in (*view.files, *view.bundle_files)})
+        return snapshot
+
+    def _forget(self, present: set[Path]) -> None:
+        self._certificates.forget(present)
+        self._keys.forget(present)
+        self._hashes.forget(present)
+        self._responses.forget(present)
+
+    def certificate_file(self, file: Seen) -> CertificateFile:
+        """What a certificate file holds."""
+        return self._certificates.of(file)
+
+    def key_file(self, file: Seen) -> KeyFile:
+        """What a key file says."""
+        reading, problem = self._keys.of(file)
+        modified = datetime.fromtimestamp(file.modified_ns / 1e9, UTC)
+        problem = problem or reading.problem
+        return KeyFile(file.path, reading.token, problem, reading.encrypted, file.size, file.mode, modified)
+
+    def ocsp_entry(self, hash_file: Seen | None, response: Seen | None) -> OcspEntry:
+        """A cached response, from the halves that are there."""
+        some = (hash_file or response).path  # type: ignore[union-attr]  # never called without either
+        return OcspEntry(
+            some.with_suffix(".hash"),
+            some.with_suffix(".der"),
+            self._hashes.of(hash_file) if hash_file else None,
+            self._responses.of(response) if response else None,
+            hash_file is not None,
+            response is not None,
+        )
+
+
+def _same(values: tuple[object, ...], others: tuple[object, ...]) -> bool:
+    return len(values) == len(others) and all(
+        one is other or (not isinstance(one, CertificateFile) and one == other)
+        for one, other in zip(values, others, strict=True)
+    )
+
+
+def _form(path: Path) -> StoreForm:
+    try:
+        if path.is_dir():
+            os.scandir(path).close()
+            return StoreForm.DIRECTORY
+        return StoreForm.FILE if path.exists() else StoreForm.MISSING
+    except OSError:
+        return StoreForm.UNREADABLE
+
+
+def _beside(bundle: Path) -> Iterable[Seen]:
+    """The store's own files beside a bundle file."""
+    yield from scan.walk(bundle.parent / OCSP_DIRECTORY, scan.MAX_DEPTH)
+    mark = f".{bundle.name}."
+    try:
+        names = [name for name in os.listdir(bundle.parent) if name.startswith(mark)]
+    except OSError:
+        return
+    for name in names:
+        if name.endswith(TEMPORARY_SUFFIX) and (file := scan.seen(bundle.parent / name)) is not None:
+            yield file
+
+
+class _Parts:
+    """The files of one view, each with what it is."""
+
+    def __init__(self, view: View, layout: Layout, picture: Picture) -> None:
+        self._layout = layout
+        self._forms = dict(view.forms)
+        self._files = view.files
+        everything = (*view.files, *view.bundle_files)
+        self._seen = {file.path: file for file in everything}
+        self.leftovers = tuple(f.path for f in everything if f.path.name.endswith(TEMPORARY_SUFFIX))
+        inner = [file for file in everything if file.path.parent.name in DERIVED_DIRECTORIES]
+        self.derived = tuple(f.path for f in inner if f.path.parent.name != OCSP_DIRECTORY)
+        self.certificates = {
+            file.path: picture.certificate_file(file) for file in self._files if self._is_certificate(file.path)
+        }
+        self.keys = {file.path: picture.key_file(file) for file in self._files if self._is_key(file.path)}
+        stems = sorted(
+            {f.path.with_suffix("") for f in inner if f.path.parent.name == OCSP_DIRECTORY and _is_half(f.path)}
+        )
+        self.ocsp = tuple(
+            picture.ocsp_entry(self._seen.get(stem.with_suffix(".hash")), self._seen.get(stem.with_suffix(".der")))
+            for stem in stems
+        )
+
+    def values(self) -> tuple[object, ...]:
+        """What the files hold: the same objects as long as nothing changed. Small values are compared by content."""
+        return (*self.certificates.values(), *self.keys.values(), *self.ocsp)
+
+    def _is_certificate(self, path: Path) -> bool:
+        if path in self._layout.bundles.values():
+            return True
+        directories = {bundle for ca, bundle in self._layout.bundles.items() if self._forms[ca] is StoreForm.DIRECTORY}
+        directories |= {leaf.certificates for leaf in self._layout.leaves.values()}
+        return path.parent in directories and path.suffix.lower() in CERTIFICATE_SUFFIXES
+
+    def _is_key(self, path: Path) -> bool:
+        if path.suffix not in KEY_SUFFIXES or path.parent.name in DERIVED_DIRECTORIES:
+            return False
+        return any(
+            leaf.keys in path.parents or path.parent == leaf.certificates for leaf in self._layout.leaves.values()
+        )
+
+    def snapshot(self, *, additional_anchors: bool) -> Snapshot:
+        """Arrange the files by store."""
+        cas = {ca_type: self._ca_store(ca_type, additional=additional_anchors) for ca_type in self._layout.bundles}
+        leaves = {leaf_type: self._leaf_store(leaf_type) for leaf_type in self._layout.leaves}
+        return Snapshot(
+            cas=cas,
+            leaves=leaves,
+            ocsp=self.ocsp,
+            leftovers=self.leftovers,
+            derived=self.derived,
+            names=frozenset(file.path for file in self._files),
+            size=sum(file.size for file in self._files),
+            problems=self._problems(),
+            newest_written=self._newest_written(),
+        )
+
+    def _ca_store(self, ca_type: CaCertificateType, *, additional: bool) -> CaStore:
+        path, form = self._layout.bundles[ca_type], self._forms[ca_type]
+        if form is StoreForm.DIRECTORY:
+            files = tuple(file for file in self.certificates.values() if file.path.parent == path)
+        else:
+            files = tuple(file for file in self.certificates.values() if file.path == path)
+        return CaStore(ca_type, path, form, files, additional and ca_type is CaCertificateType.CSMS)
+
+    def _leaf_store(self, leaf_type: LeafCertificateType) -> LeafStore:
+        kind, directories = LEAF_KINDS[leaf_type], self._layout.leaves[leaf_type]
+        foreign = kind.foreign_marks if self._layout.shared_leaf_directory else ()
+        files = tuple(
+            file
+            for file in self.certificates.values()
+            if file.path.parent == directories.certificates and not file.path.name.startswith(foreign)
+        )
+        keys = tuple(
+            key
+            for key in self.keys.values()
+            if directories.keys in key.path.parents or key.path.parent == directories.certificates
+        )
+        return LeafStore(kind, directories.certificates, directories.keys, files, keys)
+
+    def _problems(self) -> tuple[Problem, ...]:
+        found = [problem for file in self.certificates.values() for problem in file.problems]
+        found += [Problem(key.path, key.problem) for key in self.keys.values() if key.problem]
+        for ca_type, form in self._forms.items():
+            if form is StoreForm.UNREADABLE:
+                found.append(Problem(self._layout.bundles[ca_type], "cannot be looked at"))
+        return tuple(found)
+
+    def _newest_written(self) -> datetime | None:
+        times = [
+            file.modified_ns
+            for file in self._files
+            if is_generated(file.path.name) and file.path.parent.name != DER_DIRECTORY
+        ]
+        return datetime.fromtimestamp(max(times) / 1e9, UTC) if times else None
+
+
+def _is_half(path: Path) -> bool:
+    return path.suffix in (".hash", ".der")

@@ -1,0 +1,66 @@
+"""Keeping an OCSP response: beside every copy of the certificate, as EVerest's consumers look for it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from evse_security.errors import NotInstalled, OcspOlder
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.hashdata import CertID
+from evse_security.pki.ocsp import OcspAnswer, believe, current
+from evse_security.store.changes import Change, Decision, Write
+from evse_security.store.layout import OCSP_DIRECTORY
+from evse_security.store.snapshot import OcspEntry, Snapshot
+
+
+def cache(snapshot: Snapshot, wanted: CertID, response: bytes, *, check: str, now: datetime) -> Decision:
+    """Decide on an OCSP response (DER) for the certificate with this identity.
+
+    With `check` "verified" it must be current, about this certificate and signed by who may, and not older than the one
+    that is kept. Raises `NotInstalled` or an `OcspRefused`.
+    """
+    targets = [c for c in snapshot.identified(wanted) if snapshot.forest.issuer_of(c) is not None]
+    if not targets:
+        raise NotInstalled(str(wanted))
+    changes: dict[Change, None] = {}
+    for certificate in targets:
+        cert_id, issuer = snapshot.forest.id_of(certificate), snapshot.forest.issuer_of(certificate)
+        if cert_id is None or issuer is None:  # excluded above; for the type checker
+            continue
+        kept = snapshot.ocsp_by_id.get(cert_id, [])
+        if check == "verified":
+            answer = believe(response, certificate, issuer, now)
+            if any(entry.answer is not None and entry.answer.this_update > answer.this_update for entry in kept):
+                raise OcspOlder(certificate.name)
+        for directory in _directories(snapshot, certificate):
+            changes |= dict.fromkeys(_pair(snapshot, directory / OCSP_DIRECTORY, cert_id, response))
+    return Decision(tuple(changes))
+
+
+def _directories(snapshot: Snapshot, certificate: Certificate) -> list[Path]:
+    """Where copies of a certificate lie, leaves first."""
+    places = [store.directory for store in snapshot.leaves.values() if certificate in store.certificates]
+    places += [store.directory for store in snapshot.cas.values() if certificate in store.certificates]
+    return list(dict.fromkeys(places))
+
+
+def _pair(snapshot: Snapshot, directory: Path, cert_id: CertID, response: bytes) -> list[Change]:
+    """The response first, then the file that says whose it is; pairs that are there are kept up to date."""
+    here = [entry for entry in snapshot.ocsp if entry.cert_id == cert_id and entry.hash_path.parent == directory]
+    if here:
+        return [Write(entry.response_path, response) for entry in here]
+    name = f"{cert_id.digest}_ocsp"
+    return [Write(directory / f"{name}.der", response), Write(directory / f"{name}.hash", cert_id.lines)]
+
+
+def offered(snapshot: Snapshot, certificate: Certificate, near: Path, now: datetime) -> OcspEntry | None:
+    """The current response about a certificate; of several the newest, and of those the one nearest to `near`."""
+    cert_id = snapshot.forest.id_of(certificate)
+    entries = [] if cert_id is None else snapshot.ocsp_by_id.get(cert_id, [])
+    fresh = [(e.answer, e) for e in entries if e.answer is not None and current(e.answer, now)]
+    return max(fresh, key=lambda pair: _preference(pair[0], pair[1], near), default=(None, None))[1]
+
+
+def _preference(answer: OcspAnswer, entry: OcspEntry, near: Path) -> tuple[datetime, bool]:
+    return answer.this_update, entry.hash_path.parent == near / OCSP_DIRECTORY

@@ -1,0 +1,127 @@
+"""Deleting a certificate and what depends on it (M04)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from evse_security.errors import MustStay, NotInstalled
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.hashdata import CertID
+from evse_security.store.changes import Change, Decision, Edit, Remove
+from evse_security.store.info import source_of
+from evse_security.store.layout import OCSP_DIRECTORY
+from evse_security.store.snapshot import CaStore, CertificateFile, Leaf, LeafStore, Snapshot
+from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation, LeafCertificateType
+
+_DELETED = CertificateStoreUpdateOperation.Deleted
+
+
+def delete(snapshot: Snapshot, wanted: CertID) -> Decision:
+    """Decide on the deletion of the certificate with this identity. Raises `NotInstalled` or `MustStay`.
+
+    CA stores come first: a CA takes what it issued in that store with it, and leaves stay. Otherwise it is a leaf, or a
+    sub-CA that only the chains of leaves hold: those leaves go with all their files. CSMS leaves never go (M04.FR.06),
+    and then nothing goes.
+    """
+    targets = snapshot.identified(wanted)
+    if not targets:
+        raise NotInstalled(str(wanted))
+    in_cas = [store for store in snapshot.cas.values() if targets & set(store.certificates)]
+    if in_cas and not _is_csms_leaf(snapshot, targets):
+        return _from_cas(in_cas, targets)
+    return _from_leaves(snapshot, targets)
+
+
+def _is_csms_leaf(snapshot: Snapshot, targets: Collection[Certificate]) -> bool:
+    return any(leaf.certificate in targets for leaf in snapshot.leaves[LeafCertificateType.CSMS].leaves)
+
+
+def _from_cas(stores: Iterable[CaStore], targets: Collection[Certificate]) -> Decision:
+    """Remove CA certificates and all they issued, in each store; one bundle shared by several domains counts once."""
+    changes: dict[Change, None] = {}
+    updates: dict[Path, CertificateStoreUpdate] = {}
+    for store in stores:
+        doomed = {c for c in store.certificates if c in targets}
+        doomed |= {below for c in tuple(doomed) for below in store.forest.descendants(c)}
+        changes |= dict.fromkeys(without(store, doomed))
+        updates.setdefault(store.path, CertificateStoreUpdate(operation=_DELETED, ca_certificate_type=store.ca_type))
+    return Decision(tuple(changes), tuple(updates.values()))
+
+
+def without(store: CaStore, doomed: Collection[Certificate]) -> list[Change]:
+    """The changes that take certificates out of a CA store. Other bytes of the files stay as they are.
+
+    A bundle that becomes empty stays, as an empty file; a file of a directory that holds nothing else goes.
+    """
+    changes = []
+    for file in store.files:
+        if any(certificate in doomed for certificate in file.certificates):
+            changes.append(_cut(file, doomed, keep_empty=file.path == store.path))
+    return changes
+
+
+def _cut(file: CertificateFile, doomed: Collection[Certificate], *, keep_empty: bool) -> Change:
+    rest = [block for block in file.blocks if block.certificate not in doomed]
+    if not rest and not keep_empty:
+        return Remove(file.path)
+    return Edit(file.path, tuple((b.start, b.end) for b in file.blocks if b.certificate in doomed))
+
+
+def _from_leaves(snapshot: Snapshot, targets: Collection[Certificate]) -> Decision:
+    """Remove SECC leaves, or those whose chain holds a sub-CA to be deleted."""
+    for leaf in snapshot.leaves[LeafCertificateType.CSMS].leaves:
+        if any(certificate in targets for file in leaf.copies for certificate in file.certificates):
+            raise MustStay(leaf.certificate.name, "CSMS leaves are not deleted (M04.FR.06)")
+    store = snapshot.leaves[LeafCertificateType.V2G]
+    doomed = [leaf for leaf in store.leaves if any(c in targets for file in leaf.copies for c in file.certificates)]
+    files = {file.path for leaf in doomed for file in leaf.copies}
+    changes: list[Change] = [Remove(path) for path in sorted(files, key=_chains_last)]
+    for file in store.files:
+        if file.path not in files and any(certificate in targets for certificate in file.certificates):
+            changes.append(_cut(file, targets, keep_empty=False))
+    if not changes:
+        raise MustStay(next(iter(targets)).name, "it is part of what the CSMS connection needs (M04.FR.06)")
+    keys = _keys_of(snapshot, doomed)
+    changes += [Remove(path) for path in _responses(snapshot, store, doomed)]
+    changes += [Remove(path) for path in _copies(snapshot, files | set(keys))]
+    changes += [Remove(path) for path in keys]
+    update = CertificateStoreUpdate(operation=_DELETED, leaf_certificate_type=store.kind.leaf_type)
+    return Decision(tuple(dict.fromkeys(changes)), (update,))
+
+
+def _chains_last(path: Path) -> tuple[bool, Path]:
+    """Single files go first: a leaf is never offered without the sub-CAs that it had."""
+    return "CHAIN" in path.name, path
+
+
+def _keys_of(snapshot: Snapshot, doomed: Collection[Leaf]) -> list[Path]:
+    """The keys of doomed leaves, all copies, but none that another leaf uses."""
+    gone = {leaf.certificate for leaf in doomed}
+    kept = {
+        key.path
+        for store in snapshot.leaves.values()
+        for leaf in store.leaves
+        if leaf.certificate not in gone and leaf.key is not None and leaf.key.token is not None
+        for key in store.keys_by_token[leaf.key.token]
+    }
+    store = snapshot.leaves[LeafCertificateType.V2G]
+    own = {
+        key.path
+        for leaf in doomed
+        if leaf.key is not None and leaf.key.token is not None
+        for key in store.keys_by_token[leaf.key.token]
+    }
+    return sorted(own - kept)
+
+
+def _responses(snapshot: Snapshot, store: LeafStore, doomed: Collection[Leaf]) -> list[Path]:
+    """The cached OCSP responses about doomed leaves; those about their sub-CAs may serve others."""
+    ids = {snapshot.forest.id_of(leaf.certificate) for leaf in doomed}
+    entries = [e for e in snapshot.ocsp if e.cert_id in ids and e.hash_path.parent == store.directory / OCSP_DIRECTORY]
+    return [path for entry in entries for path in (entry.hash_path, entry.response_path)]
+
+
+def _copies(snapshot: Snapshot, sources: Collection[Path]) -> list[Path]:
+    """The DER copies of files that go."""
+    return [copy for copy in snapshot.derived if source_of(copy) in sources]

@@ -1,0 +1,109 @@
+"""Installing a CA certificate."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from evse_security.clock import SKEW
+from evse_security.errors import (
+    BadSignature,
+    Expired,
+    IssuerNotFound,
+    NotACa,
+    NotSignedByPredecessor,
+    NotYetValid,
+    StoreFull,
+)
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.path import check_key
+from evse_security.store.changes import Change, Decision, Edit, Write
+from evse_security.store.kinds import DOMAINS
+from evse_security.store.limits import Limits
+from evse_security.store.rules.delete import without
+from evse_security.store.snapshot import CaStore, Snapshot, StoreForm, why_not_ca
+from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
+
+
+def install(
+    snapshot: Snapshot, certificate: Certificate, store: CaStore, limits: Limits, now: datetime, token: str
+) -> Decision:
+    """Decide on a new CA certificate of one domain. An installed one is accepted without a change.
+
+    1. It is a CA that may sign, with a key strong enough. 2. Its signature is its own, or that of a certificate in the
+    same store. 3. It is valid (300 s of skew forgiven). 4. It succeeds the installed CSMS root where that is demanded
+    (M05.FR.09). 5. There is room. Raises the refusal.
+    """
+    problem = why_not_ca(certificate)  # 1
+    if problem is not None:
+        raise NotACa(certificate.name, problem)
+    check_key(certificate)
+    _check_signature(certificate, store)  # 2
+    _check_time(certificate, now)  # 3
+    if certificate in store.certificates:
+        return Decision()
+    outdated = _outdated(certificate, store) if store.additional_anchors else ()  # 4
+    maximum = limits.max_ca_certificates
+    if maximum is not None and snapshot.ca_count() + 1 - len(outdated) > maximum:  # 5
+        raise StoreFull("certificate_store_max_length", maximum)
+    update = CertificateStoreUpdate(
+        operation=CertificateStoreUpdateOperation.Installed, ca_certificate_type=store.ca_type
+    )
+    return Decision(_replaced(_added(certificate, store, token), without(store, outdated)), (update,))
+
+
+def _check_signature(certificate: Certificate, store: CaStore) -> None:
+    if certificate.self_signed:
+        return
+    possible = store.forest.possible_issuers(certificate)
+    if any(certificate.signed_by(issuer) for issuer in possible):
+        return
+    if possible or certificate.self_issued:
+        raise BadSignature(certificate.name, certificate.issuer_name)
+    raise IssuerNotFound(certificate.name, certificate.issuer_name)
+
+
+def _check_time(certificate: Certificate, now: datetime) -> None:
+    if certificate.expired(now, SKEW):
+        raise Expired(certificate.name, f"{certificate.not_after:%Y-%m-%d %H:%M:%SZ}", f"{now:%Y-%m-%d %H:%M:%SZ}")
+    if certificate.not_yet_valid(now, SKEW):
+        raise NotYetValid(certificate.name, f"{certificate.not_before:%Y-%m-%d %H:%M:%SZ}", f"{now:%Y-%m-%d %H:%M:%SZ}")
+
+
+def _outdated(certificate: Certificate, store: CaStore) -> tuple[Certificate, ...]:
+    """Demand that the installed CSMS root signed the new one; of those before it, none is kept (M05.FR.10, .13)."""
+    signers = {store.forest.issuer_of(c) for c in store.anchors if not c.self_signed}
+    current = [c for c in store.anchors if c not in signers]
+    if not current:
+        return ()
+    signer = next((c for c in current if certificate.issuer_key == c.subject_key and certificate.signed_by(c)), None)
+    if signer is None:
+        raise NotSignedByPredecessor(certificate.name, current[0].name)
+    return tuple(c for c in store.certificates if c != signer)
+
+
+def _added(certificate: Certificate, store: CaStore, token: str) -> Write | Edit:
+    """Append to a bundle, or add a file to a directory; nothing that is there is rewritten."""
+    content = certificate.pem.encode()
+    prefix = DOMAINS[store.ca_type].file_prefix
+    if store.form is StoreForm.DIRECTORY:
+        return Write(store.path / f"{prefix}{token}.pem", content)
+    if store.form is StoreForm.FILE and any(file.in_der for file in store.files):
+        return Write(store.path, "".join(c.pem for c in store.certificates).encode() + content)
+    if store.form is StoreForm.FILE:
+        return Edit(store.path, append=content)
+    return Write(_new_bundle(store.path, prefix, token), content)
+
+
+def _replaced(added: Write | Edit, removed: list[Change]) -> tuple[Change, ...]:
+    """The new certificate first; in a bundle, old ones go in the same step."""
+    rest = [change for change in removed if change.path != added.path]
+    cut = [change.cut for change in removed if isinstance(change, Edit) and change.path == added.path]
+    if isinstance(added, Edit) and cut:
+        added = Edit(added.path, cut[0], added.append)
+    return (added, *rest)
+
+
+def _new_bundle(path: Path, prefix: str, token: str) -> Path:
+    """A path that does not exist becomes a file if it has an extension, and a directory if not."""
+    return path if path.suffix else path / f"{prefix}{token}.pem"

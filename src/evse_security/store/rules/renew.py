@@ -1,0 +1,51 @@
+"""Installing a signed leaf: its sub-CAs go with it, its key must be there, and nothing is live before it is on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evse_security.errors import KeyNotFound
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.path import VerifiedChain
+from evse_security.store.changes import Decision, Write
+from evse_security.store.snapshot import CertificateFile, Leaf, LeafStore
+from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
+
+
+def renew(store: LeafStore, chain: VerifiedChain, token: str) -> Decision:
+    """Decide where a verified chain goes. What is installed already is not written again.
+
+    The chain file comes first: from then on the leaf is offered with its sub-CAs, as a TLS server needs it. Raises
+    `KeyNotFound`.
+    """
+    if store.key_of(chain.leaf) is None:
+        raise KeyNotFound(chain.leaf.name, str(store.key_directory))
+    installed = next((leaf for leaf in store.leaves if leaf.certificate == chain.leaf), None)
+    old_chain, old_single = (installed.chain, installed.single) if installed is not None else (None, None)
+    writes = []
+    if len(chain.sent) > 1:
+        path = _place(store, installed, old_chain, store.kind.chain_prefix, token)
+        writes += _write(path, old_chain, chain.sent)
+    path = _place(store, installed, old_single, store.kind.single_prefix, token)
+    writes += _write(path, old_single, chain.sent[:1])
+    update = CertificateStoreUpdate(
+        operation=CertificateStoreUpdateOperation.Installed, leaf_certificate_type=store.kind.leaf_type
+    )
+    return Decision(tuple(writes), (update,) if writes else ())
+
+
+def _place(store: LeafStore, leaf: Leaf | None, file: CertificateFile | None, prefix: str, token: str) -> Path:
+    """The file that is there already; else a new one, under the token of the leaf's other file."""
+    if file is not None:
+        return file.path
+    for other in leaf.copies if leaf is not None else ():
+        for known in (store.kind.chain_prefix, store.kind.single_prefix):
+            if other.path.name.startswith(known) and other.path.suffix == ".pem":
+                return store.directory / f"{prefix}{other.path.name.removeprefix(known)}"
+    return store.directory / f"{prefix}{token}.pem"
+
+
+def _write(path: Path, file: CertificateFile | None, certificates: tuple[Certificate, ...]) -> list[Write]:
+    if file is not None and file.certificates == certificates:
+        return []
+    return [Write(path, "".join(certificate.pem for certificate in certificates).encode())]

@@ -1,0 +1,130 @@
+"""What may be thrown away: leftovers, expired leaves, keys of unanswered requests, OCSP responses of nobody.
+
+Only files that this library or EVerest's module made are swept; others belong to somebody. What cannot be read may be
+needed. When the clock is not believed, nothing is swept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from evse_security.clock import Moment
+from evse_security.pki.keytoken import token_of_certificate
+from evse_security.store.changes import Decision, Remove
+from evse_security.store.info import source_of
+from evse_security.store.layout import DER_DIRECTORY, is_generated
+from evse_security.store.snapshot import KeyFile, Leaf, LeafStore, Snapshot
+from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
+
+
+@dataclass(frozen=True, slots=True)
+class SweptFile:
+    """A file to remove, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a sweep removes, or why it does not."""
+
+    decision: Decision
+    removed: tuple[SweptFile, ...]
+    kept_because: str | None
+
+
+def sweep(
+    snapshot: Snapshot,
+    moment: Moment,
+    *,
+    csr_lifetime: timedelta,
+    keep_newest: int,
+    protected: frozenset[bytes] = frozenset(),
+) -> Sweep:
+    """Decide what goes: 1. leftovers, 2. old expired leaves, 3. keys without a certificate, 4. OCSP, 5. DER copies."""
+    if moment.doubt is not None:
+        return Sweep(Decision(), (), moment.doubt)
+    removed = [SweptFile(path, "left over by an interrupted write") for path in snapshot.leftovers]  # 1
+    updates = []
+    doomed: set[Path] = set()
+    for store in snapshot.leaves.values():
+        expired = list(_expired(store, moment, keep_newest))  # 2
+        if expired:
+            updates.append(
+                CertificateStoreUpdate(
+                    operation=CertificateStoreUpdateOperation.Deleted, leaf_certificate_type=store.kind.leaf_type
+                )
+            )
+        doomed |= {file.path for leaf in expired for file in leaf.copies}
+    removed += [SweptFile(path, "the leaf expired, and enough newer ones are kept") for path in sorted(doomed)]
+    keys = {key.path: reason for key, reason in _keys(snapshot, doomed, moment, csr_lifetime, protected)}
+    removed += _ocsp(snapshot, doomed)  # 4
+    removed += _copies(snapshot, doomed | keys.keys())  # 5
+    removed += [SweptFile(path, reason) for path, reason in keys.items()]  # 3, last: a certificate never loses its key
+    changes = tuple(dict.fromkeys(Remove(file.path) for file in removed))
+    return Sweep(Decision(changes, tuple(updates)), tuple(dict.fromkeys(removed)), None)
+
+
+def _expired(store: LeafStore, moment: Moment, keep_newest: int) -> Iterator[Leaf]:
+    newest_first = sorted(store.leaves, key=lambda leaf: leaf.certificate.not_after, reverse=True)
+    for leaf in newest_first[keep_newest:]:
+        if leaf.certificate.expired(moment.now) and all(is_generated(file.path.name) for file in leaf.copies):
+            yield leaf
+
+
+def _keys(
+    snapshot: Snapshot, doomed: set[Path], moment: Moment, lifetime: timedelta, protected: frozenset[bytes]
+) -> Iterator[tuple[KeyFile, str]]:
+    """Keys made for requests that nobody answered, and keys of doomed leaves, unless anything else may need them."""
+    stores = snapshot.leaves.values()
+    needed = set(protected) | {
+        token_of_certificate(certificate)
+        for store in stores
+        for file in store.files
+        if file.path not in doomed
+        for certificate in file.certificates
+    }
+    if not all(store.readable for store in stores):
+        return
+    went = {token_of_certificate(c) for s in stores for f in s.files if f.path in doomed for c in f.certificates}
+    for key in {key.path: key for store in stores for key in store.keys}.values():
+        old = moment.now - key.modified > lifetime
+        if not is_generated(key.path.name) or key.token in needed:
+            continue
+        if key.token in went:
+            yield key, "its leaf expired"
+        elif old and (key.token is not None or key.size == 0):
+            yield key, "no certificate came for it"
+
+
+def _ocsp(snapshot: Snapshot, doomed: set[Path]) -> Iterator[SweptFile]:
+    """Responses about certificates that are not installed, and halves of pairs."""
+    kept = [file for store in snapshot.leaves.values() for file in store.files if file.path not in doomed]
+    certificates = {c for file in kept for c in file.certificates}
+    certificates |= {c for store in snapshot.cas.values() for c in store.certificates}
+    known = {snapshot.forest.id_of(certificate) for certificate in certificates}
+    for entry in snapshot.ocsp:
+        if not entry.response_path.name.endswith("_ocsp.der"):
+            continue
+        if not entry.has_hash or not entry.has_response:
+            reason = "half of a pair"
+        elif entry.cert_id not in known and snapshot.readable:
+            reason = "no installed certificate is meant"
+        else:
+            continue
+        if entry.has_hash:
+            yield SweptFile(entry.hash_path, reason)
+        if entry.has_response:
+            yield SweptFile(entry.response_path, reason)
+
+
+def _copies(snapshot: Snapshot, doomed: set[Path]) -> Iterator[SweptFile]:
+    """DER copies of files that are gone or go."""
+    for copy in snapshot.derived:
+        source = source_of(copy)
+        if copy.parent.name == DER_DIRECTORY and (source in doomed or source not in snapshot.names):
+            yield SweptFile(copy, "the file it is a copy of is gone")
