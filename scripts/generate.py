@@ -213,15 +213,15 @@ def configuration_page() -> str:
 CONFIGURATION_HEAD = f"""# Configuration
 
 Every key is a keyword of `StationConfig`, a key of the TOML file that `--config` or `EVSE_SECURITY_CONFIG` names, a
-variable `EVSE_SECURITY_KEY` of the environment, and an option `--key` of `evse-security`; each of these is stronger than
-the one before it. `evse-security config` prints what takes effect, and where each value came from. Where values are
+variable `EVSE_SECURITY_KEY` of the environment, and an option `--key` of `evse-security`; each of these outweighs those
+before it. `evse-security config` prints what takes effect, and where each value came from. Where values are
 given as text, lists are separated by commas. Relative paths start at the TOML file's directory, and otherwise at the
 working directory.
 
 `certs` names EVerest's directory of certificates; the defaults of the paths are below it.
 
-The password of the private keys is a keyword of `StationConfig`, but neither an option nor a key of the TOML file. It is
-taken from the first of
+The password of the private keys is a keyword of `StationConfig`, but neither an option nor a key of the TOML file. It
+is taken from the first of
 
 1. the file that `--private-key-password-file` names,
 2. the variable `EVSE_SECURITY_PRIVATE_KEY_PASSWORD`,
