@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -64,6 +65,8 @@ def main(
 
     `argv` and `environment` are this process's unless given; `opener` opens the station that a configuration describes.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a locale without umlauts is no reason to say nothing
     world = argparse.Namespace(environment=os.environ if environment is None else environment, opener=opener)
     try:
         try:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import argparse
 import base64
+import logging
 import textwrap
+from typing import TYPE_CHECKING
 
-from evse_security.cli.options import CheckReport, open_station
+from evse_security.cli.options import open_station
 from evse_security.cli.voice import Unusable, answer, answer_json, bytes_of, printable
 from evse_security.serve.dispatch import error_reply
 from evse_security.vocabulary import CertificateValidationResult, LeafCertificateType
+
+if TYPE_CHECKING:
+    from evse_security.station import CheckReport
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the verdict; 1 if the chain is not valid."""
     chain = pem_of(arguments.chain)
-    with open_station(arguments) as station:
+    with open_station(arguments, say=logging.ERROR) as station:  # its warnings would say the reason once more
         report = station.check(chain, [LeafCertificateType(each) for each in arguments.types])
     if arguments.json:
         answer_json(as_json(report))

@@ -3,46 +3,56 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
+
+from evse_security.cli.voice import complain
 
 if TYPE_CHECKING:
     from evse_security.config import StationConfig
-    from evse_security.errors import EvseSecurityError
     from evse_security.settings import Kind, Settings
-    from evse_security.vocabulary import CertificateValidationResult, LeafCertificateType
+    from evse_security.station import CheckReport, Overview, SweepReport
+    from evse_security.vocabulary import LeafCertificateType
 
 _DEST = "configuration:"
-
-
-class CheckReport(Protocol):
-    """The verdict on a chain: why it is refused, or the names of its path, leaf to root."""
-
-    @property
-    def result(self) -> CertificateValidationResult: ...
-    @property
-    def reason(self) -> EvseSecurityError | None: ...
-    @property
-    def path(self) -> Sequence[str]: ...
 
 
 class OpenStation(Protocol):
     """What the command line asks of a station; `evse_security.Station` is one."""
 
-    def dispatch(self, name: str, arguments: Any, *, revision: str) -> Any: ...
-    def sweep(self, *, dry_run: bool = ...) -> Any: ...
-    def check(self, chain_pem: str, certificate_types: Sequence[LeafCertificateType]) -> CheckReport: ...
-    def overview(self) -> Any: ...
+    def dispatch(self, command: str, arguments: object, /, *, revision: str) -> Any: ...
+    def sweep(self, *, dry_run: bool = ...) -> SweepReport: ...
+    def check(self, certificate_chain: str, types: Sequence[LeafCertificateType], /) -> CheckReport: ...
+    def overview(self) -> Overview: ...
 
 
 Opener = Callable[["StationConfig"], AbstractContextManager[OpenStation]]
 
 
-def open_station(arguments: argparse.Namespace) -> AbstractContextManager[OpenStation]:
-    """The station that the options, the environment and the configuration file describe."""
+@contextmanager
+def open_station(arguments: argparse.Namespace, *, say: int = logging.WARNING) -> Iterator[OpenStation]:
+    """The station that the options, the environment and the configuration file describe.
+
+    What it logs is said on stderr in the end, from the level `say` on: its warnings are why an answer is no. Where a
+    problem is raised instead, that says why, and only errors are said beside it.
+    """
     opener: Opener = arguments.opener or _station
-    return opener(settings_of(arguments).station_config())
+    heard = _Heard()
+    log = logging.getLogger("evse_security")
+    log.addHandler(heard)
+    try:
+        with opener(settings_of(arguments).station_config()) as station:
+            yield station
+    except BaseException:
+        say = logging.ERROR
+        raise
+    finally:
+        log.removeHandler(heard)
+        for record in heard.records:
+            if record.levelno >= say:
+                complain(record.getMessage())
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
@@ -107,8 +117,18 @@ def _add_key(group: Any, key: str, kind: Kind, text: str | None) -> None:
 def _station(config: StationConfig) -> AbstractContextManager[OpenStation]:
     from evse_security import Station
 
-    station: AbstractContextManager[OpenStation] = Station.open(config)
-    return station
+    return Station.open(config)
+
+
+class _Heard(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

@@ -17,12 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Sweep, and say what went. That nothing could be swept (the clock is not believable) is said on stderr."""
+    """Sweep, and say what went; 1 if nothing could, because the clock is not to be believed."""
     with open_station(arguments) as station:
         report = station.sweep(dry_run=arguments.dry_run)
-    done = "would remove" if arguments.dry_run else "removed"
+    if report.kept_because is not None:
+        complain(f"nothing swept: {report.kept_because}")
+        return 1
+    done = "would remove" if report.dry_run else "removed"
     for swept in report.removed:
         answer(printable(f"{done} {swept.path}: {swept.reason}"))
-    if report.kept_because:
-        complain(f"nothing was swept: {report.kept_because}")
     return 0
