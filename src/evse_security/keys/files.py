@@ -57,6 +57,14 @@ _UNLABELLED = ""
 _KEPT = frozenset({_UNLABELLED, "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"})
 """Forms that `to_der` leaves as they are."""
 
+_ENCRYPTED_SHAPE = (der.SEQUENCE, der.OCTET_STRING)
+_LABELS: dict[tuple[int, ...], str] = {
+    _ENCRYPTED_SHAPE: "ENCRYPTED PRIVATE KEY",
+    (der.INTEGER, der.OCTET_STRING): "EC PRIVATE KEY",  # RFC 5915 §3
+    (der.INTEGER, der.INTEGER): "RSA PRIVATE KEY",  # RFC 8017 Appendix A.1.2
+}
+"""What keys in DER would be called in PEM, by what they begin with."""
+
 _Loaded = PrivateKeyTypes | crypto.PKey
 
 _GENERATORS: dict[KeyType, Callable[[], PrivateKey]] = {
@@ -79,6 +87,7 @@ class KeyProblem(StrEnum):
     NotAKey = "no private key, or a damaged one"
     BoundToTpm = "bound to a TPM, which is not supported"
     TooLarge = "too large for a private key"
+    Unsupported = "encrypted in a way that DER does not have, and of a kind that cannot be encrypted anew"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +129,9 @@ def to_pem(key: PrivateKey, password: str | None, random: Callable[[int], bytes]
 def to_der(data: bytes, password: str | None, random: Callable[[int], bytes] = os.urandom) -> bytes | KeyProblem:
     """The key of a file in DER: PKCS #8, and encrypted if it is so in the file.
 
-    What is PKCS #8 or DER already keeps its octets, and if encrypted needs no password; older forms of PEM are written
-    anew, and encrypted with `password` if they were encrypted. `random` gives that many random octets.
+    What is PKCS #8 or DER already keeps its octets, and if encrypted needs no password. Older forms of PEM are written
+    anew, and encrypted with `password` if they were encrypted; those that only OpenSSL reads (explicit curves, odd
+    ones) stay what they are. `random` gives that many random octets.
     """
     block = _block(data)
     if isinstance(block, KeyProblem):
@@ -133,6 +143,8 @@ def to_der(data: bytes, password: str | None, random: Callable[[int], bytes] = o
         return key
     if block.label in _KEPT:
         return block.encoded
+    if isinstance(key, crypto.PKey):
+        return block.encoded or KeyProblem.Unsupported
     secret = _secret(password) if block.encrypted else None
     return _pkcs8(key) if secret is None else _encrypted(_pkcs8(key), secret, random)
 
@@ -222,12 +234,11 @@ def _block(data: bytes) -> _Block | KeyProblem:
 def _block_of(label: str, encoded: bytes) -> _Block:
     """Tell from its shape whether a key is encrypted: EncryptedPrivateKeyInfo is algorithm and octets (RFC 5958 §3)."""
     try:
-        shape = [part.tag for part in der.sequence(encoded, "private key")]
+        shape = tuple(part.tag for part in der.sequence(encoded, "private key"))
     except der.Malformed:
-        shape = []
-    encrypted = shape == [der.SEQUENCE, der.OCTET_STRING]
-    shown = label or ("ENCRYPTED PRIVATE KEY" if encrypted else "PRIVATE KEY")
-    return _Block(label, encrypted, encoded, encode.pem(shown, encoded).encode("ascii"))
+        shape = ()
+    shown = label or _LABELS.get(shape[:2], "PRIVATE KEY")
+    return _Block(label, shape == _ENCRYPTED_SHAPE, encoded, encode.pem(shown, encoded).encode("ascii"))
 
 
 def _with_headers(headers: list[bytes], pem: bytes) -> bytes:
@@ -264,10 +275,7 @@ def _spki(key: _Loaded) -> bytes:
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _pkcs8(key: _Loaded) -> bytes:
-    if isinstance(key, crypto.PKey):
-        _, *body, _ = crypto.dump_privatekey(crypto.FILETYPE_PEM, key).split(b"\n")[:-1]
-        return base64.b64decode(b"".join(body))
+def _pkcs8(key: PrivateKeyTypes) -> bytes:
     return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
 
 
