@@ -316,8 +316,8 @@ def test_a_damaged_key_raises_nothing(position: int, octet: int) -> None:
     assert (reading.token is None) is (reading.problem is not None)
 
 
-def test_many_begin_lines_take_no_time() -> None:
-    """Each was once the start of another search to the end of the file."""
+def test_many_begin_lines_are_no_key() -> None:
+    """The END of the first one only is searched for, so that this stays linear."""
     data = b"-----BEGIN PRIVATE KEY-----\n" * (MAX_KEY_BYTES // 28)
     assert public_key_of(data, None).problem is KeyProblem.NotAKey
 
