@@ -43,7 +43,7 @@ from evse_security.pki.keytoken import token_of_spki
 MAX_KEY_BYTES = 64 * 1024
 """Largest key file that is read. An encrypted RSA key of 16,384 bits has 13 KiB."""
 KEY_DERIVATION_ROUNDS = 100_000
-"""PBKDF2 rounds of the keys written here: 13 ms on a PC, perhaps ten times that on a station, whenever the file is opened.
+"""PBKDF2 rounds of the keys written here: 13 ms on a PC, perhaps ten times that on a station, at each opening.
 
 OpenSSL's own default is 2,048; NIST SP 800-132 §5.2 wants as many as the users bear.
 """
