@@ -292,7 +292,7 @@ class Commands:
             raise NoRequestForType(certificate_type)
         if use_tpm:
             raise KeyNotGenerated("no TPM is configured, and a key in a file would not be what was asked for")
-        domain_component = "CPO" if certificate_type is LeafCertificateType.V2G else None
+        domain_component = "CPO" if certificate_type == LeafCertificateType.V2G else None
         subject = RequestSubject(
             country=country, organization=organization, common=common, domain_component=domain_component
         )
@@ -374,7 +374,7 @@ class Commands:
 
     def _files(self, leaf: Leaf, encoding: EncodingFormat, moment: Moment) -> LeafFiles:
         """The files of a usable leaf in one encoding, copies made where they are needed. Raises `NotWritable`."""
-        key_der = self._key_in_der(leaf) if encoding is EncodingFormat.DER else None
+        key_der = self._key_in_der(leaf) if encoding == EncodingFormat.DER else None
         found = files_in(leaf, encoding, key_der)
         self._core.ensure(found.copies, moment)
         return found

@@ -101,7 +101,7 @@ class Commands202310:
         except Refusal as refusal:
             told("get_key_pair", refusal)
             return GetKeyPairResult(status=GetKeyPairStatus.Rejected)
-        certificate = found.single if encoding is EncodingFormat.DER else found.chain
+        certificate = found.single if encoding == EncodingFormat.DER else found.chain
         pair = KeyPair(
             key=str(found.key),
             certificate=str(certificate or found.certificate),

@@ -34,7 +34,7 @@ def files_in(leaf: Leaf, encoding: EncodingFormat, key_der: bytes | None = None)
     if leaf.key is None:
         raise LookupError("a leaf without a key")
     length = len(leaf.chain.certificates) if leaf.chain else 1
-    if encoding is EncodingFormat.PEM:
+    if encoding == EncodingFormat.PEM:
         single, copies = _single_pem(leaf)
         return LeafFiles(leaf.key.path, single, leaf.chain.path if leaf.chain else None, length, copies)
     key = Write(_copy_of(leaf.key.path, ".der"), key_der or b"", SECRET_MODE)
