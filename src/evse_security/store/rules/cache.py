@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from evse_security.clock import SKEW
 from evse_security.errors import NotInstalled, OcspOlder
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import CertID
-from evse_security.pki.ocsp import OcspAnswer, believe, current
+from evse_security.pki.ocsp import OcspAnswer, OcspStatus, believe, current
 from evse_security.store.changes import Change, Decision, Write
 from evse_security.store.layout import OCSP_DIRECTORY
 from evse_security.store.snapshot import OcspEntry, Snapshot
@@ -31,11 +32,16 @@ def cache(snapshot: Snapshot, wanted: CertID, response: bytes, *, check: str, no
         kept = snapshot.ocsp_by_id.get(cert_id, [])
         if check == "verified":
             answer = believe(response, certificate, issuer, now)
-            if any(entry.answer is not None and entry.answer.this_update > answer.this_update for entry in kept):
+            if any(_supersedes(entry, answer, now) for entry in kept):
                 raise OcspOlder(certificate.name)
         for directory in _directories(snapshot, certificate):
             changes |= dict.fromkeys(_pair(snapshot, directory / OCSP_DIRECTORY, cert_id, response))
     return Decision(tuple(changes))
+
+
+def _supersedes(kept: OcspEntry, answer: OcspAnswer, now: datetime) -> bool:
+    """Whether the kept answer is newer. One from the future was never believed, and must not block those that are."""
+    return kept.answer is not None and answer.this_update < kept.answer.this_update <= now + SKEW
 
 
 def _directories(snapshot: Snapshot, certificate: Certificate) -> list[Path]:
@@ -58,7 +64,8 @@ def offered(snapshot: Snapshot, certificate: Certificate, near: Path, now: datet
     """The current response about a certificate; of several the newest, and of those the one nearest to `near`."""
     cert_id = snapshot.forest.id_of(certificate)
     entries = [] if cert_id is None else snapshot.ocsp_by_id.get(cert_id, [])
-    fresh = [(e.answer, e) for e in entries if e.answer is not None and current(e.answer, now)]
+    known = [(e.answer, e) for e in entries if e.answer is not None and e.answer.status is not OcspStatus.unknown]
+    fresh = [(answer, entry) for answer, entry in known if current(answer, now)]
     return max(fresh, key=lambda pair: _preference(pair[0], pair[1], near), default=(None, None))[1]
 
 
