@@ -16,11 +16,11 @@ from evse_security.errors import (
     NoRequestForType,
     NotInstalled,
     NoTrustAnchor,
-    NotWritable,
     Refusal,
 )
 from evse_security.keys import files as key_files
 from evse_security.keys.kinds import KeyType
+from evse_security.leaves import Leaves
 from evse_security.outcomes import answers
 from evse_security.pki import ocsp, pem
 from evse_security.pki.certificate import Certificate
@@ -32,21 +32,17 @@ from evse_security.pki.signature import decode as decode_signature
 from evse_security.store import roots
 from evse_security.store.changes import SECRET_MODE, Decision, Write
 from evse_security.store.firmware import file_signature_is_valid
-from evse_security.store.info import LeafFiles, files_in
 from evse_security.store.kinds import LEAF_KINDS, TRUST
 from evse_security.store.limits import with_room
 from evse_security.store.rules import report, select
-from evse_security.store.rules.cache import cache, offered
+from evse_security.store.rules.cache import cache
 from evse_security.store.rules.delete import delete
 from evse_security.store.rules.install import install
 from evse_security.store.rules.renew import renew
-from evse_security.store.scan import read
-from evse_security.store.snapshot import Leaf, LeafStore, Snapshot
+from evse_security.store.snapshot import Snapshot
 from evse_security.vocabulary import (
     CaCertificateType,
     CertificateHashData,
-    CertificateInfo,
-    CertificateOCSP,
     CertificateType,
     CertificateValidationResult,
     DeleteCertificateResult,
@@ -58,7 +54,6 @@ from evse_security.vocabulary import (
     GetCertificateSignRequestStatus,
     GetInstalledCertificatesResult,
     GetInstalledCertificatesStatus,
-    HashAlgorithm,
     InstallCertificateResult,
     LeafCertificateType,
     OCSPRequestData,
@@ -83,6 +78,7 @@ class Commands:
     def __init__(self, core: Core) -> None:
         """Work on this store."""
         self._core = core
+        self._leaves = Leaves(core)
 
     # ---- installing and deleting
 
@@ -132,21 +128,11 @@ class Commands:
                 raise NoLeafOfType(certificate_type)
             received = pem.chain(certificate_chain, "the certificate chain")
             self._core.change(decide)
-            self._copy_to_der(certificate_type, received[0])
+            self._leaves.copy_to_der(certificate_type, received[0])
         except Refusal as refusal:
             told("update_leaf_certificate", refusal)
             return answers(refusal).install
         return InstallCertificateResult.Accepted
-
-    def _copy_to_der(self, certificate_type: LeafCertificateType, certificate: Certificate) -> None:
-        """Make the copies in DER of a leaf just installed. Where that fails they are made when they are asked for."""
-        snapshot, moment = self._core.look()
-        leaf = next((one for one in snapshot.leaves[certificate_type].leaves if one.certificate == certificate), None)
-        try:
-            if leaf is not None:
-                self._files(leaf, EncodingFormat.DER, moment)
-        except Refusal as refusal:
-            told("DER copies", refusal)
 
     # ---- verifying
 
@@ -322,7 +308,7 @@ class Commands:
         if leaf is None:
             return GetCertificateInfoResult(status=select.status(store, moment.now))
         try:
-            info = self._info(snapshot, leaf, encoding, moment, with_ocsp=include_ocsp)
+            info = self._leaves.info(snapshot, leaf, encoding, moment, with_ocsp=include_ocsp)
         except Refusal as refusal:
             told("get_leaf_certificate_info", refusal)
             return GetCertificateInfoResult(status=GetCertificateInfoStatus.Rejected)
@@ -343,7 +329,7 @@ class Commands:
         trust = snapshot.cas[store.kind.ca_type].trust
         try:
             infos = [
-                self._info(snapshot, leaf, encoding, moment, with_ocsp=include_ocsp, root=chain.anchor)
+                self._leaves.info(snapshot, leaf, encoding, moment, with_ocsp=include_ocsp, root=chain.anchor)
                 for leaf, chain in select.newest_per_root(store, trust, newest_by, policy, moment.now)
             ]
         except Refusal as refusal:
@@ -351,87 +337,11 @@ class Commands:
             return GetCertificateFullInfoResult(status=GetCertificateInfoStatus.Rejected, info=())
         return GetCertificateFullInfoResult(status=GetCertificateInfoStatus.Accepted, info=tuple(infos))
 
-    def _info(
-        self,
-        snapshot: Snapshot,
-        leaf: Leaf,
-        encoding: EncodingFormat,
-        moment: Moment,
-        *,
-        with_ocsp: bool,
-        root: Certificate | None = None,
-    ) -> CertificateInfo:
-        found = self._files(leaf, encoding, moment)
-        return CertificateInfo(
-            key=str(found.key),
-            certificate_root=root.pem if root is not None else None,
-            certificate=str(found.chain) if found.chain else None,
-            certificate_single=str(found.single) if found.single else None,
-            certificate_count=found.length,
-            password=self.password_of(leaf),
-            ocsp=_responses(snapshot, leaf, moment) if with_ocsp else None,
-        )
-
-    def _files(self, leaf: Leaf, encoding: EncodingFormat, moment: Moment) -> LeafFiles:
-        """The files of a usable leaf in one encoding, copies made where they are needed. Raises `NotWritable`."""
-        key_der = self._key_in_der(leaf) if encoding == EncodingFormat.DER else None
-        found = files_in(leaf, encoding, key_der)
-        self._core.ensure(found.copies, moment)
-        return found
-
-    def _key_in_der(self, leaf: Leaf) -> bytes:
-        if leaf.key is None:
-            raise LookupError("a leaf without a key")
-        try:
-            content = read(leaf.key.path, key_files.MAX_KEY_BYTES)
-            encoded = key_files.to_der(content, self._core.config.private_key_password)
-        except (OSError, ValueError) as error:
-            raise NotWritable(str(leaf.key.path), f"the key cannot be read: {type(error).__name__}") from None
-        if isinstance(encoded, key_files.KeyProblem):
-            raise NotWritable(str(leaf.key.path), encoded)
-        return encoded
-
-    def password_of(self, leaf: Leaf) -> str | None:
-        """The password that a consumer needs to open a leaf's key; None for a plain one."""
-        return self._core.config.private_key_password if leaf.key is not None and leaf.key.encrypted else None
-
-    def usable(self, certificate_type: LeafCertificateType) -> tuple[LeafStore | None, Leaf | None, Moment]:
-        """The store of a leaf type, and its newest usable leaf."""
-        snapshot, moment = self._core.look()
-        store = snapshot.leaves.get(certificate_type)
-        leaves = select.usable(store, self._core.config.newest_by, moment.now) if store is not None else []
-        return store, next(iter(leaves), None), moment
-
-    def files_of(self, leaf: Leaf, encoding: EncodingFormat, moment: Moment) -> LeafFiles:
-        """The files of a usable leaf. Raises `NotWritable`."""
-        return self._files(leaf, encoding, moment)
-
     def get_leaf_expiry_days_count(self, *, certificate_type: LeafCertificateType) -> int:
         """Whole days until the newest usable leaf expires; 0 if there is none."""
         return self.leaf_expiry_days(certificate_type) or 0
 
     def leaf_expiry_days(self, certificate_type: LeafCertificateType) -> int | None:
         """Whole days until the newest usable leaf expires; None if there is none, 0 on its last day."""
-        _, leaf, moment = self.usable(certificate_type)
+        _, leaf, moment = self._leaves.newest(certificate_type)
         return None if leaf is None else (leaf.certificate.not_after - moment.now) // timedelta(days=1)
-
-
-def _responses(snapshot: Snapshot, leaf: Leaf, moment: Moment) -> tuple[CertificateOCSP, ...]:
-    """One entry per certificate of the chain file, in its order."""
-    entries = []
-    for certificate in leaf.file.certificates:
-        cert_id = snapshot.forest.id_of(certificate)
-        entry = offered(snapshot, certificate, leaf.file.path.parent, moment.now)
-        unknown = CertificateHashData(
-            hash_algorithm=HashAlgorithm.SHA256,
-            issuer_name_hash="",
-            issuer_key_hash="",
-            serial_number=certificate.serial_text,
-        )
-        entries.append(
-            CertificateOCSP(
-                hash=unknown if cert_id is None else cert_id.hash_data,
-                ocsp_path=None if entry is None else str(entry.response_path),
-            )
-        )
-    return tuple(entries)

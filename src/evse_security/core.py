@@ -87,9 +87,16 @@ class Core:
             self._announce(decision.updates)
         return decision
 
-    def ensure(self, copies: Iterable[Write], moment: Moment) -> None:
-        """Bring derived files up to date. Raises `NotWritable`."""
-        self._disk.ensure(copies, moment.now)
+    def ensure(
+        self, copies: Iterable[Write], moment: Moment, *, while_true: Callable[[Snapshot], bool] = lambda _: True
+    ) -> None:
+        """Bring derived files up to date, unless what they derive from is gone meanwhile. Raises `NotWritable`."""
+        outdated = self._disk.outdated(copies)
+        if not outdated:
+            return
+        with self._changing, self._disk.writing():
+            if while_true(self._disk.look()):
+                self._disk.apply(outdated, moment.now)
 
     def alone(self) -> AbstractContextManager[None]:
         """Be the only writer. Raises `NotWritable` for what the disk refuses meanwhile."""

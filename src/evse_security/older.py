@@ -6,6 +6,7 @@ from evse_security.commands import Commands
 from evse_security.core import Core, told
 from evse_security.errors import CommandRefused, Refusal
 from evse_security.interface.r2023_10 import LeafCertificateType
+from evse_security.leaves import Leaves
 from evse_security.outcomes import answers
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.rules import report, select
@@ -31,6 +32,7 @@ class Commands202310:
         """Translate to these."""
         self._core = core
         self._today = commands
+        self._leaves = Leaves(core)
 
     def install_ca_certificate(
         self, *, certificate: str, certificate_type: CaCertificateType
@@ -92,12 +94,12 @@ class Commands202310:
         """The newest usable leaf's key and certificate: the chain file if there is one; in DER the leaf alone."""
         if certificate_type not in LEAF_KINDS:
             return GetKeyPairResult(status=GetKeyPairStatus.Rejected)
-        store, leaf, moment = self._today.usable(certificate_type)
+        store, leaf, moment = self._leaves.newest(certificate_type)
         if store is None or leaf is None:
             missing = select.status(store, moment.now) if store is not None else GetKeyPairStatus.Rejected
             return GetKeyPairResult(status=GetKeyPairStatus(missing))
         try:
-            found = self._today.files_of(leaf, encoding, moment)
+            found = self._leaves.files(leaf, encoding, moment)
         except Refusal as refusal:
             told("get_key_pair", refusal)
             return GetKeyPairResult(status=GetKeyPairStatus.Rejected)
@@ -105,7 +107,7 @@ class Commands202310:
         pair = KeyPair(
             key=str(found.key),
             certificate=str(certificate or found.certificate),
-            password=self._today.password_of(leaf),
+            password=self._leaves.password_of(leaf),
         )
         return GetKeyPairResult(status=GetKeyPairStatus.Accepted, key_pair=pair)
 

@@ -114,19 +114,17 @@ class Disk:
             self._take_back(staged.values(), done)
             raise _not_writable(path, error) from error
 
-    def ensure(self, writes: Iterable[Write], now: datetime) -> None:
-        """Write those files whose content is not what it should be. Raises `NotWritable`."""
-        outdated = []
+    def outdated(self, writes: Iterable[Write]) -> list[Write]:
+        """Those files whose content is not what it should be."""
+        found = []
         for write in writes:
             try:
-                if scan.read(write.path, MAX_FILE_BYTES) == write.content:
-                    continue
+                current = scan.read(write.path, MAX_FILE_BYTES)
             except (OSError, ValueError):
-                pass
-            outdated.append(write)
-        if outdated:
-            with self.writing():
-                self.apply(outdated, now)
+                current = None
+            if current != write.content:
+                found.append(write)
+        return found
 
     def _stage(self, change: Write | Edit, now: datetime) -> _Staged:
         """Write a change's content aside, in the directory of the file that a link leads to."""

@@ -1,0 +1,126 @@
+"""The station's own leaves, as they are handed to a TLS stack: files in one encoding, password, OCSP responses."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from itertools import count
+
+from evse_security.clock import Moment
+from evse_security.core import Core, told
+from evse_security.errors import NotWritable, Refusal
+from evse_security.keys import files as key_files
+from evse_security.pki.certificate import Certificate
+from evse_security.store.info import LeafFiles, files_in
+from evse_security.store.rules import select
+from evse_security.store.rules.cache import offered
+from evse_security.store.scan import read
+from evse_security.store.snapshot import KeyFile, Leaf, LeafStore, Snapshot
+from evse_security.vocabulary import (
+    CertificateHashData,
+    CertificateInfo,
+    CertificateOCSP,
+    EncodingFormat,
+    HashAlgorithm,
+    LeafCertificateType,
+)
+
+
+class Leaves:
+    """What a station offers as itself."""
+
+    def __init__(self, core: Core) -> None:
+        """Work on this store."""
+        self._core = core
+
+    def newest(self, certificate_type: LeafCertificateType) -> tuple[LeafStore | None, Leaf | None, Moment]:
+        """The store of a leaf type, and its newest usable leaf."""
+        snapshot, moment = self._core.look()
+        store = snapshot.leaves.get(certificate_type)
+        leaves = select.usable(store, self._core.config.newest_by, moment.now) if store is not None else []
+        return store, next(iter(leaves), None), moment
+
+    def info(
+        self,
+        snapshot: Snapshot,
+        leaf: Leaf,
+        encoding: EncodingFormat,
+        moment: Moment,
+        *,
+        with_ocsp: bool,
+        root: Certificate | None = None,
+    ) -> CertificateInfo:
+        """A usable leaf as the interface describes it. Raises `NotWritable` where a copy cannot be made."""
+        found = self.files(leaf, encoding, moment)
+        return CertificateInfo(
+            key=str(found.key),
+            certificate_root=root.pem if root is not None else None,
+            certificate=str(found.chain) if found.chain else None,
+            certificate_single=str(found.single) if found.single else None,
+            certificate_count=found.length,
+            password=self.password_of(leaf),
+            ocsp=_responses(snapshot, leaf, moment) if with_ocsp else None,
+        )
+
+    def files(self, leaf: Leaf, encoding: EncodingFormat, moment: Moment) -> LeafFiles:
+        """The files of a usable leaf in one encoding, copies made where they are needed. Raises `NotWritable`."""
+        key_der = self._key_in_der(leaf.key) if encoding == EncodingFormat.DER and leaf.key is not None else None
+        found = files_in(leaf, encoding, key_der)
+        self._core.ensure(found.copies, moment, while_true=lambda snapshot: _is_there(snapshot, leaf))
+        return found
+
+    def copy_to_der(self, certificate_type: LeafCertificateType, certificate: Certificate) -> None:
+        """Make the copies in DER of a leaf just installed. Where that fails they are made when they are asked for."""
+        snapshot, moment = self._core.look()
+        leaf = next((one for one in snapshot.leaves[certificate_type].leaves if one.certificate == certificate), None)
+        try:
+            if leaf is not None and leaf.key is not None:
+                self.files(leaf, EncodingFormat.DER, moment)
+        except Refusal as refusal:
+            told("DER copies", refusal)
+
+    def password_of(self, leaf: Leaf) -> str | None:
+        """The password that a consumer needs to open a leaf's key; None for a plain one."""
+        return self._core.config.private_key_password if leaf.key is not None and leaf.key.encrypted else None
+
+    def _key_in_der(self, key: KeyFile) -> bytes:
+        try:
+            content = read(key.path, key_files.MAX_KEY_BYTES)
+            encoded = key_files.to_der(content, self._core.config.private_key_password, _salts(content))
+        except (OSError, ValueError) as error:
+            raise NotWritable(str(key.path), f"the key cannot be read: {type(error).__name__}") from None
+        if isinstance(encoded, key_files.KeyProblem):
+            raise NotWritable(str(key.path), encoded)
+        return encoded
+
+
+def _salts(content: bytes) -> Callable[[int], bytes]:
+    """Salts that are the same for the same key file: a copy that is up to date is not written again."""
+    numbers = count()
+    return lambda length: hashlib.shake_256(b"%d:" % next(numbers) + content).digest(length)
+
+
+def _is_there(snapshot: Snapshot, leaf: Leaf) -> bool:
+    """Whether a leaf is still installed: a deleted one must not leave a copy of its key."""
+    return any(one.certificate == leaf.certificate for store in snapshot.leaves.values() for one in store.leaves)
+
+
+def _responses(snapshot: Snapshot, leaf: Leaf, moment: Moment) -> tuple[CertificateOCSP, ...]:
+    """One entry per certificate of the chain file, in its order; of one whose issuer is unknown the serial is told."""
+    entries = []
+    for certificate in leaf.file.certificates:
+        cert_id = snapshot.forest.id_of(certificate)
+        entry = offered(snapshot, certificate, leaf.file.path.parent, moment.now)
+        unknown = CertificateHashData(
+            hash_algorithm=HashAlgorithm.SHA256,
+            issuer_name_hash="",
+            issuer_key_hash="",
+            serial_number=certificate.serial_text,
+        )
+        entries.append(
+            CertificateOCSP(
+                hash=unknown if cert_id is None else cert_id.hash_data,
+                ocsp_path=None if entry is None else str(entry.response_path),
+            )
+        )
+    return tuple(entries)
