@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -26,6 +27,12 @@ RESPONSE_BYTES = 0xA0  # [0] EXPLICIT, RFC 6960 §4.2.1
 
 
 IdHash = hashes.SHA1 | hashes.SHA256 | hashes.SHA384 | hashes.SHA512
+ID_HASHES: Mapping[str, IdHash] = {
+    "SHA256": hashes.SHA256(),
+    "SHA384": hashes.SHA384(),
+    "SHA512": hashes.SHA512(),
+}
+"""The digests of a CertID by the names of OCPP's HashAlgorithmEnumType."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from evse_security.errors import ChainRefused
 from evse_security.pki.path import Policy, TrustStore, VerifiedChain, check_end_entity, verify
@@ -14,11 +14,18 @@ _AGES: dict[str, Callable[[Leaf], tuple[datetime, datetime]]] = {
     "not_after": lambda leaf: (leaf.certificate.not_after, leaf.certificate.not_before),
     "not_before": lambda leaf: (leaf.certificate.not_before, leaf.certificate.not_after),
 }
+_NO_KEY = datetime.min.replace(tzinfo=UTC)
+
+
+def _age(newest_by: str, leaf: Leaf) -> tuple[datetime, datetime, datetime]:
+    """Validity has whole seconds: of leaves that a CA issued within one, the newest is the one with the newest key."""
+    return *_AGES[newest_by](leaf), leaf.key.modified if leaf.key is not None else _NO_KEY
 
 
 def newest_first(store: LeafStore, newest_by: str) -> list[Leaf]:
     """The leaves that may act as such, with or without key, whatever their validity."""
-    return sorted((leaf for leaf in store.leaves if _may_act(store, leaf)), key=_AGES[newest_by], reverse=True)
+    leaves = (leaf for leaf in store.leaves if _may_act(store, leaf))
+    return sorted(leaves, key=lambda leaf: _age(newest_by, leaf), reverse=True)
 
 
 def _may_act(store: LeafStore, leaf: Leaf) -> bool:
