@@ -15,6 +15,7 @@ from evse_security.errors import MalformedRequest
 from evse_security.interface import NEWEST, r2023_10, r2026_04
 from evse_security.older import Commands202310
 from evse_security.serve.dispatch import dispatch
+from evse_security.serve.typed import Typed
 from evse_security.store.changes import Decision
 from evse_security.store.files import Files
 from evse_security.store.overview import Overview, overview
@@ -52,6 +53,7 @@ class Station:
             "2023-10": Commands202310(self._core, commands),
             "2026-04": commands,
         }
+        self._typed: dict[str, Any] = {name: Typed(found, name) for name, found in self._revisions.items()}
 
     @classmethod
     def open(cls, config: StationConfig) -> Station:
@@ -87,8 +89,9 @@ class Station:
     @overload
     def interface(self, revision: Literal["2026-04"] = ...) -> r2026_04.Interface: ...
     def interface(self, revision: str = NEWEST) -> r2023_10.Interface | r2026_04.Interface:
-        """The commands of one revision, typed."""
-        found: r2023_10.Interface | r2026_04.Interface = self._implementation(revision)
+        """The commands of one revision, typed. They raise `MalformedRequest` for what is not of its argument's type."""
+        self._implementation(revision)
+        found: r2023_10.Interface | r2026_04.Interface = self._typed[revision]
         return found
 
     def dispatch(self, command: str, arguments: object, *, revision: str = NEWEST) -> Any:

@@ -14,6 +14,7 @@ from evse_security.pki.certificate import Certificate
 from evse_security.vocabulary import CertificateHashData, HashAlgorithm
 
 _DIGESTS = {HashAlgorithm.SHA256: "sha256", HashAlgorithm.SHA384: "sha384", HashAlgorithm.SHA512: "sha512"}
+_HASH = re.compile(r"[0-9a-f]{1,128}", re.ASCII)
 _SERIAL = re.compile(r"-?[0-9a-f]{1,128}", re.ASCII)
 
 
@@ -68,14 +69,10 @@ def certificate_id(
 def asked_for(data: CertificateHashData) -> CertID | None:
     """Read the identity that a caller names, in any case of letters and with leading zeros; None where it is none."""
     serial = data.serial_number.strip().lower()
-    if _SERIAL.fullmatch(serial) is None:
+    name_hash, key_hash = data.issuer_name_hash.strip().lower(), data.issuer_key_hash.strip().lower()
+    if not (_SERIAL.fullmatch(serial) and _HASH.fullmatch(name_hash) and _HASH.fullmatch(key_hash)):
         return None
-    return CertID(
-        HashAlgorithm(data.hash_algorithm),
-        data.issuer_name_hash.strip().lower(),
-        data.issuer_key_hash.strip().lower(),
-        int(serial, 16),
-    )
+    return CertID(HashAlgorithm(data.hash_algorithm), name_hash, key_hash, int(serial, 16))
 
 
 def from_lines(content: bytes) -> CertID | None:

@@ -52,10 +52,11 @@ def _pem_blocks(data: bytes) -> Iterator[Block]:
     at = 0
     while begin := _BEGIN.search(data, at):
         close = b"-----END " + begin[1] + b"-----"
-        end = data.find(close, begin.end())
         following = _BEGIN.search(data, begin.end())
-        if end < 0 or (following and following.start() < end):
-            at = following.start() if following else len(data)
+        limit = following.start() if following else len(data)
+        end = data.find(close, begin.end(), limit)  # not beyond: many BEGIN lines would each search the whole text
+        if end < 0:
+            at = limit
             yield Block(begin.start(), at, None, "the END line is missing")
             continue
         at = end + len(close)

@@ -51,7 +51,7 @@ def decode(hint: Any, value: object, path: str = "") -> Any:
     try:
         return decoder(hint)(value)
     except MalformedRequest as refusal:
-        raise _below(path, refusal) from None
+        raise below(path, refusal) from None
 
 
 def encode(hint: Any, value: object) -> Any:
@@ -64,7 +64,7 @@ def parse(text: str | bytes, path: str) -> object:
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except MalformedRequest as refusal:
-        raise _below(path, refusal) from None
+        raise below(path, refusal) from None
     except (ValueError, RecursionError) as problem:
         # The message of a ValueError says where it happened, not what was there: it is safe to repeat.
         raise MalformedRequest(path, f"not JSON: {str(problem) or 'nested too deeply'}") from None
@@ -120,7 +120,7 @@ def object_decoder(hints: Mapping[str, Any], required: frozenset[str]) -> Callab
             try:
                 decoded[name] = decode_member(member)
             except MalformedRequest as refusal:
-                raise _below(name, refusal) from None
+                raise below(name, refusal) from None
         missing = required.difference(decoded)
         if missing:
             raise MalformedRequest(next(name for name in decoders if name in missing), "is required")
@@ -149,7 +149,7 @@ def _array_decoder(hint: Any) -> Decoder:
             for member in value:
                 decoded.append(decode_member(member))
         except MalformedRequest as refusal:
-            raise _below(f"[{len(decoded)}]", refusal) from None
+            raise below(f"[{len(decoded)}]", refusal) from None
         return tuple(decoded)
 
     return decode_array
@@ -288,7 +288,7 @@ def _expected(what: str, value: object) -> NoReturn:
     raise MalformedRequest("", f"expected {what}, got {type_names.get(type(value), type(value).__name__)}")
 
 
-def _below(path: str, refusal: MalformedRequest) -> MalformedRequest:
+def below(path: str, refusal: MalformedRequest) -> MalformedRequest:
     """The refusal of a member, seen from the object or array that holds it."""
     dot = "." if path and refusal.path and not refusal.path.startswith("[") else ""
     return MalformedRequest(f"{path}{dot}{refusal.path}", refusal.problem)
