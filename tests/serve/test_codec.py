@@ -29,7 +29,7 @@ from evse_security.vocabulary import (
 from tests.serve.values import of_type
 
 RECORDS = [each for each in vars(vocabulary).values() if is_dataclass(each) and each is not vocabulary.MaxLength]
-RESULTS = {command.result for revision in REVISIONS for command in commands(revision).values()}
+RESULTS = list(dict.fromkeys(command.result for revision in REVISIONS for command in commands(revision).values()))
 
 HASH_DATA = {
     "hash_algorithm": "SHA256",

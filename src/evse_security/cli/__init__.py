@@ -108,7 +108,7 @@ def top_parser(*, with_keys: bool = False) -> argparse.ArgumentParser:
 
 
 def _run(argv: Sequence[str], world: argparse.Namespace) -> int:
-    top = top_parser(with_keys=any(argument not in {*SUBCOMMANDS, "-h", "--help"} for argument in argv[:1]))
+    top = top_parser(with_keys=any(argument not in {*SUBCOMMANDS, "-h", "--help", "--version"} for argument in argv[:1]))
     arguments = top.parse_args(argv, world)
     subcommand = SUBCOMMANDS[arguments.subcommand]
     module = _imported(arguments.subcommand, subcommand)
