@@ -46,6 +46,11 @@ def test_a_text_is_read_from_a_file(run: Run, certs: Path, pki: Pki, tmp_path: P
     assert pki["OEM_ROOT_CA"].pem.strip() in (certs / "ca/mo/MO_ROOT_CA.pem").read_text()
 
 
+def test_a_certificate_can_be_written_out_although_it_begins_with_dashes(run: Run, certs: Path, pki: Pki) -> None:
+    arguments = ["--certificate", pki["OEM_ROOT_CA"].pem, "--certificate-type", "MO"]
+    assert run("--certs", certs, "call", "install_ca_certificate", *arguments).out == '"Accepted"\n'
+
+
 def test_a_refusal_is_the_answer_and_its_reason_is_on_stderr(run: Run, certs: Path) -> None:
     ran = run("--certs", certs, "call", "install_ca_certificate", "--certificate", "x", "--certificate-type", "V2G")
     assert (ran.code, ran.out) == (1, '"InvalidFormat"\n')
