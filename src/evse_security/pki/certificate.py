@@ -49,6 +49,8 @@ _AUTHORITY_INFO, _OCSP_ACCESS = "1.3.6.1.5.5.7.1.1", "1.3.6.1.5.5.7.48.1"
 _FOR_EVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
+_HARMLESS = frozenset(f"malformed extension {one}" for one in (_SUBJECT_KEY_ID, _AUTHORITY_KEY_ID, _AUTHORITY_INFO))
+"""Oddities that bear on where to look, not on whom to trust."""
 _KEY_KINDS = {6: "RSA", 912: "RSA", 408: "EC", 1087: "Ed25519", 1088: "Ed448"}
 """OpenSSL's NIDs of the kinds of keys that are known here."""
 
@@ -361,4 +363,4 @@ class Certificate:
     def malformed(self) -> tuple[str, ...]:
         """The extensions that bear on trust and cannot be read."""
         _ = self.extensions, self.basic_constraints, self.key_usage, self.extended_key_usage
-        return tuple(self.oddities)
+        return tuple(oddity for oddity in self.oddities if oddity not in _HARMLESS)

@@ -6,9 +6,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evse_security.store.changes import SECRET_MODE, Write
-from evse_security.store.layout import DER_DIRECTORY
+from evse_security.store.layout import CERTIFICATE_SUFFIXES, DER_DIRECTORY, KEY_SUFFIXES
 from evse_security.store.snapshot import Leaf
 from evse_security.vocabulary import EncodingFormat
+
+_MARKS = {
+    ".leaf.der": CERTIFICATE_SUFFIXES,
+    ".chain.der": CERTIFICATE_SUFFIXES,
+    ".leaf.pem": CERTIFICATE_SUFFIXES,
+    ".der": KEY_SUFFIXES,
+}
+"""How the names of copies end, and those of what they are copies of."""
 
 
 class LeafFiles(NamedTuple):
@@ -61,8 +69,10 @@ def _copy_of(source: Path, suffix: str) -> Path:
     return source.parent / DER_DIRECTORY / f"{source.name}{suffix}"
 
 
-def source_of(copy: Path) -> Path:
-    """The file that a copy was made of."""
-    marks = (".leaf.der", ".chain.der", ".leaf.pem", ".der")
-    mark = next((mark for mark in marks if copy.name.endswith(mark)), "")
-    return copy.parent.parent / copy.name.removesuffix(mark)
+def source_of(copy: Path) -> Path | None:
+    """The file that a copy was made of; None for a file that is no such copy."""
+    for mark, suffixes in _MARKS.items():
+        source = copy.parent.parent / copy.name.removesuffix(mark)
+        if copy.parent.name == DER_DIRECTORY and copy.name.endswith(mark) and source.suffix.lower() in suffixes:
+            return source
+    return None

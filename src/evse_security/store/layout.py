@@ -26,7 +26,8 @@ TEMPORARY_SUFFIX = ".evse-tmp"
 
 DERIVED_DIRECTORIES = frozenset({OCSP_DIRECTORY, DER_DIRECTORY, BUNDLE_DIRECTORY})
 
-_GENERATED = re.compile(r"_(?:M\d\d_D\d\d_Y\d{4}_H\d\d_M\d\d_S\d\d_i\d+_r|\d\d_\d\d_\d{4}_\d\d_\d\d_\d\d_\d+_)\d+\.")
+_VARYING = r"(?:M\d\d_D\d\d_Y\d{4}_H\d\d_M\d\d_S\d\d_i\d+_r|\d\d_\d\d_\d{4}_\d\d_\d\d_\d\d_\d+_)\d+"
+_GENERATED = re.compile(rf"[A-Z][A-Z0-9_]*_{_VARYING}\.(?:pem|key|tkey)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +78,4 @@ def token(now: datetime, number: int, random: int) -> str:
 
 def is_generated(name: str) -> bool:
     """Whether a file name was made by this library or by EVerest's module; others belong to somebody."""
-    return _GENERATED.search(name) is not None
+    return _GENERATED.fullmatch(name) is not None

@@ -49,12 +49,13 @@ def with_room(
 
 
 def _overflow(changes: Iterable[Change], snapshot: Snapshot, limits: Limits) -> StoreFull | None:
-    """What the store would exceed after these changes, if they let it grow."""
+    """What the store would exceed after these changes, if they let it grow. Replacing a file is no growth."""
+    present = snapshot.names.union(path for entry in snapshot.ocsp for path in entry.paths)
     files, size, grows = set(snapshot.names), snapshot.size, False
     for change in changes:
         match change:
             case Write():
-                grows = True
+                grows = grows or change.path not in present
                 files.add(change.path)
                 size += len(change.content)
             case Edit():

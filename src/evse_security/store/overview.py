@@ -206,4 +206,6 @@ class _Domain:
             return False, "not used: no private key fits"
         if self.validity(certificate) != "valid":
             return False, f"not used: {self.validity(certificate)}"
+        if not leaf.servable:
+            return False, "not used: no file of it is without a bad block"
         return False, "not used: another leaf is newer"

@@ -56,6 +56,8 @@ class View(NamedTuple):
     files: tuple[Seen, ...]
     bundle_files: tuple[Seen, ...]
     """Files beside bundles that belong to the store though their directory does not: OCSP responses, leftovers."""
+    unlisted: frozenset[Path] = frozenset()
+    """Directories of leaves that are not there, or cannot be looked into."""
 
     @property
     def settled(self) -> bool:
@@ -71,7 +73,7 @@ class Picture:
         self._layout = layout
         self._additional_anchors = additional_anchors
         self._certificates: Contents[CertificateFile] = Contents(
-            lambda path, data: CertificateFile(path, pem.blocks(data), in_der=pem.is_der(data)),
+            read_certificates,
             lambda path, problem: CertificateFile(path, (), problem),
             pem.MAX_FILE_BYTES,
         )
@@ -91,9 +93,12 @@ class Picture:
         forms: list[tuple[CaCertificateType, StoreForm]] = []
         files: dict[Path, Seen] = {}
         beside: dict[Path, Seen] = {}
+        unlisted = set()
         for leaf in self._layout.leaves.values():
             for directory in (leaf.keys, leaf.certificates):
                 files.update((file.path, file) for file in scan.walk(directory))
+            if not _can_be_listed(leaf.certificates):
+                unlisted.add(leaf.certificates)
         for ca_type, path in self._layout.bundles.items():
             form = _form(path)
             forms.append((ca_type, form))
@@ -103,7 +108,7 @@ class Picture:
                 files[path] = file
             if form is not StoreForm.DIRECTORY:
                 beside.update((file.path, file) for file in _beside(path))
-        return View(tuple(forms), tuple(files.values()), tuple(beside.values()))
+        return View(tuple(forms), tuple(files.values()), tuple(beside.values()), frozenset(unlisted))
 
     def shows(self, view: View) -> bool:
         """Whether this view is the one of the last snapshot."""
@@ -152,6 +157,13 @@ class Picture:
         )
 
 
+def read_certificates(path: Path, data: bytes) -> CertificateFile:
+    """What the bytes of a certificate file say."""
+    blocks = pem.blocks(data)
+    in_der = pem.is_der(data)
+    return CertificateFile(path, blocks, None, in_der, not in_der and data.count(b"-----BEGIN ") > len(blocks))
+
+
 def _same(values: tuple[object, ...], others: tuple[object, ...]) -> bool:
     return len(values) == len(others) and all(
         one is other or (not isinstance(one, CertificateFile) and one == other)
@@ -159,11 +171,18 @@ def _same(values: tuple[object, ...], others: tuple[object, ...]) -> bool:
     )
 
 
+def _can_be_listed(directory: Path) -> bool:
+    try:
+        os.scandir(directory).close()
+    except OSError:
+        return False
+    return True
+
+
 def _form(path: Path) -> StoreForm:
     try:
         if path.is_dir():
-            os.scandir(path).close()
-            return StoreForm.DIRECTORY
+            return StoreForm.DIRECTORY if _can_be_listed(path) else StoreForm.UNREADABLE
         return StoreForm.FILE if path.exists() else StoreForm.MISSING
     except OSError:
         return StoreForm.UNREADABLE
@@ -189,6 +208,7 @@ class _Parts:
         self._layout = layout
         self._forms = dict(view.forms)
         self._files = view.files
+        self._unlisted = view.unlisted
         everything = (*view.files, *view.bundle_files)
         self._seen = {file.path: file for file in everything}
         self.leftovers = tuple(f.path for f in everything if f.path.name.endswith(TEMPORARY_SUFFIX))
@@ -261,7 +281,8 @@ class _Parts:
             for key in self.keys.values()
             if directories.keys in key.path.parents or key.path.parent == directories.certificates
         )
-        return LeafStore(kind, directories.certificates, directories.keys, files, keys)
+        listed = directories.certificates not in self._unlisted
+        return LeafStore(kind, directories.certificates, directories.keys, files, keys, listed)
 
     def _problems(self) -> tuple[Problem, ...]:
         found = [problem for file in self.certificates.values() for problem in file.problems]
@@ -269,6 +290,7 @@ class _Parts:
         for ca_type, form in self._forms.items():
             if form is StoreForm.UNREADABLE:
                 found.append(Problem(self._layout.bundles[ca_type], "cannot be looked at"))
+        found += [Problem(path, "cannot be looked into") for path in sorted(self._unlisted) if path.exists()]
         return tuple(found)
 
     def _newest_written(self) -> datetime | None:

@@ -10,7 +10,6 @@ from typing import Protocol
 from evse_security.clock import Moment
 from evse_security.pki.certificate import Certificate
 from evse_security.store.changes import Write
-from evse_security.store.layout import BUNDLE_DIRECTORY
 from evse_security.store.rehash import is_hashed, name_of, rehash
 from evse_security.store.snapshot import CaStore, StoreForm
 
@@ -40,7 +39,7 @@ def verify_file(store: CaStore, moment: Moment, writer: Writer) -> Path | None:
     for file in store.files:
         if not file.in_der and not file.problems and set(anchors) <= set(file.certificates):
             return file.path
-    bundle = store.path / BUNDLE_DIRECTORY / f"{store.ca_type}_ROOT_CA.pem"
+    bundle = store.copy_of_roots
     writer.ensure((Write(bundle, "".join(c.pem for c in anchors).encode()),), moment)
     return bundle
 

@@ -20,7 +20,8 @@ from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.ocsp import OcspAnswer
 from evse_security.pki.path import TrustStore
 from evse_security.pki.pem import Block
-from evse_security.store.kinds import DOMAINS, LeafKind
+from evse_security.store.kinds import LeafKind
+from evse_security.store.layout import BUNDLE_DIRECTORY
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 
@@ -42,6 +43,8 @@ class CertificateFile:
     """Why the file as a whole could not be read."""
     in_der: bool = False
     """Whether it is one certificate in DER instead of text."""
+    holds_more: bool = False
+    """Whether there is more in it than certificates: keys, revocation lists, requests."""
 
     @cached_property
     def certificates(self) -> tuple[Certificate, ...]:
@@ -57,8 +60,8 @@ class CertificateFile:
 
     @property
     def leaf(self) -> Certificate | None:
-        """The first certificate, if it is an end entity and the file can be handed to a TLS server."""
-        if self.problems or not self.certificates:
+        """The first certificate, if it is an end entity."""
+        if not self.certificates:
             return None
         constraints = self.certificates[0].basic_constraints
         return None if constraints is not None and constraints.ca else self.certificates[0]
@@ -88,6 +91,12 @@ class OcspEntry:
     has_hash: bool
     has_response: bool
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The halves that are there."""
+        halves = ((self.hash_path, self.has_hash), (self.response_path, self.has_response))
+        return tuple(path for path, is_there in halves if is_there)
+
 
 class StoreForm(Enum):
     """What a CA bundle's path leads to."""
@@ -113,6 +122,16 @@ class CaStore:
     def directory(self) -> Path:
         """Where the certificates lie."""
         return self.path if self.form is StoreForm.DIRECTORY else self.path.parent
+
+    @property
+    def copy_of_roots(self) -> Path:
+        """In a directory: the file made of all its roots, for consumers that read only a file."""
+        return self.path / BUNDLE_DIRECTORY / f"{self.ca_type}_ROOT_CA.pem"
+
+    @property
+    def readable(self) -> bool:
+        """Whether every certificate file could be read; where not, nobody knows what is missing."""
+        return self.form is not StoreForm.UNREADABLE and not any(file.problems for file in self.files)
 
     @cached_property
     def certificates(self) -> tuple[Certificate, ...]:
@@ -146,7 +165,7 @@ class CaStore:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Leaf:
-    """A leaf certificate with the files that hold it."""
+    """A leaf certificate with the files that hold it. `single` and `chain` are files without a bad block."""
 
     certificate: Certificate
     single: CertificateFile | None
@@ -157,7 +176,16 @@ class Leaf:
     @property
     def file(self) -> CertificateFile:
         """The chain file, or the single one where there is none."""
-        return self.chain or self.single or self.copies[0]
+        return self.chain or self.single or self._sound or self.copies[0]
+
+    @property
+    def servable(self) -> bool:
+        """Whether a file of it can be handed to a TLS server, which takes none with a bad block."""
+        return self._sound is not None
+
+    @property
+    def _sound(self) -> CertificateFile | None:
+        return next((file for file in self.copies if not file.problems), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +197,8 @@ class LeafStore:
     key_directory: Path
     files: tuple[CertificateFile, ...]
     keys: tuple[KeyFile, ...]
+    listed: bool = True
+    """Whether the directory is there and could be looked into."""
 
     @cached_property
     def keys_by_token(self) -> dict[bytes, list[KeyFile]]:
@@ -195,7 +225,7 @@ class LeafStore:
         return tuple(self._leaf(certificate, copies) for certificate, copies in files.items())
 
     def _leaf(self, certificate: Certificate, copies: Sequence[CertificateFile]) -> Leaf:
-        texts = [file for file in copies if not file.in_der]
+        texts = [file for file in copies if not file.in_der and not file.problems]
         return Leaf(
             certificate,
             next((file for file in texts if len(file.certificates) == 1), None),
@@ -212,7 +242,7 @@ class LeafStore:
     @property
     def readable(self) -> bool:
         """Whether every certificate file could be read; where not, nobody knows what is missing."""
-        return not any(file.problems for file in self.files)
+        return self.listed and not any(file.problems for file in self.files)
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,11 +303,11 @@ class Snapshot:
     @property
     def readable(self) -> bool:
         """Whether every certificate file of every store could be read."""
-        return not any(file.problems for store in self.stores for file in store.files)
+        return all(store.readable for store in self.stores)
 
     def ca_count(self) -> int:
-        """Installed CA certificates, each once per domain (OCPP CertificateEntries)."""
-        return sum(len(self.cas[ca_type].certificates) for ca_type in DOMAINS)
+        """Installed CA certificates (OCPP CertificateEntries); a bundle that domains share counts once."""
+        return len({(store.path, certificate) for store in self.cas.values() for certificate in store.certificates})
 
 
 def may_sign(certificate: Certificate) -> bool:

@@ -52,12 +52,15 @@ def _directories(snapshot: Snapshot, certificate: Certificate) -> list[Path]:
 
 
 def _pair(snapshot: Snapshot, directory: Path, cert_id: CertID, response: bytes) -> list[Change]:
-    """The response first, then the file that says whose it is; pairs that are there are kept up to date."""
-    here = [entry for entry in snapshot.ocsp if entry.cert_id == cert_id and entry.hash_path.parent == directory]
-    if here:
-        return [Write(entry.response_path, response) for entry in here]
-    name = f"{cert_id.digest}_ocsp"
-    return [Write(directory / f"{name}.der", response), Write(directory / f"{name}.hash", cert_id.lines)]
+    """The response first, then the file that says whose it is. Pairs that are there are kept up to date, halves mended.
+
+    Both are written always: a sweep that makes room for them may remove the half that is there.
+    """
+    here = [e.hash_path for e in snapshot.ocsp if e.cert_id == cert_id and e.hash_path.parent == directory]
+    pairs = here or [directory / f"{cert_id.digest}_ocsp.hash"]
+    return [
+        write for path in pairs for write in (Write(path.with_suffix(".der"), response), Write(path, cert_id.lines))
+    ]
 
 
 def offered(snapshot: Snapshot, certificate: Certificate, near: Path, now: datetime) -> OcspEntry | None:

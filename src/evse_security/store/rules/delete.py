@@ -7,10 +7,10 @@ from pathlib import Path
 
 from evse_security.errors import MustStay, NotInstalled
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.forest import Forest
 from evse_security.pki.hashdata import CertID
-from evse_security.store.changes import Change, Decision, Edit, Remove
+from evse_security.store.changes import Change, Decision, Edit, Remove, Write
 from evse_security.store.info import source_of
-from evse_security.store.layout import OCSP_DIRECTORY
 from evse_security.store.snapshot import CaStore, CertificateFile, Leaf, LeafStore, Snapshot
 from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation, LeafCertificateType
 
@@ -28,71 +28,103 @@ def delete(snapshot: Snapshot, wanted: CertID) -> Decision:
     if not targets:
         raise NotInstalled(str(wanted))
     in_cas = [store for store in snapshot.cas.values() if targets & set(store.certificates)]
-    if in_cas and not _is_csms_leaf(snapshot, targets):
-        return _from_cas(in_cas, targets)
-    return _from_leaves(snapshot, targets)
+    if not in_cas:
+        return _from_leaves(snapshot, targets)
+    as_leaves = targets & {leaf.certificate for store in snapshot.leaves.values() for leaf in store.leaves}
+    leaves = _from_leaves(snapshot, as_leaves) if as_leaves else Decision()  # leaves that lie in a CA store as well
+    cas = _from_cas(snapshot, in_cas, targets)
+    return Decision((*leaves.changes, *cas.changes), (*cas.updates, *leaves.updates))
 
 
-def _is_csms_leaf(snapshot: Snapshot, targets: Collection[Certificate]) -> bool:
-    return any(leaf.certificate in targets for leaf in snapshot.leaves[LeafCertificateType.CSMS].leaves)
-
-
-def _from_cas(stores: Iterable[CaStore], targets: Collection[Certificate]) -> Decision:
+def _from_cas(snapshot: Snapshot, stores: Iterable[CaStore], targets: Collection[Certificate]) -> Decision:
     """Remove CA certificates and all they issued, in each store; one bundle shared by several domains counts once."""
     changes: dict[Change, None] = {}
     updates: dict[Path, CertificateStoreUpdate] = {}
     for store in stores:
         doomed = {c for c in store.certificates if c in targets}
         doomed |= {below for c in tuple(doomed) for below in store.forest.descendants(c)}
-        changes |= dict.fromkeys(without(store, doomed))
+        if store.additional_anchors and not doomed.intersection(store.anchors) <= set(targets):
+            # M05.FR.10: the root that replaced it is in use, and without it nobody could name that root any more
+            raise MustStay(next(iter(targets)).name, "it signed the CSMS root that replaced it, and is its fallback")
+        changes |= dict.fromkeys(without(snapshot, store, doomed))
         updates.setdefault(store.path, CertificateStoreUpdate(operation=_DELETED, ca_certificate_type=store.ca_type))
     return Decision(tuple(changes), tuple(updates.values()))
 
 
-def without(store: CaStore, doomed: Collection[Certificate]) -> list[Change]:
+def without(
+    snapshot: Snapshot, store: CaStore, doomed: Collection[Certificate], added: Iterable[Certificate] = ()
+) -> list[Change]:
     """The changes that take certificates out of a CA store. Other bytes of the files stay as they are.
 
-    A bundle that becomes empty stays, as an empty file; a file of a directory that holds nothing else goes.
+    A bundle that becomes empty stays, as an empty file; a file of a directory that holds nothing else goes. What was
+    made for consumers of a directory follows; `added` are roots that come at the same time.
     """
-    changes = []
-    for file in store.files:
-        if any(certificate in doomed for certificate in file.certificates):
-            changes.append(_cut(file, doomed, keep_empty=file.path == store.path))
+    if not doomed:
+        return []
+    changes = [
+        _cut(file, doomed, keep_empty=file.path == store.path)
+        for file in store.files
+        if any(certificate in doomed for certificate in file.certificates)
+    ]
+    removed = {change.path for change in changes if isinstance(change, Remove)}
+    roots = [root for root in (*store.anchors, *added) if root not in doomed]
+    for path in snapshot.derived:
+        if path == store.copy_of_roots and roots:
+            changes.append(Write(path, "".join(root.pem for root in roots).encode()))
+        elif path == store.copy_of_roots or store.path / path.name.removesuffix(".pem") in removed:
+            changes.append(Remove(path))
     return changes
 
 
 def _cut(file: CertificateFile, doomed: Collection[Certificate], *, keep_empty: bool) -> Change:
     rest = [block for block in file.blocks if block.certificate not in doomed]
-    if not rest and not keep_empty:
+    if not (rest or file.holds_more or keep_empty):
         return Remove(file.path)
     return Edit(file.path, tuple((b.start, b.end) for b in file.blocks if b.certificate in doomed))
 
 
 def _from_leaves(snapshot: Snapshot, targets: Collection[Certificate]) -> Decision:
-    """Remove SECC leaves, or those whose chain holds a sub-CA to be deleted."""
+    """Remove SECC leaves, or those that a sub-CA to be deleted issued."""
     for leaf in snapshot.leaves[LeafCertificateType.CSMS].leaves:
-        if any(certificate in targets for file in leaf.copies for certificate in file.certificates):
+        if _holds(leaf, targets):
             raise MustStay(leaf.certificate.name, "CSMS leaves are not deleted (M04.FR.06)")
     store = snapshot.leaves[LeafCertificateType.V2G]
-    doomed = [leaf for leaf in store.leaves if any(c in targets for file in leaf.copies for c in file.certificates)]
-    files = {file.path for leaf in doomed for file in leaf.copies}
-    changes: list[Change] = [Remove(path) for path in sorted(files, key=_chains_last)]
+    doomed = _issued(snapshot, store, targets)
+    files = {file.path: file for leaf in doomed for file in leaf.copies}
+    changes: list[Change] = [Remove(path) for path in sorted(files, key=lambda path: _chains_last(files[path]))]
     for file in store.files:
         if file.path not in files and any(certificate in targets for certificate in file.certificates):
             changes.append(_cut(file, targets, keep_empty=False))
     if not changes:
         raise MustStay(next(iter(targets)).name, "it is part of what the CSMS connection needs (M04.FR.06)")
     keys = _keys_of(snapshot, doomed)
-    changes += [Remove(path) for path in _responses(snapshot, store, doomed)]
-    changes += [Remove(path) for path in _copies(snapshot, files | set(keys))]
+    changes += [Remove(path) for path in _responses(snapshot, doomed)]
+    changes += [Remove(path) for path in _copies(snapshot, files.keys() | set(keys))]
     changes += [Remove(path) for path in keys]
     update = CertificateStoreUpdate(operation=_DELETED, leaf_certificate_type=store.kind.leaf_type)
     return Decision(tuple(dict.fromkeys(changes)), (update,))
 
 
-def _chains_last(path: Path) -> tuple[bool, Path]:
+def _holds(leaf: Leaf, targets: Collection[Certificate]) -> bool:
+    return any(certificate in targets for file in leaf.copies for certificate in file.certificates)
+
+
+def _issued(snapshot: Snapshot, store: LeafStore, targets: Collection[Certificate]) -> list[Leaf]:
+    """The leaves that are targets or hold one in their chain, and those below one that would lose their last issuer."""
+    doomed = [leaf for leaf in store.leaves if _holds(leaf, targets)]
+    going = {file.path for leaf in doomed for file in leaf.copies}
+    staying = Forest(
+        c for one in snapshot.stores for file in one.files if file.path not in going for c in file.certificates
+    )
+    forest = Forest(store.certificates)
+    below = {certificate for target in targets for certificate in forest.descendants(target)}
+    lost = [leaf for leaf in store.leaves if leaf.certificate in below and leaf not in doomed]
+    return doomed + [leaf for leaf in lost if staying.issuer_of(leaf.certificate) in (None, *targets)]
+
+
+def _chains_last(file: CertificateFile) -> tuple[bool, Path]:
     """Single files go first: a leaf is never offered without the sub-CAs that it had."""
-    return "CHAIN" in path.name, path
+    return len(file.certificates) > 1, file.path
 
 
 def _keys_of(snapshot: Snapshot, doomed: Collection[Leaf]) -> list[Path]:
@@ -115,11 +147,10 @@ def _keys_of(snapshot: Snapshot, doomed: Collection[Leaf]) -> list[Path]:
     return sorted(own - kept)
 
 
-def _responses(snapshot: Snapshot, store: LeafStore, doomed: Collection[Leaf]) -> list[Path]:
+def _responses(snapshot: Snapshot, doomed: Collection[Leaf]) -> list[Path]:
     """The cached OCSP responses about doomed leaves; those about their sub-CAs may serve others."""
-    ids = {snapshot.forest.id_of(leaf.certificate) for leaf in doomed}
-    entries = [e for e in snapshot.ocsp if e.cert_id in ids and e.hash_path.parent == store.directory / OCSP_DIRECTORY]
-    return [path for entry in entries for path in (entry.hash_path, entry.response_path)]
+    ids = {snapshot.forest.id_of(leaf.certificate) for leaf in doomed} - {None}
+    return [path for entry in snapshot.ocsp if entry.cert_id in ids for path in (entry.hash_path, entry.response_path)]
 
 
 def _copies(snapshot: Snapshot, sources: Collection[Path]) -> list[Path]:

@@ -12,6 +12,7 @@ from evse_security.errors import (
     IssuerNotFound,
     NotACa,
     NotSignedByPredecessor,
+    NotWritable,
     NotYetValid,
     StoreFull,
 )
@@ -21,7 +22,7 @@ from evse_security.store.changes import Change, Decision, Edit, Write
 from evse_security.store.kinds import DOMAINS
 from evse_security.store.limits import Limits
 from evse_security.store.rules.delete import without
-from evse_security.store.snapshot import CaStore, Snapshot, StoreForm, why_not_ca
+from evse_security.store.snapshot import CaStore, Snapshot, StoreForm, may_sign, why_not_ca
 from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
 
 
@@ -49,15 +50,19 @@ def install(
     update = CertificateStoreUpdate(
         operation=CertificateStoreUpdateOperation.Installed, ca_certificate_type=store.ca_type
     )
-    return Decision(_replaced(_added(certificate, store, token), without(store, outdated)), (update,))
+    removed = without(snapshot, store, outdated, added=(certificate,))
+    return Decision(_replaced(_added(certificate, store, token), removed), (update,))
 
 
 def _check_signature(certificate: Certificate, store: CaStore) -> None:
     if certificate.self_signed:
         return
     possible = store.forest.possible_issuers(certificate)
-    if any(certificate.signed_by(issuer) for issuer in possible):
+    signers = [issuer for issuer in possible if certificate.signed_by(issuer)]
+    if any(may_sign(signer) for signer in signers):
         return
+    if signers:
+        raise NotACa(signers[0].name, why_not_ca(signers[0]) or "")
     if possible or certificate.self_issued:
         raise BadSignature(certificate.name, certificate.issuer_name)
     raise IssuerNotFound(certificate.name, certificate.issuer_name)
@@ -84,6 +89,8 @@ def _outdated(certificate: Certificate, store: CaStore) -> tuple[Certificate, ..
 
 def _added(certificate: Certificate, store: CaStore, token: str) -> Write | Edit:
     """Append to a bundle, or add a file to a directory; nothing that is there is rewritten."""
+    if store.form is StoreForm.UNREADABLE:
+        raise NotWritable(str(store.path), "what is there cannot be looked at")
     content = certificate.pem.encode()
     prefix = DOMAINS[store.ca_type].file_prefix
     if store.form is StoreForm.DIRECTORY:

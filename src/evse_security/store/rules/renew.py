@@ -41,7 +41,9 @@ def _place(store: LeafStore, leaf: Leaf | None, file: CertificateFile | None, pr
     for other in leaf.copies if leaf is not None else ():
         for known in (store.kind.chain_prefix, store.kind.single_prefix):
             if other.path.name.startswith(known) and other.path.suffix == ".pem":
-                return store.directory / f"{prefix}{other.path.name.removeprefix(known)}"
+                beside = store.directory / f"{prefix}{other.path.name.removeprefix(known)}"
+                if all(one.path != beside or one.leaf is None for one in store.files):  # never another leaf's
+                    return beside
     return store.directory / f"{prefix}{token}.pem"
 
 

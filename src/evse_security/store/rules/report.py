@@ -12,7 +12,7 @@ from evse_security.pki.hashdata import certificate_id
 from evse_security.pki.ocsp import responder_url
 from evse_security.store.kinds import LISTED
 from evse_security.store.rules.select import newest_first
-from evse_security.store.snapshot import Leaf, Snapshot
+from evse_security.store.snapshot import Leaf, Snapshot, may_sign
 from evse_security.vocabulary import (
     CaCertificateType,
     CertificateHashData,
@@ -40,13 +40,14 @@ def installed(snapshot: Snapshot, kinds: Iterable[CertificateType], newest_by: s
 
 
 def _domain(snapshot: Snapshot, kind: CertificateType) -> Iterator[CertificateHashDataChain]:
-    """Each top of a store with what it issued there. A top that is no root is listed if its issuer is known."""
+    """Each top of a store with what it issued there. A top that is no root is listed if its issuer is known.
+
+    Self-signed certificates that may not sign are listed too, so that they can be deleted.
+    """
     store = snapshot.cas[LISTED[kind].ca_type]
     for certificate in store.certificates:
-        top = certificate in store.roots or (
-            not certificate.self_issued and store.forest.issuer_of(certificate) is None
-        )
-        if top:
+        parentless = not certificate.self_issued and store.forest.issuer_of(certificate) is None
+        if certificate.self_signed or parentless:
             yield from _entry(snapshot, kind, (certificate, *store.forest.descendants(certificate)))
 
 
@@ -85,7 +86,7 @@ def v2g_questions(snapshot: Snapshot, newest_by: str, now: datetime) -> list[OCS
 def v2g_sub_ca_questions(snapshot: Snapshot) -> list[OCSPRequestData]:
     """What to ask about all sub-CAs of the V2G store."""
     store = snapshot.cas[CaCertificateType.V2G]
-    return list(_questions(snapshot, [c for c in store.certificates if not c.self_signed]))
+    return list(_questions(snapshot, [c for c in store.certificates if not c.self_signed and may_sign(c)]))
 
 
 def _questions(snapshot: Snapshot, certificates: Iterable[Certificate]) -> Iterator[OCSPRequestData]:

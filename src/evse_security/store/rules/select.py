@@ -39,12 +39,12 @@ def _may_act(store: LeafStore, leaf: Leaf) -> bool:
 def usable(store: LeafStore, newest_by: str, now: datetime) -> list[Leaf]:
     """The leaves that can be used now, newest first."""
     leaves = newest_first(store, newest_by)
-    return [leaf for leaf in leaves if leaf.key is not None and leaf.certificate.valid_at(now)]
+    return [leaf for leaf in leaves if leaf.servable and leaf.key is not None and leaf.certificate.valid_at(now)]
 
 
 def status(store: LeafStore, now: datetime) -> GetCertificateInfoStatus:
     """Why nothing is usable: nothing there, nothing valid, or no key for what is valid."""
-    leaves = [leaf for leaf in store.leaves if _may_act(store, leaf)]
+    leaves = [leaf for leaf in store.leaves if leaf.servable and _may_act(store, leaf)]
     if not leaves:
         return GetCertificateInfoStatus.NotFound
     if not any(leaf.certificate.valid_at(now) for leaf in leaves):

@@ -15,7 +15,7 @@ from evse_security.clock import Moment
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.store.changes import Decision, Remove
 from evse_security.store.info import source_of
-from evse_security.store.layout import DER_DIRECTORY, is_generated
+from evse_security.store.layout import is_generated
 from evse_security.store.snapshot import KeyFile, Leaf, LeafStore, Snapshot
 from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
 
@@ -106,7 +106,7 @@ def _ocsp(snapshot: Snapshot, doomed: set[Path]) -> Iterator[SweptFile]:
     kept = [file for store in snapshot.leaves.values() for file in store.files if file.path not in doomed]
     certificates = {c for file in kept for c in file.certificates}
     certificates |= {c for store in snapshot.cas.values() for c in store.certificates}
-    known = {snapshot.forest.id_of(certificate) for certificate in certificates}
+    known = {snapshot.forest.id_of(certificate) for certificate in certificates} - {None}
     for entry in snapshot.ocsp:
         if not entry.response_path.name.endswith("_ocsp.der"):
             continue
@@ -116,15 +116,12 @@ def _ocsp(snapshot: Snapshot, doomed: set[Path]) -> Iterator[SweptFile]:
             reason = "no installed certificate is meant"
         else:
             continue
-        if entry.has_hash:
-            yield SweptFile(entry.hash_path, reason)
-        if entry.has_response:
-            yield SweptFile(entry.response_path, reason)
+        yield from (SweptFile(path, reason) for path in entry.paths)
 
 
 def _copies(snapshot: Snapshot, doomed: set[Path]) -> Iterator[SweptFile]:
     """DER copies of files that are gone or go."""
     for copy in snapshot.derived:
         source = source_of(copy)
-        if copy.parent.name == DER_DIRECTORY and (source in doomed or source not in snapshot.names):
+        if source is not None and (source in doomed or source not in snapshot.names):
             yield SweptFile(copy, "the file it is a copy of is gone")
