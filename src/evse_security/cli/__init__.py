@@ -108,7 +108,8 @@ def top_parser(*, with_keys: bool = False) -> argparse.ArgumentParser:
 
 
 def _run(argv: Sequence[str], world: argparse.Namespace) -> int:
-    top = top_parser(with_keys=any(argument not in {*SUBCOMMANDS, "-h", "--help", "--version"} for argument in argv[:1]))
+    # Reading the configuration's keys costs more than all of help; most calls begin with the subcommand.
+    top = top_parser(with_keys=bool(argv) and argv[0] not in {*SUBCOMMANDS, "-h", "--help", "--version"})
     arguments = top.parse_args(argv, world)
     subcommand = SUBCOMMANDS[arguments.subcommand]
     module = _imported(arguments.subcommand, subcommand)

@@ -22,8 +22,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from evse_security.cli.options import add_configuration, formatter, open_station
 from evse_security.cli.voice import Unusable, answer, answer_json, text_of
 from evse_security.interface import REVISIONS
-from evse_security.serve.codec import parse, without_none
+from evse_security.serve.codec import without_none
 from evse_security.serve.command import Command, commands, newest_revision_with
+from evse_security.serve.text import parse
 
 YES = frozenset({"Accepted", "Valid"})
 """The words of results and statuses that mean that it was done."""

@@ -59,17 +59,6 @@ def encode(hint: Any, value: object) -> Any:
     return encoder(hint)(value)
 
 
-def parse(text: str | bytes, path: str) -> object:
-    """The JSON value of a text (RFC 8259). Names that occur twice, NaN and infinities are `MalformedRequest`."""
-    try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except MalformedRequest as refusal:
-        raise below(path, refusal) from None
-    except (ValueError, RecursionError) as problem:
-        # The message of a ValueError says where it happened, not what was there: it is safe to repeat.
-        raise MalformedRequest(path, f"not JSON: {str(problem) or 'nested too deeply'}") from None
-
-
 def shown(value: object) -> str:
     """A refused input as a message may repeat it: a string on one line, printable, cut off after `SHOWN` characters."""
     if not isinstance(value, str):
@@ -116,7 +105,7 @@ def object_decoder(hints: Mapping[str, Any], required: frozenset[str]) -> Callab
         for name, member in value.items():
             decode_member = decoders.get(name)
             if decode_member is None:
-                raise MalformedRequest(_unknown(name), "no such field; there are " + (", ".join(decoders) or "none"))
+                raise MalformedRequest(unknown(name), "no such field; there are " + (", ".join(decoders) or "none"))
             try:
                 decoded[name] = decode_member(member)
             except MalformedRequest as refusal:
@@ -294,18 +283,6 @@ def below(path: str, refusal: MalformedRequest) -> MalformedRequest:
     return MalformedRequest(f"{path}{dot}{refusal.path}", refusal.problem)
 
 
-def _unknown(name: object) -> str:
+def unknown(name: object) -> str:
+    """The name of a field that is not ours, as a path may have it."""
     return shown(name).strip('"')
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    unique = dict(pairs)
-    if len(unique) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in unique if names.count(name) > 1)
-        raise MalformedRequest(_unknown(twice), "occurs twice")
-    return unique
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")

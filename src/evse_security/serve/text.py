@@ -1,0 +1,33 @@
+"""JSON text (RFC 8259) -> JSON values, as strict as what follows in `codec`."""
+
+from __future__ import annotations
+
+import json
+from typing import NoReturn
+
+from evse_security.errors import MalformedRequest
+from evse_security.serve.codec import below, unknown
+
+
+def parse(text: str | bytes, path: str) -> object:
+    """The JSON value of a text (RFC 8259). Names that occur twice, NaN and infinities are `MalformedRequest`."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except MalformedRequest as refusal:
+        raise below(path, refusal) from None
+    except (ValueError, RecursionError) as problem:
+        # The message of a ValueError says where it happened, not what was there: it is safe to repeat.
+        raise MalformedRequest(path, f"not JSON: {str(problem) or 'nested too deeply'}") from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in unique if names.count(name) > 1)
+        raise MalformedRequest(unknown(twice), "occurs twice")
+    return unique
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
