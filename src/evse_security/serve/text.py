@@ -21,11 +21,11 @@ def parse(text: str | bytes, path: str) -> object:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    unique = dict(pairs)
-    if len(unique) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in unique if names.count(name) > 1)
-        raise MalformedRequest(unknown(twice), "occurs twice")
+    unique: dict[str, object] = {}
+    for name, value in pairs:
+        if name in unique:
+            raise MalformedRequest(unknown(name), "occurs twice")
+        unique[name] = value
     return unique
 
 
