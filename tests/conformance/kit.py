@@ -144,7 +144,7 @@ class Bench:
         return path
 
 
-def bench(root: Path, now: datetime = NOW, **config: Any) -> Bench:
+def bench(root: Path, *, now: datetime = NOW, **config: Any) -> Bench:
     """A station in EVerest's layout below a directory, its clock in the test's hands."""
     hands, seen = [now], list[CertificateStoreUpdate]()
     station = Station.open(StationConfig.under(root, clock=lambda: hands[0], **config))
