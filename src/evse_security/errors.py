@@ -155,11 +155,12 @@ class IssuerNotFound(ChainRefused):
 
 @dataclass(eq=False)
 class SearchExhausted(ChainRefused):
-    """More candidate paths than anybody needs."""
+    """More candidate paths, or longer ones, than anybody needs. `unit` says of what there were too many."""
 
     limit: int
+    unit: str
     rank = 2
-    template = "no valid path among the first {limit} candidates"
+    template = "no valid path was found within the limit of {limit} {unit}"
 
 
 @dataclass(eq=False)

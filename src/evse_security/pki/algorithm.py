@@ -15,6 +15,7 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 """The kinds of private keys that a station makes."""
 
 Digest = hashes.SHA256 | hashes.SHA384 | hashes.SHA512
+OldDigest = hashes.MD5 | hashes.SHA1 | hashes.SHA224
 
 
 class Scheme(StrEnum):
@@ -31,7 +32,7 @@ class SignatureAlgorithm(NamedTuple):
     """A scheme and its digest; EdDSA brings its own."""
 
     scheme: Scheme
-    digest: Digest | None = None
+    digest: Digest | OldDigest | None = None
 
 
 RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
@@ -48,6 +49,15 @@ ALGORITHMS = {
     "1.3.101.113": SignatureAlgorithm(Scheme.ED448),
 }
 """What is believed, by identifier (RFC 4055 §5, RFC 5758 §3.2, RFC 8410 §3). MD5 and SHA-1 are left out on purpose."""
+
+_OLD_ALGORITHMS = {
+    "1.2.840.113549.1.1.4": SignatureAlgorithm(Scheme.PKCS1, hashes.MD5()),  # noqa: S303
+    "1.2.840.113549.1.1.5": SignatureAlgorithm(Scheme.PKCS1, hashes.SHA1()),  # noqa: S303
+    "1.2.840.113549.1.1.14": SignatureAlgorithm(Scheme.PKCS1, hashes.SHA224()),
+    "1.2.840.10045.4.1": SignatureAlgorithm(Scheme.ECDSA, hashes.SHA1()),  # noqa: S303
+    "1.2.840.10045.4.3.1": SignatureAlgorithm(Scheme.ECDSA, hashes.SHA224()),
+}
+"""What tells who issued an old certificate, and proves nothing."""
 
 _PSS_DIGESTS: dict[str, Digest] = {
     "2.16.840.1.101.3.4.2.1": hashes.SHA256(),
@@ -71,6 +81,14 @@ def believed(encoded: bytes) -> SignatureAlgorithm | None:
         return ALGORITHMS.get(dotted)
     digest = _PSS_DIGESTS.get(_pss_digest(encoded))
     return None if digest is None else SignatureAlgorithm(Scheme.PSS, digest)
+
+
+def recognised(encoded: bytes) -> SignatureAlgorithm | None:
+    """The algorithm that an AlgorithmIdentifier (DER) names, weak ones included; None if it is unknown.
+
+    Raises ValueError (`der.Malformed`).
+    """
+    return believed(encoded) or _OLD_ALGORITHMS.get(identifier(encoded))
 
 
 def _pss_digest(encoded: bytes) -> str:

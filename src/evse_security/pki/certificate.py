@@ -7,21 +7,19 @@ judged by `cryptography` and OpenSSL.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from OpenSSL import crypto
 
 from evse_security.errors import MalformedCertificate
-from evse_security.pki import der, names
+from evse_security.pki import der, encode, extensions, names
+from evse_security.pki.extensions import BasicConstraints, Extension, Extensions
 from evse_security.pki.outline import key_bits, moment, outline
 from evse_security.pki.signing import confirms
 
@@ -30,81 +28,36 @@ T = TypeVar("T")
 MAX_CERTIFICATE_BYTES = 64 * 1024
 """Largest certificate that is read. The largest known real one has under 10 KiB; OCPP carries 5,500 characters."""
 
-KEY_USAGES = (
-    "digitalSignature",
-    "nonRepudiation",
-    "keyEncipherment",
-    "dataEncipherment",
-    "keyAgreement",
-    "keyCertSign",
-    "cRLSign",
-    "encipherOnly",
-    "decipherOnly",
-)
-"""The bits of keyUsage in order (RFC 5280 §4.2.1.3)."""
-
-_SUBJECT_KEY_ID, _KEY_USAGE, _BASIC = "2.5.29.14", "2.5.29.15", "2.5.29.19"
-_AUTHORITY_KEY_ID, _EXTENDED_USAGE = "2.5.29.35", "2.5.29.37"
-_AUTHORITY_INFO, _OCSP_ACCESS = "1.3.6.1.5.5.7.1.1", "1.3.6.1.5.5.7.48.1"
 _FOR_EVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
-_HARMLESS = frozenset(f"malformed extension {one}" for one in (_SUBJECT_KEY_ID, _AUTHORITY_KEY_ID, _AUTHORITY_INFO))
-"""Oddities that bear on where to look, not on whom to trust."""
 _KEY_KINDS = {6: "RSA", 912: "RSA", 408: "EC", 1087: "Ed25519", 1088: "Ed448"}
 """OpenSSL's NIDs of the kinds of keys that are known here."""
 
 
-class Extension(NamedTuple):
-    """An extension's criticality and its value (the DER inside the OCTET STRING)."""
-
-    critical: bool
-    value: bytes
-
-
-class BasicConstraints(NamedTuple):
-    """Whether the subject is a CA, and how many CAs may follow it."""
-
-    ca: bool
-    path_length: int | None
-
-
 class Certificate:
-    """An X.509 certificate. Two are equal when their DER is. Malformed extensions count as absent, and are named
-    in `oddities`; a certificate whose outline cannot be read raises `MalformedCertificate`.
+    """An X.509 certificate: whatever OpenSSL loads, else `MalformedCertificate`. Two are equal when their DER is.
+
+    Extensions that cannot be read count as absent here; `malformed` names those that nobody must be trusted with.
     """
 
     def __init__(self, encoded: bytes) -> None:
         """Read the outline of a DER certificate; bytes that follow it are ignored."""
         if len(encoded) > MAX_CERTIFICATE_BYTES:
             raise MalformedCertificate(f"larger than {MAX_CERTIFICATE_BYTES} bytes")
-        self.oddities: list[str] = []
         self._confirmations: dict[bytes, bool] = {}
         try:
             whole = der.expect(der.read(encoded), der.SEQUENCE, "Certificate")
             self.der = whole.encoded
             self._outline = outline(whole)
-            begin, end = map(moment, self._outline.validity)
+            crypto.load_certificate(crypto.FILETYPE_ASN1, self.der)  # not kept: it needs more room than all of this
         except ValueError as error:
             raise MalformedCertificate(str(error)) from None
-        if not self._loads():
-            raise MalformedCertificate("OpenSSL does not read it")
-        if begin is None or end is None:
-            self.oddities.append("malformed validity")  # then it is never valid
-        self.not_before, self.not_after = begin or _FOR_EVER, end or _NEVER
-
-    def _loads(self) -> bool:
-        """Ask the fast parser first, and OpenSSL where that one is too strict."""
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self.__dict__["x509"] = x509.load_der_x509_certificate(self.der)
-        except Exception:  # every class of error occurs: see `x509`
-            try:
-                return self.openssl is not None
-            except crypto.Error:
-                return False
-        return True
+        except crypto.Error:
+            raise MalformedCertificate("OpenSSL does not read it") from None
+        begin, end = map(moment, self._outline.validity)
+        self._has_times = begin is not None and end is not None
+        self.not_before, self.not_after = begin or _FOR_EVER, end or _NEVER  # then it is never valid
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Certificate) and self.der == other.der
@@ -191,6 +144,11 @@ class Certificate:
         return self._outline.tbs
 
     @property
+    def tbs_algorithm(self) -> bytes:
+        """The AlgorithmIdentifier inside the signed part, DER; the one outside must be the same (RFC 5280 §4.1.1.2)."""
+        return self._outline.tbs_algorithm
+
+    @property
     def signature(self) -> bytes:
         """The signature's octets."""
         return self._outline.signature
@@ -217,108 +175,70 @@ class Certificate:
     # ---- extensions
 
     @cached_property
+    def _extensions(self) -> Extensions:
+        return extensions.read_all(self._outline.extensions)
+
+    @property
     def extensions(self) -> dict[str, Extension]:
-        """Extensions by dotted identifier; of duplicates the first, as OpenSSL takes it."""
-        found: dict[str, Extension] = {}
-        try:
-            for element in self._outline.extensions.children() if self._outline.extensions else ():
-                identifier, *rest = der.expect(element, der.SEQUENCE, "Extension").children()
-                critical = any(der.boolean(part) for part in rest[:-1])
-                found.setdefault(
-                    der.oid(identifier), Extension(critical, der.expect(rest[-1], der.OCTET_STRING, "extnValue").value)
-                )
-        except (ValueError, IndexError):
-            self.oddities.append("malformed extensions")
-        return found
+        """Extensions by dotted identifier; of duplicates the first."""
+        return self._extensions.found
 
     @cached_property
     def basic_constraints(self) -> BasicConstraints | None:
-        """The basicConstraints, with or without the default spelled out."""
-
-        def parse(value: bytes) -> BasicConstraints:
-            parts = der.sequence(value, "basicConstraints")
-            lengths = [der.integer(part) for part in parts if part.tag == der.INTEGER]
-            return BasicConstraints(
-                any(der.boolean(part) for part in parts if part.tag == der.BOOLEAN), lengths[0] if lengths else None
-            )
-
-        return self._extension(_BASIC, parse)
+        """The basicConstraints, with or without the default spelled out; None where the extension is absent."""
+        return self._read(extensions.BASIC_CONSTRAINTS, extensions.basic_constraints)
 
     @cached_property
     def key_usage(self) -> frozenset[str] | None:
         """The keyUsage bits by name; None where the extension is absent, which permits all."""
-
-        def parse(value: bytes) -> frozenset[str]:
-            octets = der.bit_string(der.read(value))
-            return frozenset(
-                usage
-                for bit, usage in enumerate(KEY_USAGES)
-                if bit // 8 < len(octets) and octets[bit // 8] & 0x80 >> bit % 8
-            )
-
-        return self._extension(_KEY_USAGE, parse)
+        return self._read(extensions.KEY_USAGE, extensions.key_usage)
 
     @cached_property
     def extended_key_usage(self) -> frozenset[str] | None:
-        """The extended key usages as dotted identifiers; None where the extension is absent."""
-        return self._extension(
-            _EXTENDED_USAGE, lambda value: frozenset(der.oid(part) for part in der.sequence(value, "extKeyUsage"))
-        )
+        """The extended key usages as dotted identifiers; None where the extension is absent, which permits all."""
+        return self._read(extensions.EXTENDED_KEY_USAGE, extensions.extended_key_usage)
 
     @cached_property
     def subject_key_id(self) -> bytes | None:
         """The subject key identifier."""
-        return self._extension(
-            _SUBJECT_KEY_ID, lambda value: der.expect(der.read(value), der.OCTET_STRING, "subjectKeyIdentifier").value
-        )
+        return self._read(extensions.SUBJECT_KEY_ID, extensions.subject_key_id)
 
     @cached_property
     def authority_key_id(self) -> bytes | None:
         """The keyIdentifier of the authority key identifier."""
-
-        def parse(value: bytes) -> bytes | None:
-            return next((p.value for p in der.sequence(value, "authorityKeyIdentifier") if p.tag == 0x80), None)
-
-        return self._extension(_AUTHORITY_KEY_ID, parse)
+        return self._read(extensions.AUTHORITY_KEY_ID, extensions.authority_key_id)
 
     @cached_property
     def ocsp_urls(self) -> tuple[str, ...]:
-        """The OCSP responders of the authority information access, in order (RFC 5280 §4.2.2.1)."""
+        """The OCSP responders that the authority information access names, in order."""
+        return self._read(extensions.AUTHORITY_INFO_ACCESS, extensions.ocsp_urls) or ()
 
-        def parse(value: bytes) -> tuple[str, ...]:
-            pairs = (list(pair.children()) for pair in der.sequence(value, "authorityInfoAccess"))
-            return tuple(
-                place.value.decode("utf-8", "replace")
-                for method, place in pairs
-                if der.oid(method) == _OCSP_ACCESS and place.tag == 0x86
-            )
-
-        return self._extension(_AUTHORITY_INFO, parse) or ()
-
-    def _extension(self, identifier: str, parse: Callable[[bytes], T]) -> T | None:
-        """Read an extension; a malformed one counts as absent here and is named in `oddities`."""
+    def _read(self, identifier: str, read: Callable[[bytes], T]) -> T | None:
         extension = self.extensions.get(identifier)
-        if extension is None:
-            return None
         try:
-            return parse(extension.value)
-        except (ValueError, IndexError):
-            self.oddities.append(f"malformed extension {identifier}")
+            return None if extension is None else read(extension.value)
+        except ValueError:
             return None
+
+    @cached_property
+    def malformed(self) -> tuple[str, ...]:
+        """What bears on trust and cannot be read, or is there twice; empty for nearly all certificates."""
+        found = [] if self._has_times else ["malformed validity"]
+        found += self._extensions.problems
+        for identifier, read in extensions.BEARING_ON_TRUST.items():
+            try:
+                if identifier in self.extensions:
+                    read(self.extensions[identifier].value)
+            except ValueError:
+                found.append(f"malformed extension {identifier}")
+        return tuple(found)
 
     # ---- as others know it
 
     @property
     def pem(self) -> str:
         """The certificate as PEM text (RFC 7468 §5), with a last newline."""
-        body = base64.encodebytes(self.der).decode("ascii").replace("\n", "")
-        lines = "\n".join(body[at : at + 64] for at in range(0, len(body), 64))
-        return f"-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n"
-
-    @cached_property
-    def x509(self) -> x509.Certificate:
-        """The certificate for `cryptography`. Raises whatever that raises on what it does not take."""
-        return x509.load_der_x509_certificate(self.der)
+        return encode.pem("CERTIFICATE", self.der)
 
     @cached_property
     def openssl(self) -> crypto.X509:
@@ -358,9 +278,3 @@ class Certificate:
         if known is None:
             known = self._confirmations[issuer.spki] = confirms(issuer, self)
         return known
-
-    @property
-    def malformed(self) -> tuple[str, ...]:
-        """The extensions that bear on trust and cannot be read."""
-        _ = self.extensions, self.basic_constraints, self.key_usage, self.extended_key_usage
-        return tuple(oddity for oddity in self.oddities if oddity not in _HARMLESS)

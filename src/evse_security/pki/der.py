@@ -12,6 +12,10 @@ from typing import NamedTuple
 MAX_DEPTH = 16
 """Nesting of indefinite lengths; a certificate needs none."""
 
+MAX_OID_OCTETS = 256
+"""Longest identifier that is put into words, which takes time by the square of it. Real ones have a dozen octets."""
+
+CONSTRUCTED = 0x20
 BOOLEAN = 0x01
 INTEGER = 0x02
 BIT_STRING = 0x03
@@ -80,10 +84,10 @@ def read(data: bytes, start: int = 0, limit: int | None = None, depth: int = 0) 
 
 def _read_indefinite(data: bytes, start: int, limit: int, depth: int) -> Tlv:
     """Read an element whose content ends with end-of-contents octets (X.690 §8.1.3.6)."""
-    if depth >= MAX_DEPTH or not data[start] & 0x20:
+    if depth >= MAX_DEPTH or not data[start] & CONSTRUCTED:
         raise Malformed("impossible length")
     at = start + 2
-    while data[at : at + 2] != b"\0\0" or at + 2 > limit:
+    while at + 2 > limit or data[at : at + 2] != b"\0\0":
         at = read(data, at, limit, depth + 1).end
     return Tlv(data, data[start], start, start + 2, at, at + 2)
 
@@ -110,15 +114,30 @@ def integer(element: Tlv) -> int:
 
 def boolean(element: Tlv) -> bool:
     """Read a BOOLEAN; any octet but zero is true, as in BER."""
-    return any(expect(element, BOOLEAN, "BOOLEAN").value)
+    value = expect(element, BOOLEAN, "BOOLEAN").value
+    if len(value) != 1:
+        raise Malformed("BOOLEAN of other than one octet")
+    return value != b"\0"
 
 
 def bit_string(element: Tlv) -> bytes:
     """Read the octets of a BIT STRING without the count of unused bits."""
-    value = expect(element, BIT_STRING, "BIT STRING").value
-    if not value:
+    parts = _string(element, BIT_STRING, "BIT STRING")
+    if not all(parts):
         raise Malformed("empty BIT STRING")
-    return value[1:]
+    return b"".join(part[1:] for part in parts)
+
+
+def octet_string(element: Tlv) -> bytes:
+    """Read the octets of an OCTET STRING."""
+    return b"".join(_string(element, OCTET_STRING, "OCTET STRING"))
+
+
+def _string(element: Tlv, tag: int, what: str) -> list[bytes]:
+    """The contents of a string: one, or those of the parts that BER allows to cut it into (X.690 §8.6.4, §8.7.3)."""
+    if element.tag == tag | CONSTRUCTED:
+        return [expect(part, tag, what).value for part in element.children()]
+    return [expect(element, tag, what).value]
 
 
 def oid(element: Tlv) -> str:
@@ -126,6 +145,8 @@ def oid(element: Tlv) -> str:
     value = expect(element, OID, "OBJECT IDENTIFIER").value
     if not value or value[-1] & 0x80:
         raise Malformed("truncated OBJECT IDENTIFIER")
+    if len(value) > MAX_OID_OCTETS:
+        raise Malformed("endless OBJECT IDENTIFIER")
     arcs, arc = [], 0
     for octet in value:
         arc = arc << 7 | octet & 0x7F

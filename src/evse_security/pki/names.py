@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,8 +23,20 @@ _LABELS = {
     "0.9.2342.19200300.100.1.1": "UID",
     "1.2.840.113549.1.9.1": "emailAddress",
 }
-_CHARSETS = {0x0C: "utf-8", 0x13: "latin-1", 0x14: "latin-1", 0x16: "latin-1", 0x1A: "latin-1", 0x1C: "utf-32-be"}
-_CHARSETS[0x1E] = "utf-16-be"
+_CHARSETS = {
+    0x0C: "utf-8",
+    0x12: "latin-1",  # NumericString
+    0x13: "latin-1",  # PrintableString
+    0x14: "latin-1",  # TeletexString, as all the world uses it
+    0x16: "latin-1",  # IA5String
+    0x1A: "latin-1",  # VisibleString
+    0x1C: "utf-32-be",
+    0x1E: "utf-16-be",
+}
+"""How the kinds of strings are encoded."""
+_MAX_SHOWN = 1000
+_ESCAPED = str.maketrans({character: f"\\{character}" for character in '\\,+"<>;'})
+"""What would make one attribute look like two (RFC 4514 §2.4)."""
 
 
 class Attribute(NamedTuple):
@@ -47,7 +60,10 @@ def _attribute(pair: der.Tlv) -> Attribute:
     charset = _CHARSETS.get(value.tag)
     if charset is None:
         return Attribute(der.oid(kind), f"#{value.encoded.hex()}")
-    return Attribute(der.oid(kind), value.value.decode(charset, "replace"))
+    try:
+        return Attribute(der.oid(kind), value.value.decode(charset))
+    except UnicodeDecodeError:  # mostly Latin-1 that says it is UTF-8; and different octets stay different text
+        return Attribute(der.oid(kind), value.value.decode("latin-1"))
 
 
 @lru_cache(maxsize=1024)
@@ -67,8 +83,17 @@ def text(name: bytes) -> str:
         rdns = attributes(name)
     except ValueError:
         return f"#{name[:32].hex()}"
-    shown = [_printable(f"{_LABELS.get(a.oid, a.oid)}={a.text}") for rdn in rdns for a in rdn]
-    return ", ".join(sorted(shown, key=lambda s: not s.startswith("CN="))) or "(empty name)"
+    shown = [_printable(f"{_LABELS.get(a.oid, a.oid)}={a.text.translate(_ESCAPED)}") for rdn in rdns for a in rdn]
+    return ", ".join(sorted(shown, key=lambda s: not s.startswith("CN=")))[:_MAX_SHOWN] or "(empty name)"
+
+
+def has(name: bytes, attribute: str, fits: Callable[[str], bool]) -> bool:
+    """Whether a name has an attribute of that type whose text fits; a name that cannot be read has none."""
+    try:
+        rdns = attributes(name)
+    except ValueError:
+        return False
+    return any(a.oid == attribute and fits(a.text) for rdn in rdns for a in rdn)
 
 
 def _printable(shown: str) -> str:

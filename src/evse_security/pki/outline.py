@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from evse_security.pki import der
 
-_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:[.,]\d+)?(?:Z|([+-])(\d\d)(\d\d)|)", re.ASCII)
+_VERSION, _EXTENSIONS = 0xA0, 0xA3
+_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:[.,]\d+)?(?:Z|([+-])(\d\d)(\d\d))", re.ASCII)
 
 
 class Outline(NamedTuple):
@@ -16,6 +17,7 @@ class Outline(NamedTuple):
 
     version: int
     serial: int
+    tbs_algorithm: bytes
     issuer: bytes
     validity: tuple[der.Tlv, der.Tlv]
     subject: bytes
@@ -27,27 +29,36 @@ class Outline(NamedTuple):
 
 
 def outline(whole: der.Tlv) -> Outline:
-    """Cut a certificate into its parts (RFC 5280 §4.1)."""
-    tbs, algorithm, signature = list(whole.children())[:3]
-    parts = list(der.expect(tbs, der.SEQUENCE, "TBSCertificate").children())
-    version = 0
-    if parts[0].tag == 0xA0:
-        version = der.integer(next(parts.pop(0).children()))
-    serial, _, issuer, validity, subject, spki, *rest = parts
-    begin, end = list(der.expect(validity, der.SEQUENCE, "Validity").children())[:2]
-    extensions = next((next(part.children()) for part in rest if part.tag == 0xA3), None)
+    """Cut a certificate into its parts (RFC 5280 §4.1). Raises ValueError (`der.Malformed`)."""
+    tbs, algorithm, signature = _at_least(3, whole, "Certificate")[:3]
+    version, parts = 0, list(der.expect(tbs, der.SEQUENCE, "TBSCertificate").children())
+    if parts and parts[0].tag == _VERSION:
+        version = der.integer(_at_least(1, parts.pop(0), "version")[0])
+    if len(parts) < 6:
+        raise der.Malformed("TBSCertificate: parts are missing")
+    serial, tbs_algorithm, issuer, validity, subject, spki, *rest = parts
+    begin, end = _at_least(2, der.expect(validity, der.SEQUENCE, "Validity"), "Validity")[:2]
+    extensions = next((part for part in rest if part.tag == _EXTENSIONS), None)
     return Outline(
         version,
         der.integer(serial),
+        tbs_algorithm.encoded,
         der.expect(issuer, der.SEQUENCE, "issuer").encoded,
         (begin, end),
         der.expect(subject, der.SEQUENCE, "subject").encoded,
         der.expect(spki, der.SEQUENCE, "subjectPublicKeyInfo").encoded,
-        extensions,
+        None if extensions is None else _at_least(1, extensions, "extensions")[0],
         tbs.encoded,
         algorithm.encoded,
         der.bit_string(signature),
     )
+
+
+def _at_least(count: int, element: der.Tlv, what: str) -> list[der.Tlv]:
+    parts = list(element.children())
+    if len(parts) < count:
+        raise der.Malformed(f"{what}: parts are missing")
+    return parts
 
 
 def key_bits(spki: bytes) -> bytes:
@@ -59,7 +70,11 @@ def key_bits(spki: bytes) -> bytes:
 
 
 def moment(element: der.Tlv) -> datetime | None:
-    """Read a UTCTime or GeneralizedTime in any of the forms that occur; None where it is no time."""
+    """Read a UTCTime or GeneralizedTime in any of the forms that occur; None where it is no time.
+
+    Seconds may be missing and zones other than Z be given (X.690 §11.7 forbids both in DER, BER does not); a time
+    without any zone is nobody knows when.
+    """
     text = element.value.decode("latin-1")
     match = _TIME.fullmatch(text if element.tag == der.GENERALIZED_TIME else _century(text))
     if match is None:

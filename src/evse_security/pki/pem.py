@@ -22,8 +22,13 @@ MAX_FILE_BYTES = 16 * 1024 * 1024
 MAX_CHAIN = 100
 """Most certificates of a chain given as an argument: OpenSSL's default depth."""
 
-_BEGIN = re.compile(rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----")
-_DIGITS = frozenset(bytes((octet,)) for octet in b"0123456789 \t\r\n") | {b""}
+_BOUNDARY = re.compile(
+    rb"(?:(?<![^\r\n])(?:\xef\xbb\xbf)?[ \t]*|(?<=-----))(?P<begin>-----BEGIN ([A-Z0-9 ]{1,64})-----)"
+    rb"|-----END ([A-Z0-9 ]{1,64})-----"
+)
+"""A BEGIN stands at the start of its line, or right behind an END (files put together that lacked a last newline)."""
+_CERTIFICATE = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"})
+_BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
 _SPACE = re.compile(rb"[\s\x00]+")
 
 
@@ -37,8 +42,8 @@ class Block(NamedTuple):
 
 
 def is_der(data: bytes) -> bool:
-    """Whether a file begins as DER does; no text begins with `0` and a length octet."""
-    return data[:1] == b"\x30" and data[1:2] not in _DIGITS
+    """Whether a file begins as a certificate in DER does: a SEQUENCE of more than 127 octets. No text begins so."""
+    return data[:1] == b"\x30" and data[1:2] in (b"\x80", b"\x81", b"\x82", b"\x83", b"\x84")
 
 
 def blocks(data: bytes) -> tuple[Block, ...]:
@@ -49,22 +54,29 @@ def blocks(data: bytes) -> tuple[Block, ...]:
 
 
 def _pem_blocks(data: bytes) -> Iterator[Block]:
-    at = 0
-    while begin := _BEGIN.search(data, at):
-        close = b"-----END " + begin[1] + b"-----"
-        following = _BEGIN.search(data, begin.end())
-        limit = following.start() if following else len(data)
-        end = data.find(close, begin.end(), limit)  # not beyond: many BEGIN lines would each search the whole text
-        if end < 0:
-            at = limit
-            yield Block(begin.start(), at, None, "the END line is missing")
-            continue
-        at = end + len(close)
-        body = _SPACE.sub(b"", data[begin.end() : end])
-        try:
-            yield _block(base64.b64decode(body, validate=True), begin.start(), at)
-        except binascii.Error:
-            yield Block(begin.start(), at, None, "the body is not base64")
+    opened: re.Match[bytes] | None = None
+    for boundary in _BOUNDARY.finditer(data):
+        is_end = boundary["begin"] is None
+        if opened is not None:
+            start, body, end = opened.start("begin"), opened.end(), boundary.end()
+            if not is_end:
+                yield Block(start, boundary.start(), None, "the END line is missing")
+            elif boundary[3] == opened[2]:
+                yield _pem_block(data[body : boundary.start()], start, end)
+            else:
+                yield Block(start, end, None, "the END line is another's")
+        opened = boundary if boundary[2] in _CERTIFICATE else None
+    if opened is not None:
+        yield Block(opened.start("begin"), len(data), None, "the END line is missing")
+
+
+def _pem_block(body: bytes, start: int, end: int) -> Block:
+    if b":" in body:
+        body = _BLANK_LINE.split(body, maxsplit=1)[-1]  # headers end at a blank line (RFC 1421 §4.4)
+    try:
+        return _block(base64.b64decode(_SPACE.sub(b"", body), validate=True), start, end)
+    except binascii.Error:
+        return Block(start, end, None, "the body is not base64")
 
 
 def _block(encoded: bytes, start: int, end: int) -> Block:

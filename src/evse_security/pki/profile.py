@@ -80,11 +80,7 @@ def _uses(*usages: str) -> Callable[[Certificate], bool]:
 
 
 def _domain_component(fits: Callable[[str], bool]) -> Callable[[Certificate], bool]:
-    def holds(certificate: Certificate) -> bool:
-        rdns = names.attributes(certificate.subject)
-        return any(a.oid == names.DOMAIN_COMPONENT and fits(a.text) for rdn in rdns for a in rdn)
-
-    return holds
+    return lambda certificate: names.has(certificate.subject, names.DOMAIN_COMPONENT, fits)
 
 
 def _made_with(keys: set[tuple[str, str | None]], signatures: set[str]) -> Callable[[Certificate], bool]:

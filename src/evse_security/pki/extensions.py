@@ -1,0 +1,130 @@
+"""The extensions of a certificate that are used here, each read from its value (RFC 5280 §4.2).
+
+The readers raise `der.Malformed` on anything that is not what it should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from evse_security.pki import der
+
+KEY_USAGES = (
+    "digitalSignature",
+    "nonRepudiation",
+    "keyEncipherment",
+    "dataEncipherment",
+    "keyAgreement",
+    "keyCertSign",
+    "cRLSign",
+    "encipherOnly",
+    "decipherOnly",
+)
+"""The bits of keyUsage in order (RFC 5280 §4.2.1.3)."""
+
+SUBJECT_KEY_ID, KEY_USAGE, BASIC_CONSTRAINTS = "2.5.29.14", "2.5.29.15", "2.5.29.19"
+AUTHORITY_KEY_ID, EXTENDED_KEY_USAGE = "2.5.29.35", "2.5.29.37"
+AUTHORITY_INFO_ACCESS = "1.3.6.1.5.5.7.1.1"
+
+_NAME_CONSTRAINTS, _OCSP_ACCESS = "2.5.29.30", "1.3.6.1.5.5.7.48.1"
+_CA, _KEY_IDENTIFIER, _URI = der.BOOLEAN, 0x80, 0x86
+
+
+class Extension(NamedTuple):
+    """An extension's criticality and its value (the DER inside the OCTET STRING)."""
+
+    critical: bool
+    value: bytes
+
+
+class BasicConstraints(NamedTuple):
+    """Whether the subject is a CA, and how many CAs may follow it."""
+
+    ca: bool
+    path_length: int | None
+
+
+class Extensions(NamedTuple):
+    """Those of one certificate by dotted identifier, as far as they can be read, and what is wrong with them."""
+
+    found: dict[str, Extension]
+    problems: tuple[str, ...]
+
+
+def read_all(sequence: der.Tlv | None) -> Extensions:
+    """Read the list; of duplicates the first counts. That RFC 5280 §4.2 forbids them is told of those that matter."""
+    found: dict[str, Extension] = {}
+    problems = []
+    try:
+        for element in sequence.children() if sequence is not None else ():
+            identifier, extension = _read(element)
+            if identifier in found and identifier in _ONCE:
+                problems.append(f"extension {identifier} twice")
+            found.setdefault(identifier, extension)
+    except ValueError:
+        problems.append("malformed extensions")
+    return Extensions(found, tuple(problems))
+
+
+def _read(element: der.Tlv) -> tuple[str, Extension]:
+    """An Extension: its identifier, whether it is critical, and its value."""
+    identifier, *critical, value = der.expect(element, der.SEQUENCE, "Extension").children()
+    return der.oid(identifier), Extension(any(map(der.boolean, critical)), der.octet_string(value))
+
+
+def basic_constraints(value: bytes) -> BasicConstraints:
+    """The basicConstraints, with or without the default spelled out (RFC 5280 §4.2.1.9)."""
+    parts = der.sequence(value, "basicConstraints")
+    ca = der.boolean(parts.pop(0)) if parts and parts[0].tag == _CA else False
+    length = der.integer(parts[0]) if parts else None
+    if length is not None and length < 0:
+        raise der.Malformed("negative pathLenConstraint")
+    return BasicConstraints(ca, length)
+
+
+def key_usage(value: bytes) -> frozenset[str]:
+    """The keyUsage bits by name (RFC 5280 §4.2.1.3)."""
+    octets = der.bit_string(der.read(value))
+    bits = (octet & 0x80 >> bit for octet in octets for bit in range(8))
+    return frozenset(usage for usage, bit in zip(KEY_USAGES, bits, strict=False) if bit)
+
+
+def extended_key_usage(value: bytes) -> frozenset[str]:
+    """The extended key usages as dotted identifiers (RFC 5280 §4.2.1.12)."""
+    return frozenset(der.oid(part) for part in der.sequence(value, "extKeyUsage"))
+
+
+def subject_key_id(value: bytes) -> bytes:
+    """The subject key identifier (RFC 5280 §4.2.1.2)."""
+    return der.octet_string(der.read(value))
+
+
+def authority_key_id(value: bytes) -> bytes | None:
+    """The keyIdentifier of the authority key identifier, if it has one (RFC 5280 §4.2.1.1)."""
+    parts = der.sequence(value, "authorityKeyIdentifier")
+    return next((part.value for part in parts if part.tag == _KEY_IDENTIFIER), None)
+
+
+def ocsp_urls(value: bytes) -> tuple[str, ...]:
+    """The OCSP responders of the authority information access, each apart, in order (RFC 5280 §4.2.2.1)."""
+    pairs = [list(pair.children()) for pair in der.sequence(value, "authorityInfoAccess")]
+    if any(len(pair) != 2 for pair in pairs):
+        raise der.Malformed("authorityInfoAccess: not pairs")
+    return tuple(
+        place.value.decode("utf-8", "replace")
+        for method, place in pairs
+        if place.tag == _URI and der.oid(method) == _OCSP_ACCESS
+    )
+
+
+BEARING_ON_TRUST: Mapping[str, Callable[[bytes], object]] = {
+    BASIC_CONSTRAINTS: basic_constraints,
+    KEY_USAGE: key_usage,
+    EXTENDED_KEY_USAGE: extended_key_usage,
+    SUBJECT_KEY_ID: subject_key_id,
+    AUTHORITY_KEY_ID: authority_key_id,
+}
+"""What a certificate must not be trusted with when it cannot be read; OpenSSL refuses such ones, too."""
+
+_ONCE = frozenset({*BEARING_ON_TRUST, _NAME_CONSTRAINTS})
