@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.ocsp import OCSPCertStatus, OCSPResponseStatus, load_der_ocsp_response
+from cryptography.x509.ocsp import OCSPCertStatus, OCSPRequestBuilder, OCSPResponseStatus, load_der_ocsp_response
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from evse_security.lab.authority import Template
@@ -198,6 +198,13 @@ def test_the_status_of_a_certificate_is_told_by_the_responder_of_its_issuer(
     )  # fmt: skip
     assert "Response verify OK" in done.stderr, done.stderr
     assert "cert.pem: good" in done.stdout
+
+
+@pytest.mark.parametrize("holder", ["SECC_LEAF", "CPO_SUB_CA2", "CPO_SUB_CA1"])
+def test_an_issuer_is_known_by_the_id_in_requests_about_what_it_issued(holder: str) -> None:
+    subject, issuer, *_ = pki(Edition.ISO15118_2)[holder].path()
+    asked = OCSPRequestBuilder().add_certificate(subject.certificate, issuer.certificate, hashes.SHA256()).build()
+    assert certificate_id(issuer, hashes.SHA256()) == (asked.issuer_name_hash, asked.issuer_key_hash)
 
 
 def test_the_second_root_answers_for_itself() -> None:

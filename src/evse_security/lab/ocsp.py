@@ -98,7 +98,9 @@ def certificate_id(issuer: Entity, hash_algorithm: IdHash) -> tuple[bytes, bytes
     """Name hash and key hash of an issuer, as the CertIDs of its certificates carry them (RFC 6960 §4.1.1)."""
     certificate = issuer.certificate
     request = OCSPRequestBuilder().add_certificate(certificate, certificate, hash_algorithm).build()
-    return request.issuer_name_hash, request.issuer_key_hash
+    digest = hashes.Hash(hash_algorithm)  # the request has the name of who issued the issuer
+    digest.update(certificate.subject.public_bytes())
+    return digest.finalize(), request.issuer_key_hash
 
 
 def _produced_at(response: bytes, moment: datetime, key: PrivateKey) -> bytes:
