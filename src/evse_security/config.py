@@ -34,13 +34,15 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "newest_by": get_args(NewestBy),
     "csr_key_type": get_args(CsrKeyType),
 }
-_AT_LEAST = {
-    "max_store_bytes": 1,
-    "max_store_entries": 1,
-    "csr_lifetime": 0,
-    "keep_newest": 1,
-    "certificate_store_max_length": 1,
+_UNBOUNDED = 2**63
+_RANGES = {
+    "max_store_bytes": range(1, _UNBOUNDED),
+    "max_store_entries": range(1, _UNBOUNDED),
+    "csr_lifetime": range(10**9),  # 30 years, which dates can bear
+    "keep_newest": range(1, _UNBOUNDED),
+    "certificate_store_max_length": range(1, _UNBOUNDED),
 }
+_BUNDLES = ("csms_ca_bundle", "mf_ca_bundle", "mo_ca_bundle", "v2g_ca_bundle")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ class StationConfig:
     csr_lifetime: int = 3600
     """Seconds after which the key of an unanswered signing request may be swept."""
     keep_newest: int = 10
-    """Expired leaves that are kept from sweeping, per leaf type, newest first."""
+    """Newest leaves of each type that are never swept, expired or not."""
     csr_key_type: CsrKeyType = "secp256r1"
     """The kind of key made for a signing request."""
     csr_dns_names: tuple[str, ...] = ()
@@ -96,27 +98,39 @@ class StationConfig:
         for key in overrides:
             if key not in known:
                 raise InvalidConfiguration(key, "no such key")
-        paths = {key: root / os.fspath(overrides.get(key, default)) for key, default in DEFAULT_PATHS.items()}
+        paths = {key: root / _text(key, overrides.get(key, default)) for key, default in DEFAULT_PATHS.items()}
         return cls(**{**overrides, **paths})
 
     def __post_init__(self) -> None:
         for key in DEFAULT_PATHS:
             object.__setattr__(self, key, _absolute(key, getattr(self, key)))
+        if not isinstance(self.private_key_password, str | None):
+            raise InvalidConfiguration("private_key_password", "must be text")  # and is not shown
         object.__setattr__(self, "private_key_password", self.private_key_password or None)
         for key, choices in _CHOICES.items():
             if getattr(self, key) not in choices:
                 raise InvalidConfiguration(key, f"must be one of {', '.join(choices)}")
-        for key, least in _AT_LEAST.items():
-            value = getattr(self, key)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-                raise InvalidConfiguration(key, f"must be a whole number of at least {least}")
+        if not isinstance(self.additional_root_certificate_check, bool):
+            raise InvalidConfiguration("additional_root_certificate_check", "must be true or false")
+        if not callable(self.clock):
+            raise InvalidConfiguration("clock", "must be a function that tells the time")
+        self._check_numbers()
         self._check_alternative_names()
         self._check_overlap()
+
+    def _check_numbers(self) -> None:
+        for key, allowed in _RANGES.items():
+            value = getattr(self, key)
+            if value is None and key == "certificate_store_max_length":
+                continue
+            if type(value) is not int or value not in allowed:
+                most = f" and at most {allowed[-1]}" if allowed.stop < _UNBOUNDED else ""
+                raise InvalidConfiguration(key, f"must be a whole number of at least {allowed.start}{most}")
 
     def _check_alternative_names(self) -> None:
         for key in ("csr_dns_names", "csr_ip_addresses"):
             value = getattr(self, key)
-            if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+            if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
                 raise InvalidConfiguration(key, "must be a list of strings")
             object.__setattr__(self, key, tuple(value))
         for address in self.csr_ip_addresses:
@@ -126,13 +140,24 @@ class StationConfig:
                 raise InvalidConfiguration("csr_ip_addresses", "holds something that is no IP address") from None
 
     def _check_overlap(self) -> None:
-        """Leaves and trust anchors must not share a directory: what is swept there could be a root."""
+        """Leaves and trust anchors must not share a directory: what is swept there could be a root.
+
+        A CSMS root that is replaced takes the rest of its bundle with it, so no other domain may have its roots there.
+        """
         for leaf_key in ("csms_leaf_cert_directory", "secc_leaf_cert_directory"):
             leaf = _normal(getattr(self, leaf_key))
-            for ca_key in ("csms_ca_bundle", "mf_ca_bundle", "mo_ca_bundle", "v2g_ca_bundle"):
+            for ca_key in _BUNDLES:
                 bundle = _normal(getattr(self, ca_key))
                 if leaf == bundle or bundle in leaf.parents or leaf == bundle.parent:
                     raise InvalidConfiguration(leaf_key, f"overlaps {ca_key}")
+        csms, *others = (_normal(getattr(self, key)) for key in _BUNDLES)
+        if self.additional_root_certificate_check and csms in others:
+            raise InvalidConfiguration("additional_root_certificate_check", "needs a csms_ca_bundle of its own")
+
+
+def same_place(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one place, whatever they are spelled like."""
+    return _normal(one) == _normal(other)
 
 
 def _normal(path: Path) -> Path:
@@ -141,13 +166,17 @@ def _normal(path: Path) -> Path:
 
 
 def _absolute(key: str, value: str | os.PathLike[str]) -> Path:
-    try:
-        text = os.fspath(value)
-    except TypeError:
-        raise InvalidConfiguration(key, "must be a path") from None
+    text = _text(key, value)
     if not text or "\0" in text:
         raise InvalidConfiguration(key, "is no path")
     path = Path(text)
     if not path.is_absolute():
         raise InvalidConfiguration(key, f"must be absolute, not {text}")
     return path
+
+
+def _text(key: str, value: object) -> str:
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise InvalidConfiguration(key, "must be a path")
+    return text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from evse_security.config import StationConfig
+from evse_security.config import StationConfig, same_place
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 CERTIFICATE_SUFFIXES = frozenset({".pem", ".der", ".crt", ".cer"})
@@ -44,6 +44,8 @@ class Layout:
 
     bundles: dict[CaCertificateType, Path]
     leaves: dict[LeafCertificateType, LeafDirectories]
+    shared_leaf_directory: bool
+    """Whether SECC and CSMS leaves lie in one directory."""
 
     @classmethod
     def of(cls, config: StationConfig) -> Layout:
@@ -63,12 +65,8 @@ class Layout:
                     config.csms_leaf_cert_directory, config.csms_leaf_key_directory
                 ),
             },
+            same_place(config.csms_leaf_cert_directory, config.secc_leaf_cert_directory),
         )
-
-    @property
-    def shared_leaf_directory(self) -> bool:
-        """Whether SECC and CSMS leaves lie in one directory."""
-        return len({directories.certificates for directories in self.leaves.values()}) == 1
 
 
 def token(now: datetime, number: int, random: int) -> str:

@@ -18,7 +18,7 @@ from evse_security.pki.forest import Forest
 from evse_security.pki.hashdata import CertID
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.ocsp import OcspAnswer
-from evse_security.pki.path import TrustStore
+from evse_security.pki.path import TrustStore, why_not_ca
 from evse_security.pki.pem import Block
 from evse_security.store.kinds import LeafKind
 from evse_security.store.layout import BUNDLE_DIRECTORY
@@ -209,11 +209,14 @@ class LeafStore:
                 found[key.token].append(key)
         return found
 
+    def keys_for(self, certificate: Certificate) -> list[KeyFile]:
+        """The keys of a certificate: one, unless there are copies."""
+        return self.keys_by_token.get(token_of_certificate(certificate), [])
+
     def key_of(self, certificate: Certificate, beside: Iterable[Path] = ()) -> KeyFile | None:
         """The key of a certificate; of several the one named like one of its files."""
-        keys = self.keys_by_token.get(token_of_certificate(certificate) or b"", [])
         stems = {path.stem for path in beside}
-        return min(keys, key=lambda key: (key.path.stem not in stems, key.path), default=None)
+        return min(self.keys_for(certificate), key=lambda key: (key.path.stem not in stems, key.path), default=None)
 
     @cached_property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -313,16 +316,3 @@ class Snapshot:
 def may_sign(certificate: Certificate) -> bool:
     """Whether a certificate is a CA that may sign others (RFC 5280 §4.2.1.9, §4.2.1.3); a v1 root counts."""
     return why_not_ca(certificate) is None
-
-
-def why_not_ca(certificate: Certificate) -> str | None:
-    """What keeps a certificate from signing others; None where nothing does."""
-    if certificate.malformed:
-        return ", ".join(certificate.malformed)
-    if certificate.version == 1 and certificate.self_issued:
-        return None
-    if certificate.basic_constraints is None or not certificate.basic_constraints.ca:
-        return "basicConstraints does not say CA"
-    if certificate.key_usage is not None and "keyCertSign" not in certificate.key_usage:
-        return "keyUsage without keyCertSign"
-    return None

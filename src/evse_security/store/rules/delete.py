@@ -128,23 +128,21 @@ def _chains_last(file: CertificateFile) -> tuple[bool, Path]:
 
 
 def _keys_of(snapshot: Snapshot, doomed: Collection[Leaf]) -> list[Path]:
-    """The keys of doomed leaves, all copies, but none that another leaf uses."""
+    """The keys of doomed leaves, all copies, but none that another leaf uses.
+
+    Files of one name with one key count as one: two paths may lead to it.
+    """
     gone = {leaf.certificate for leaf in doomed}
     kept = {
-        key.path
+        (key.path.name, key.token)
         for store in snapshot.leaves.values()
         for leaf in store.leaves
-        if leaf.certificate not in gone and leaf.key is not None and leaf.key.token is not None
-        for key in store.keys_by_token[leaf.key.token]
+        if leaf.certificate not in gone
+        for key in store.keys_for(leaf.certificate)
     }
     store = snapshot.leaves[LeafCertificateType.V2G]
-    own = {
-        key.path
-        for leaf in doomed
-        if leaf.key is not None and leaf.key.token is not None
-        for key in store.keys_by_token[leaf.key.token]
-    }
-    return sorted(own - kept)
+    own = {key for leaf in doomed for key in store.keys_for(leaf.certificate)}
+    return sorted(key.path for key in own if (key.path.name, key.token) not in kept)
 
 
 def _responses(snapshot: Snapshot, doomed: Collection[Leaf]) -> list[Path]:
