@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from itertools import count
 
 from evse_security.clock import Moment, judge
 from evse_security.config import StationConfig
-from evse_security.errors import InvalidConfiguration, Refusal
+from evse_security.errors import InvalidConfiguration, NotWritable, Refusal
 from evse_security.keys.files import public_key_of
 from evse_security.pki.profile import ProfileName
 from evse_security.store import layout
-from evse_security.store.changes import Decision, Write
+from evse_security.store.changes import Change, Decision, Write
 from evse_security.store.disk import Disk
 from evse_security.store.files import Files
 from evse_security.store.layout import Layout
@@ -64,7 +64,7 @@ class Core:
             "secc_leaf_key_directory",
         ):
             path = getattr(self.config, key)
-            if path.exists() and not path.is_dir():
+            if os.path.exists(path) and not os.path.isdir(path):  # where Path.exists() may raise
                 raise InvalidConfiguration(key, f"{path} is not a directory")
 
     def close(self) -> None:
@@ -78,8 +78,15 @@ class Core:
         return snapshot, judge(self.config.clock(), snapshot.newest_written)
 
     def change(self, decide: Callable[[Snapshot, Moment], Decision]) -> Decision:
-        """Be the only writer, look, decide, apply; then announce. Raises what the rule or the disk refuses."""
+        """Be the only writer, look, decide, apply; then announce. Raises what the rule or the disk refuses.
+
+        Directories that are missing are made only for a change: a refusal changes nothing.
+        """
         with self._changing:
+            if not self._disk.is_complete:
+                if not (decision := decide(*self.look())).changes:
+                    return decision
+                self._disk.make_directories()
             with self._disk.writing():
                 snapshot, moment = self.look()
                 decision = decide(snapshot, moment)
@@ -98,9 +105,19 @@ class Core:
             if while_true(self._disk.look()):
                 self._disk.apply(outdated, moment.now)
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Be the only writer. Raises `NotWritable` for what the disk refuses meanwhile."""
-        return self._disk.writing()
+    def arrange(self, plan: Callable[[], Sequence[Change]], moment: Moment) -> None:
+        """Make the changes that a plan finds necessary, if any, as the only writer. Raises `NotWritable`."""
+        if not self._planned(plan):
+            return
+        with self._changing, self._disk.writing():
+            self._disk.apply(self._planned(plan), moment.now)
+
+    @staticmethod
+    def _planned(plan: Callable[[], Sequence[Change]]) -> Sequence[Change]:
+        try:
+            return plan()
+        except OSError as error:
+            raise NotWritable(str(error.filename or "the store"), error.strerror or str(error)) from error
 
     def token(self, moment: Moment) -> str:
         """The varying part of new file names."""

@@ -132,10 +132,10 @@ class Station:
         def decide(snapshot: Snapshot, moment: Moment) -> Decision:
             limits = self._core.limits
             done.append(sweep(snapshot, moment, csr_lifetime=limits.csr_lifetime, keep_newest=limits.keep_newest))
-            return done[0].decision
+            return done[-1].decision
 
         if dry_run:
             decide(*self._core.look())
         else:
             self._core.change(decide)
-        return SweepReport(done[0].removed, dry_run, done[0].kept_because)
+        return SweepReport(done[-1].removed, dry_run, done[-1].kept_because)

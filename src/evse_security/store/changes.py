@@ -31,10 +31,15 @@ class Edit:
     def applied(self, data: bytes) -> bytes:
         """The file's new content."""
         for start, end in sorted(self.cut, reverse=True):
-            data = data[:start] + data[end:].lstrip(b"\r\n")
+            data = data[:start] + _without_line_end(data[end:], at_line_start=data[:start][-1:] in (b"", b"\n"))
         if self.append and data and not data.endswith(b"\n"):
             data += b"\n"
         return data + self.append
+
+
+def _without_line_end(rest: bytes, *, at_line_start: bool) -> bytes:
+    """What follows a piece cut out: if that was a whole line, the end of the line goes with it."""
+    return rest.removeprefix(b"\r").removeprefix(b"\n") if at_line_start else rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,15 @@ class Remove:
     path: Path
 
 
-Change = Write | Edit | Remove
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Make a symbolic link, or lead the one of this name elsewhere at once."""
+
+    path: Path
+    leads_to: str
+
+
+Change = Write | Edit | Remove | Link
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 Looking takes no lock and changes nothing. Changes are staged first (written aside and forced to the disk), then given
 their names one by one in the order of the decision, each forced to the disk before the next: being killed between any
-two steps leaves a lawful store and at most leftovers that a sweep removes.
+two steps leaves a lawful store and at most leftovers that a sweep removes. What is replaced or removed stays aside
+until all is done, so that a change that fails is taken back.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import errno
 import logging
 import os
 import secrets
+import stat
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,9 +23,9 @@ from typing import NamedTuple
 from evse_security.errors import NotWritable
 from evse_security.pki.pem import MAX_FILE_BYTES
 from evse_security.store import scan
-from evse_security.store.changes import SECRET_MODE, Change, Edit, Remove, Write
+from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Edit, Link, Remove, Write
 from evse_security.store.files import Files
-from evse_security.store.layout import TEMPORARY_SUFFIX, Layout
+from evse_security.store.layout import DERIVED_DIRECTORIES, TEMPORARY_SUFFIX, Layout
 from evse_security.store.lock import WriterLock
 from evse_security.store.picture import Picture
 from evse_security.store.snapshot import Snapshot
@@ -37,12 +39,20 @@ _CANNOT_REPLACE = frozenset({errno.EBUSY, errno.EXDEV})
 
 
 class _Staged(NamedTuple):
-    """A change whose content is on the disk under a temporary name."""
+    """A change that is ready: its content, if it has any, is on the disk under a temporary name."""
 
-    change: Write | Edit
+    change: Change
     target: Path
+    """The name that changes: of a bundle that is a link, the file that it leads to."""
     temporary: Path
-    is_new: bool
+
+
+class _Done(NamedTuple):
+    """A change that is visible. `old` is where that is kept which had the name before; None where nothing had it."""
+
+    target: Path
+    old: Path | None
+    is_removal: bool
 
 
 class Disk:
@@ -65,26 +75,35 @@ class Disk:
             for _ in range(_TRIES):
                 if self._picture.shows(view):
                     break
+                self._picture.snapshot(view)
                 again = self._picture.view()
                 if again == view:
                     break
-                view = again  # somebody is changing it: one view may hold half of a change
+                view = again  # somebody is changing it: the first may hold half of a change
             return self._picture.snapshot(view)
 
     # ---- changing
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Be the only writer. Raises `NotWritable` where a directory of the store cannot be opened."""
-        directories = self._directories()
-        for directory, mode in directories.items():
+    @property
+    def is_complete(self) -> bool:
+        """Whether all directories are there that hold the store's files."""
+        return all(os.path.isdir(directory) for directory in self._directories())
+
+    def make_directories(self) -> None:
+        """Make the directories that hold the store's files, where that is possible."""
+        for directory, mode in self._directories().items():
             with suppress(OSError):
                 self._make_directory(directory, mode)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the only writer. Raises `NotWritable` where a directory of the store cannot be opened, or is locked."""
+        behind_links = {Path(os.path.realpath(bundle)).parent for bundle in self._layout.bundles.values()}
         try:
-            with self._writer.held(directories):
+            with self._writer.held({*self._directories(), *behind_links}):
                 yield
         except OSError as error:
-            raise _not_writable(Path(error.filename or "the store"), error) from error
+            raise _not_writable(Path(str(error.filename or "the store")), error) from error
 
     def _directories(self) -> dict[Path, int]:
         """The directories that hold the store's files, with the modes to make them with."""
@@ -94,77 +113,60 @@ class Disk:
 
     def apply(self, changes: Iterable[Change], now: datetime) -> None:
         """Make changes, all staged before the first is visible. Raises `NotWritable`; then nothing was changed."""
-        changes = tuple(changes)
-        staged: dict[int, _Staged] = {}
-        done: list[_Staged] = []
+        staged: list[_Staged] = []
+        done: list[_Done] = []
         path = Path()
         try:
-            for number, change in enumerate(changes):
+            for change in changes:
                 path = change.path
-                if not isinstance(change, Remove):
-                    staged[number] = self._stage(change, now)
-            for number, change in enumerate(changes):
-                path = change.path
-                if isinstance(change, Remove):
-                    self._remove(change)
-                else:
-                    self._reveal(staged[number])
-                    done.append(staged.pop(number))
+                staged.append(_Staged(change, target := self._target(path), _aside(target)))
+                self._stage(staged[-1], now)
+            for one in staged:
+                path = one.change.path
+                self._make_visible(one, done)
         except (OSError, ValueError) as error:
-            self._take_back(staged.values(), done)
+            self._take_back(staged, done)
             raise _not_writable(path, error) from error
+        self._forget(done)
 
     def outdated(self, writes: Iterable[Write]) -> list[Write]:
-        """Those files whose content is not what it should be."""
-        found = []
-        for write in writes:
-            try:
-                current = scan.read(write.path, MAX_FILE_BYTES)
-            except (OSError, ValueError):
-                current = None
-            if current != write.content:
-                found.append(write)
-        return found
+        """Those of the files that are not there, or whose content is not what it should be."""
+        return [write for write in writes if not _holds(write.path, write.content)]
 
-    def _stage(self, change: Write | Edit, now: datetime) -> _Staged:
-        """Write a change's content aside, in the directory of the file that a link leads to."""
-        target = Path(os.path.realpath(change.path))
+    # ---- staging
+
+    def _stage(self, one: _Staged, now: datetime) -> None:
+        """Write a change's content aside, in the directory where it will get its name."""
+        change, target = one.change, one.target
+        if isinstance(change, Remove):
+            return
         self._make_directory(target.parent, 0o700 if _is_secret(change) else 0o755)
-        try:
-            found = os.stat(target)
-        except FileNotFoundError:
-            found = None
-        content = change.applied(scan.read(target, MAX_FILE_BYTES)) if isinstance(change, Edit) else change.content
-        mode = change.mode if isinstance(change, Write) else 0o644
-        owner = None
-        if found is not None and not _is_secret(change):
-            mode = found.st_mode & 0o7777
-            owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
-        try:
-            self._files.write_new(temporary, content, mode, owner, now.timestamp())
-        except OSError:
-            self._drop(temporary)
-            raise
-        return _Staged(change, target, temporary, found is None)
+        if target.parent.name in DERIVED_DIRECTORIES and target.parent.is_symlink():
+            raise OSError(errno.ELOOP, "its directory is a link, which is not looked into")
+        if isinstance(change, Link):
+            self._files.make_link(one.temporary, change.leads_to)
+            return
+        content = change.content if isinstance(change, Write) else self._edited(change, target)
+        mode, owner = _rights(change, target)
+        self._files.write_new(one.temporary, content, mode, owner, now.timestamp())
 
-    def _reveal(self, staged: _Staged) -> None:
-        """Give a staged file its name. A bundle that is mounted by itself is added to in place."""
-        try:
-            self._files.replace(staged.temporary, staged.target)
-        except OSError as error:
-            appends = isinstance(staged.change, Edit) and not staged.change.cut
-            if error.errno not in _CANNOT_REPLACE or not appends:
-                raise
-            before = scan.read(staged.target, MAX_FILE_BYTES)
-            after = staged.change.applied(before)  # type: ignore[union-attr]  # an Edit, as `appends` says
-            self._files.append(staged.target, after[len(before) :])
-            self._drop(staged.temporary)
-        self._files.sync_directory(staged.target.parent)
+    def _target(self, path: Path) -> Path:
+        """The name to change. Only the bundles of the configuration may be links; any other link is replaced.
 
-    def _remove(self, change: Remove) -> None:
-        self._files.remove(change.path)
-        self._files.sync_directory(change.path.parent)
+        A link that another user made is refused: it could lead to a file that is none of ours.
+        """
+        if path not in self._layout.bundles.values() or not path.is_symlink():
+            return path
+        if path.lstat().st_uid not in (0, os.geteuid()):
+            raise PermissionError(errno.EPERM, "it is a link that another user made")
+        return Path(os.path.realpath(path))
+
+    def _edited(self, change: Edit, target: Path) -> bytes:
+        """The new content. Places to cut are those of what was seen: another content must not be cut there."""
+        before = scan.read(target, MAX_FILE_BYTES)
+        if change.cut and not self._picture.shows_content(change.path, before):
+            raise ValueError("it was changed by somebody else meanwhile")
+        return change.applied(before)
 
     def _make_directory(self, path: Path, mode: int) -> None:
         """Make a directory with its parents, each forced to the disk; only the last has a mode of its own."""
@@ -176,19 +178,99 @@ class Disk:
             self._files.make_directory(path, mode)
             self._files.sync_directory(path.parent)
 
-    def _take_back(self, staged: Iterable[_Staged], done: Iterable[_Staged]) -> None:
-        """Undo what a failed list of changes left: files written aside, and files that were new."""
-        for one in staged:
+    # ---- making visible, and taking back
+
+    def _make_visible(self, one: _Staged, done: list[_Done]) -> None:
+        """Give a staged change its name, or take a name away. What was there is kept aside."""
+        old = _aside(one.target)
+        if isinstance(one.change, Remove):
+            try:
+                self._files.replace(one.target, old)
+            except FileNotFoundError:  # somebody removed it already
+                return
+            done.append(_Done(one.target, old, is_removal=True))
+        else:
+            kept = self._keep(one.target, old)
+            try:
+                self._rename(one)
+            except (OSError, ValueError):
+                self._drop(old)
+                raise
+            done.append(_Done(one.target, kept, is_removal=False))
+        self._files.sync_directory(one.target.parent)
+
+    def _keep(self, target: Path, aside: Path) -> Path | None:
+        """Keep what has a name, if anything has, and the file system knows how."""
+        try:
+            self._files.keep(target, aside)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            log.debug("%s cannot be kept aside: %s", target, error)
+            return target  # which taking back leaves alone
+        return aside
+
+    def _rename(self, one: _Staged) -> None:
+        """Give a staged file its name. A bundle that is mounted by itself is added to in place."""
+        try:
+            self._files.replace(one.temporary, one.target)
+        except OSError as error:
+            if error.errno not in _CANNOT_REPLACE or not isinstance(one.change, Edit) or one.change.cut:
+                raise
+            before = scan.read(one.target, MAX_FILE_BYTES)
+            self._files.append(one.target, one.change.applied(before)[len(before) :])
             self._drop(one.temporary)
+
+    def _take_back(self, staged: Iterable[_Staged], done: list[_Done]) -> None:
+        """Undo what a failed list of changes did, the last first, and remove what was written aside."""
+        for one in reversed(done):
+            with suppress(OSError):
+                if one.old is None:
+                    self._files.remove(one.target)
+                elif one.old != one.target:
+                    self._files.replace(one.old, one.target)
+                    self._drop(one.old)  # two names of one file stay two (rename(2))
+                self._files.sync_directory(one.target.parent)
+        for ready in staged:
+            if not isinstance(ready.change, Remove):
+                self._drop(ready.temporary)
+
+    def _forget(self, done: Iterable[_Done]) -> None:
+        """Remove what was kept aside; keys that were removed must not come back after a power cut."""
+        directories: dict[Path, None] = {}
         for one in done:
-            if one.is_new:
-                self._drop(one.target)
-            else:
-                log.error("%s was replaced before a later change failed", one.target)
+            if one.old is not None and one.old != one.target:
+                self._drop(one.old)
+                if one.is_removal:
+                    directories[one.target.parent] = None
+        for directory in directories:
+            with suppress(OSError):
+                self._files.sync_directory(directory)
 
     def _drop(self, path: Path) -> None:
         with suppress(OSError):
             self._files.remove(path)
+
+
+def _aside(target: Path) -> Path:
+    """A new temporary name beside a file."""
+    return target.with_name(f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+
+
+def _rights(change: Write | Edit, target: Path) -> tuple[int, tuple[int, int] | None]:
+    """The mode and owner of a file to be: those that it has, where it is no secret."""
+    mode = change.mode if isinstance(change, Write) else PUBLIC_MODE
+    with suppress(FileNotFoundError):
+        found = os.lstat(target)
+        if stat.S_ISREG(found.st_mode) and not _is_secret(change):
+            return found.st_mode & 0o777, (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
+    return mode, None
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    with suppress(OSError, ValueError):
+        return scan.read(path, MAX_FILE_BYTES) == content
+    return False
 
 
 def _is_secret(change: Change) -> bool:

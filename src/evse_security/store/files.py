@@ -6,6 +6,7 @@ One class, so that tests can stop before any step, fail any step, or forget what
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -33,6 +34,14 @@ class Files:
         finally:
             os.close(descriptor)
 
+    def make_link(self, path: Path, leads_to: str) -> None:
+        """Make a symbolic link that does not exist yet."""
+        path.symlink_to(leads_to)
+
+    def keep(self, path: Path, aside: Path) -> None:
+        """Give what has a name a second one, so that it can come back after it was replaced."""
+        os.link(path, aside, follow_symlinks=False)
+
     def replace(self, source: Path, target: Path) -> None:
         """Give a file its name; what had that name is gone at the same moment."""
         os.replace(source, target)
@@ -55,15 +64,16 @@ class Files:
         Only for files that cannot be replaced because they are mounted by themselves. A crash may leave a piece of the
         last block, which is passed over; nothing that was there is touched.
         """
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             size = os.fstat(descriptor).st_size
             try:
                 _write_all(descriptor, addition)
                 os.fsync(descriptor)
             except OSError:
-                os.ftruncate(descriptor, size)
-                os.fsync(descriptor)
+                with suppress(OSError):
+                    os.ftruncate(descriptor, size)
+                    os.fsync(descriptor)
                 raise
         finally:
             os.close(descriptor)

@@ -20,7 +20,7 @@ OCSP_DIRECTORY = "ocsp"
 DER_DIRECTORY = "der"
 """Beside leaves and keys: copies in DER, where EVerest's module does not look."""
 BUNDLE_DIRECTORY = "bundle"
-"""In a CA directory: one file with all of its roots, for consumers that read only a file."""
+"""Beside CA certificates: what consumers need that read only one file, only text, or nothing with a bad block."""
 TEMPORARY_SUFFIX = ".evse-tmp"
 """Files being written; any that is found under the lock is a leftover of a killed process."""
 

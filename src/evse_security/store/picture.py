@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from evse_security.keys.files import KeyReading
 from evse_security.pki import hashdata, ocsp, pem
-from evse_security.store import scan
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.layout import (
     CERTIFICATE_SUFFIXES,
@@ -22,7 +21,7 @@ from evse_security.store.layout import (
     Layout,
     is_generated,
 )
-from evse_security.store.scan import Contents, Seen
+from evse_security.store.scan import Contents, Nanoseconds, Seen
 from evse_security.store.snapshot import (
     CaStore,
     CertificateFile,
@@ -33,10 +32,13 @@ from evse_security.store.snapshot import (
     Snapshot,
     StoreForm,
 )
+from evse_security.store.view import NO_DIRECTORY, View, look
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 MAX_KEY_BYTES = 64 * 1024
 _MAX_SMALL_BYTES = 128 * 1024
+_LAST_NS = 253_402_300_800_000_000_000
+"""The end of the year 9999: no file was written later than that."""
 
 KeyReader = Callable[[bytes], KeyReading]
 """Reads a private key file."""
@@ -49,89 +51,81 @@ class _Key(NamedTuple):
     problem: str | None
 
 
-class View(NamedTuple):
-    """What the directories show: how each bundle's path looks, and all files."""
+class _Last(NamedTuple):
+    """The last snapshot, and what it was made of. `settled`: every later change shows in a view."""
 
-    forms: tuple[tuple[CaCertificateType, StoreForm], ...]
-    files: tuple[Seen, ...]
-    bundle_files: tuple[Seen, ...]
-    """Files beside bundles that belong to the store though their directory does not: OCSP responses, leftovers."""
-    unlisted: frozenset[Path] = frozenset()
-    """Directories of leaves that are not there, or cannot be looked into."""
-
-    @property
-    def settled(self) -> bool:
-        """Whether every later change would show."""
-        return all(file.settled for file in (*self.files, *self.bundle_files))
+    view: View
+    values: tuple[object, ...]
+    settled: bool
+    snapshot: Snapshot
 
 
 class Picture:
     """Makes snapshots, reading only what changed since the last one."""
 
-    def __init__(self, layout: Layout, read_key: KeyReader, *, additional_anchors: bool = False) -> None:
-        """Nothing is read yet."""
+    def __init__(
+        self,
+        layout: Layout,
+        read_key: KeyReader,
+        *,
+        additional_anchors: bool = False,
+        now: Nanoseconds = time.time_ns,
+    ) -> None:
+        """Nothing is read yet. `now` tells the file system's time, which is not the station's."""
         self._layout = layout
         self._additional_anchors = additional_anchors
         self._certificates: Contents[CertificateFile] = Contents(
-            read_certificates,
-            lambda path, problem: CertificateFile(path, (), problem),
-            pem.MAX_FILE_BYTES,
+            read_certificates, lambda path, problem: CertificateFile(path, (), problem), pem.MAX_FILE_BYTES, now
         )
         self._keys: Contents[_Key] = Contents(
-            lambda _, data: _Key(read_key(data), None), lambda _, problem: _Key(KeyReading(), problem), MAX_KEY_BYTES
+            lambda _, data: _Key(read_key(data), None),
+            lambda _, problem: _Key(KeyReading(), problem),
+            MAX_KEY_BYTES,
+            now,
         )
         self._hashes: Contents[hashdata.CertID | None] = Contents(
-            lambda _, data: hashdata.from_lines(data), lambda *_: None, _MAX_SMALL_BYTES
+            lambda _, data: hashdata.from_lines(data), lambda *_: None, _MAX_SMALL_BYTES, now
         )
         self._responses: Contents[ocsp.OcspAnswer | None] = Contents(
-            lambda _, data: ocsp.peek(data), lambda *_: None, _MAX_SMALL_BYTES
+            lambda _, data: ocsp.peek(data), lambda *_: None, _MAX_SMALL_BYTES, now
         )
-        self._last: tuple[View, tuple[object, ...], Snapshot] | None = None
+        self._last: _Last | None = None
 
     def view(self) -> View:
-        """Look at the directories, keys before certificates: a key is there before its leaf, and goes after it."""
-        forms: list[tuple[CaCertificateType, StoreForm]] = []
-        files: dict[Path, Seen] = {}
-        beside: dict[Path, Seen] = {}
-        unlisted = set()
-        for leaf in self._layout.leaves.values():
-            for directory in (leaf.keys, leaf.certificates):
-                files.update((file.path, file) for file in scan.walk(directory))
-            if not _can_be_listed(leaf.certificates):
-                unlisted.add(leaf.certificates)
-        for ca_type, path in self._layout.bundles.items():
-            form = _form(path)
-            forms.append((ca_type, form))
-            if form is StoreForm.DIRECTORY:
-                files.update((file.path, file) for file in scan.walk(path))
-            elif form is StoreForm.FILE and (file := scan.seen(path)) is not None:
-                files[path] = file
-            if form is not StoreForm.DIRECTORY:
-                beside.update((file.path, file) for file in _beside(path))
-        return View(tuple(forms), tuple(files.values()), tuple(beside.values()), frozenset(unlisted))
+        """What the directories show now."""
+        return look(self._layout)
 
     def shows(self, view: View) -> bool:
         """Whether this view is the one of the last snapshot."""
-        return self._last is not None and self._last[0] == view
+        return self._last is not None and self._last.view == view
 
     def snapshot(self, view: View) -> Snapshot:
         """The snapshot of a view; the last one again, if nothing in it changed."""
-        if self._last is not None and self._last[0] == view and view.settled:
-            return self._last[2]
+        last = self._last if self._last is not None and self._last.view == view else None
+        if last is not None and last.settled:
+            return last.snapshot
         parts = _Parts(view, self._layout, self)
         values = parts.values()
-        if self._last is not None and self._last[0] == view and _same(values, self._last[1]):
-            return self._last[2]
-        snapshot = parts.snapshot(additional_anchors=self._additional_anchors)
-        self._last = (view, values, snapshot)
         self._forget({file.path for file in (*view.files, *view.bundle_files)})
+        settled = all(one.settled for one in self._contents)
+        if last is not None and _same(values, last.values):
+            self._last = last._replace(settled=settled)
+            return last.snapshot
+        snapshot = parts.snapshot(additional_anchors=self._additional_anchors)
+        self._last = _Last(view, values, settled, snapshot)
         return snapshot
 
+    def shows_content(self, path: Path, content: bytes) -> bool:
+        """Whether the last snapshot was made of this content of a certificate file."""
+        return self._certificates.shows(path, content)
+
+    @property
+    def _contents(self) -> tuple[Contents[CertificateFile], Contents[_Key], Contents[Any], Contents[Any]]:
+        return self._certificates, self._keys, self._hashes, self._responses
+
     def _forget(self, present: set[Path]) -> None:
-        self._certificates.forget(present)
-        self._keys.forget(present)
-        self._hashes.forget(present)
-        self._responses.forget(present)
+        for contents in self._contents:
+            contents.forget(present)
 
     def certificate_file(self, file: Seen) -> CertificateFile:
         """What a certificate file holds."""
@@ -140,7 +134,7 @@ class Picture:
     def key_file(self, file: Seen) -> KeyFile:
         """What a key file says."""
         reading, problem = self._keys.of(file)
-        modified = datetime.fromtimestamp(file.modified_ns / 1e9, UTC)
+        modified = _moment(file.modified_ns)
         problem = problem or reading.problem
         return KeyFile(file.path, reading.token, problem, reading.encrypted, file.size, file.mode, modified)
 
@@ -171,36 +165,6 @@ def _same(values: tuple[object, ...], others: tuple[object, ...]) -> bool:
     )
 
 
-def _can_be_listed(directory: Path) -> bool:
-    try:
-        os.scandir(directory).close()
-    except OSError:
-        return False
-    return True
-
-
-def _form(path: Path) -> StoreForm:
-    try:
-        if path.is_dir():
-            return StoreForm.DIRECTORY if _can_be_listed(path) else StoreForm.UNREADABLE
-        return StoreForm.FILE if path.exists() else StoreForm.MISSING
-    except OSError:
-        return StoreForm.UNREADABLE
-
-
-def _beside(bundle: Path) -> Iterable[Seen]:
-    """The store's own files beside a bundle file."""
-    yield from scan.walk(bundle.parent / OCSP_DIRECTORY, scan.MAX_DEPTH)
-    mark = f".{bundle.name}."
-    try:
-        names = [name for name in os.listdir(bundle.parent) if name.startswith(mark)]
-    except OSError:
-        return
-    for name in names:
-        if name.endswith(TEMPORARY_SUFFIX) and (file := scan.seen(bundle.parent / name)) is not None:
-            yield file
-
-
 class _Parts:
     """The files of one view, each with what it is."""
 
@@ -208,7 +172,7 @@ class _Parts:
         self._layout = layout
         self._forms = dict(view.forms)
         self._files = view.files
-        self._unlisted = view.unlisted
+        self._unseen = view.unseen
         everything = (*view.files, *view.bundle_files)
         self._seen = {file.path: file for file in everything}
         self.leftovers = tuple(f.path for f in everything if f.path.name.endswith(TEMPORARY_SUFFIX))
@@ -281,25 +245,34 @@ class _Parts:
             for key in self.keys.values()
             if directories.keys in key.path.parents or key.path.parent == directories.certificates
         )
-        listed = directories.certificates not in self._unlisted
+        listed = not any(directories.certificates in (one.path, one.path.parent) for one in self._unseen)
         return LeafStore(kind, directories.certificates, directories.keys, files, keys, listed)
 
     def _problems(self) -> tuple[Problem, ...]:
         found = [problem for file in self.certificates.values() for problem in file.problems]
         found += [Problem(key.path, key.problem) for key in self.keys.values() if key.problem]
-        for ca_type, form in self._forms.items():
-            if form is StoreForm.UNREADABLE:
-                found.append(Problem(self._layout.bundles[ca_type], "cannot be looked at"))
-        found += [Problem(path, "cannot be looked into") for path in sorted(self._unlisted) if path.exists()]
+        for ca_type, path in self._layout.bundles.items():
+            if self._forms[ca_type] is StoreForm.UNREADABLE:
+                found.append(Problem(path, "cannot be looked at"))
+            elif self._forms[ca_type] is StoreForm.FILE and path not in self._seen:
+                found.append(Problem(path, "not a regular file"))
+        found += [Problem(*one) for one in self._unseen if one.why != NO_DIRECTORY]
         return tuple(found)
 
     def _newest_written(self) -> datetime | None:
         times = [
             file.modified_ns
             for file in self._files
-            if is_generated(file.path.name) and file.path.parent.name != DER_DIRECTORY
+            if is_generated(file.path.name) and file.path.parent.name != DER_DIRECTORY and file.modified_ns < _LAST_NS
         ]
-        return datetime.fromtimestamp(max(times) / 1e9, UTC) if times else None
+        return _moment(max(times)) if times else None
+
+
+def _moment(nanoseconds: int) -> datetime:
+    """A file's time; one that no calendar has is the last of all."""
+    if nanoseconds >= _LAST_NS:
+        return datetime.max.replace(tzinfo=UTC)
+    return datetime.fromtimestamp(max(nanoseconds, 0) / 1e9, UTC)
 
 
 def _is_half(path: Path) -> bool:

@@ -1,65 +1,108 @@
-"""A directory that OpenSSL can look up roots in: links named by the hash of each subject (openssl-rehash)."""
+"""A directory that OpenSSL can look up roots in: links named by the hash of each subject (openssl-rehash(1)).
+
+OpenSSL reads `hash.0`, `hash.1` … until the first that is missing. What was made by others is left alone: files of such
+names, links out of the directory or to files that are no certificates of the store, and links to revocation lists.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Container, Iterable, Sequence
+from itertools import count, islice
 from pathlib import Path
 
-from evse_security.store.layout import BUNDLE_DIRECTORY, TEMPORARY_SUFFIX
+from evse_security.pki.certificate import Certificate
+from evse_security.store.changes import Change, Link, Remove, Write
+from evse_security.store.layout import BUNDLE_DIRECTORY
 from evse_security.store.snapshot import CertificateFile
 
-_LINK = re.compile(r"[0-9a-f]{8}\.\d+", re.ASCII)
+_NAME = re.compile(r"([0-9a-f]{8})\.(0|[1-9]\d{0,8})", re.ASCII)
 
 
-def wanted(files: Iterable[CertificateFile]) -> dict[str, set[str]]:
-    """The files to be found under each subject hash. One that holds several certificates is found under each."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for file in files:
-        for certificate in file.certificates:
-            found[f"{certificate.subject_hash:08x}"].add(name_of(file))
-    return found
+def copies(directory: Path, files: Iterable[CertificateFile]) -> list[Write]:
+    """The copies, for links to lead to, of files in DER or with a bad block: OpenSSL reads neither there."""
+    unfit = [file for file in files if file.certificates and not _is_fit(file)]
+    return [Write(directory / name_of(file), "".join(c.pem for c in file.certificates).encode()) for file in unfit]
 
 
 def name_of(file: CertificateFile) -> str:
-    """What a link leads to, seen from the directory: the file, or for one in DER its copy as text."""
-    return f"{BUNDLE_DIRECTORY}/{file.path.name}.pem" if file.in_der else file.path.name
+    """What a link leads to, seen from the directory: the file, or the copy of one that OpenSSL does not read."""
+    return file.path.name if _is_fit(file) else f"{BUNDLE_DIRECTORY}/{file.path.name}.pem"
 
 
-def is_hashed(directory: Path, files: Iterable[CertificateFile]) -> bool:
-    """Whether every certificate can be found through a link, and no link leads astray."""
-    return _by_hash(_links(directory)) == {key: sorted(names) for key, names in wanted(files).items()}
+def _is_fit(file: CertificateFile) -> bool:
+    return not file.in_der and not file.problems
 
 
-def rehash(directory: Path, files: Iterable[CertificateFile]) -> None:
-    """Make the links `hash.0`, `hash.1` … without a gap, and remove those that lead nowhere. Raises OSError.
+def links(directory: Path, files: Sequence[CertificateFile]) -> list[Change]:
+    """What is to be done so that every certificate is found, and nothing that is gone. Raises OSError.
 
-    Links are only ever added or replaced before others are removed, so that look-ups go on meanwhile.
+    Links are added or led elsewhere before others are removed, so that look-ups go on meanwhile.
     """
-    names = {f"{key}.{n}": name for key, found in wanted(files).items() for n, name in enumerate(sorted(found))}
-    present = dict(_links(directory))
-    for link, name in names.items():
-        if present.get(link) != name:
-            aside = directory / f".{link}{TEMPORARY_SUFFIX}"
-            with suppress(FileNotFoundError):
-                aside.unlink()
-            aside.symlink_to(name)
-            os.replace(aside, directory / link)
-    for link in present.keys() - names.keys():
-        (directory / link).unlink(missing_ok=True)
+    found = _Found(directory, files)
+    made: list[Change] = []
+    removed: list[Change] = []
+    for key in sorted(found.ours.keys() | found.wanted.keys()):
+        present = found.ours.get(key, {})
+        numbered = _numbered(found.needed(key), present, found.others.get(key, frozenset()))
+        made += [Link(directory / f"{key}.{n}", name) for n, name in numbered.items() if present.get(n) != name]
+        removed += [Remove(directory / f"{key}.{n}") for n in sorted(present.keys() - numbered.keys())]
+    return [*made, *removed]
 
 
-def _links(directory: Path) -> Iterator[tuple[str, str]]:
-    for entry in os.scandir(directory):
-        if entry.is_symlink() and _LINK.fullmatch(entry.name):
-            yield entry.name, os.readlink(entry.path)
+def every_one_is_found(changes: Iterable[Change]) -> bool:
+    """Whether these changes only tidy up: all certificates are found without them."""
+    return all(isinstance(change, Remove) for change in changes)
 
 
-def _by_hash(links: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
-    for link, name in links:
-        found[link.partition(".")[0]].append(name)
-    return {key: sorted(names) for key, names in found.items()}
+class _Found:
+    """What is in the directory, by subject hash."""
+
+    def __init__(self, directory: Path, files: Iterable[CertificateFile]) -> None:
+        self.wanted: dict[str, dict[str, set[Certificate]]] = defaultdict(lambda: defaultdict(set))
+        """Files, each with the certificates for which it is wanted there."""
+        self.ours: dict[str, dict[int, str]] = defaultdict(dict)
+        """Links to files of the store, or to what was one, by their numbers."""
+        self.others: dict[str, set[int]] = defaultdict(set)
+        """Numbers that are taken by what is none of ours."""
+        names = set()
+        for file in files:
+            names.add(name_of(file))
+            for certificate in file.certificates:
+                self.wanted[f"{certificate.subject_hash:08x}"][name_of(file)].add(certificate)
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if (match := _NAME.fullmatch(entry.name)) is not None:
+                    key, number = match[1], int(match[2])
+                    leads_to = os.readlink(entry.path) if entry.is_symlink() else "/"
+                    if _is_ours(directory, leads_to, names):
+                        self.ours[key][number] = leads_to
+                    else:
+                        self.others[key].add(number)
+
+    def needed(self, key: str) -> set[str]:
+        """The files to be found under a hash: those that are, where no certificate is missing; otherwise all."""
+        wanted = self.wanted.get(key, {})
+        linked = wanted.keys() & set(self.ours.get(key, {}).values())
+        enough = {c for name in linked for c in wanted[name]} == {c for found in wanted.values() for c in found}
+        return set(linked) if enough else set(wanted)
+
+
+def _is_ours(directory: Path, leads_to: str, names: set[str]) -> bool:
+    """Whether a link leads to a file of the store, or within the directory to what is gone."""
+    if leads_to in names or leads_to.startswith(f"{BUNDLE_DIRECTORY}/"):
+        return True
+    return "/" not in leads_to and not os.path.lexists(directory / leads_to)
+
+
+def _numbered(names: set[str], present: dict[int, str], taken: Container[int]) -> dict[int, str]:
+    """The lowest free numbers for these names; a link that has one of them keeps it."""
+    numbers = list(islice((n for n in count() if n not in taken), len(names)))
+    kept: dict[int, str] = {}
+    for n in numbers:
+        if present.get(n) in names - set(kept.values()):
+            kept[n] = present[n]
+    rest = iter(sorted(names - set(kept.values())))
+    return {n: kept[n] if n in kept else next(rest) for n in numbers}

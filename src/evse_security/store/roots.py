@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from evse_security.clock import Moment
+from evse_security.errors import NotWritable
 from evse_security.pki.certificate import Certificate
-from evse_security.store.changes import Write
-from evse_security.store.rehash import is_hashed, name_of, rehash
+from evse_security.store import rehash
+from evse_security.store.changes import Change, Write
 from evse_security.store.snapshot import CaStore, StoreForm
 
 
@@ -20,8 +20,8 @@ class Writer(Protocol):
     def ensure(self, copies: Iterable[Write], moment: Moment) -> None:
         """Write those whose content is not what it should be. Raises `NotWritable`."""
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Be the only writer."""
+    def arrange(self, plan: Callable[[], Sequence[Change]], moment: Moment) -> None:
+        """Make the changes that a plan finds necessary, if any, as the only writer. Raises `NotWritable`."""
 
 
 def _worth_offering(store: CaStore, moment: Moment) -> tuple[Certificate, ...]:
@@ -30,30 +30,42 @@ def _worth_offering(store: CaStore, moment: Moment) -> tuple[Certificate, ...]:
 
 
 def verify_file(store: CaStore, moment: Moment, writer: Writer) -> Path | None:
-    """A file with all valid roots: the bundle; of a directory the file that holds them, or one made of them."""
+    """A file with all valid roots, in text and without a bad block: OpenSSL reads no other, and consumers use OpenSSL.
+
+    It is the bundle, or the file of a directory that holds them all; otherwise one made of them. A bundle with a bad
+    block is offered where nothing can be made. Raises `NotWritable`.
+    """
     anchors = _worth_offering(store, moment)
     if not anchors:
         return None
-    if store.form is not StoreForm.DIRECTORY:
-        return store.path
     for file in store.files:
         if not file.in_der and not file.problems and set(anchors) <= set(file.certificates):
             return file.path
-    bundle = store.copy_of_roots
-    writer.ensure((Write(bundle, "".join(c.pem for c in anchors).encode()),), moment)
-    return bundle
+    try:
+        writer.ensure((Write(store.copy_of_roots, "".join(c.pem for c in anchors).encode()),), moment)
+    except NotWritable:
+        if store.form is StoreForm.DIRECTORY:
+            raise
+        return store.path
+    return store.copy_of_roots
 
 
 def verify_location(store: CaStore, moment: Moment, writer: Writer) -> Path | None:
     """The bundle file, or the directory with a link for each certificate. Raises `NotWritable`."""
-    if not _worth_offering(store, moment):
-        return None
-    if store.form is not StoreForm.DIRECTORY:
-        return store.path
-    in_der = [file for file in store.files if file.in_der and file.certificates]
-    writer.ensure((Write(store.path / name_of(file), file.certificates[0].pem.encode()) for file in in_der), moment)
-    if is_hashed(store.path, store.files):
-        return store.path
-    with writer.alone():
-        rehash(store.path, store.files)
+    if store.form is not StoreForm.DIRECTORY or not _worth_offering(store, moment):
+        return verify_file(store, moment, writer)
+    try:
+        writer.ensure(rehash.copies(store.path, store.files), moment)
+        writer.arrange(lambda: rehash.links(store.path, store.files), moment)
+    except NotWritable:
+        if not _is_hashed(store):
+            raise
     return store.path
+
+
+def _is_hashed(store: CaStore) -> bool:
+    """Whether all certificates are found, though perhaps links that lead nowhere could not be removed."""
+    try:
+        return rehash.every_one_is_found(rehash.links(store.path, store.files))
+    except OSError:
+        return False

@@ -125,8 +125,8 @@ class CaStore:
 
     @property
     def copy_of_roots(self) -> Path:
-        """In a directory: the file made of all its roots, for consumers that read only a file."""
-        return self.path / BUNDLE_DIRECTORY / f"{self.ca_type}_ROOT_CA.pem"
+        """The file made of all its roots, for consumers that read only a file, and only one without a bad block."""
+        return self.directory / BUNDLE_DIRECTORY / f"{self.ca_type}_ROOT_CA.pem"
 
     @property
     def readable(self) -> bool:

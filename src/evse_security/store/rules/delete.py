@@ -61,17 +61,17 @@ def without(
     """
     if not doomed:
         return []
-    changes = [
-        _cut(file, doomed, keep_empty=file.path == store.path)
-        for file in store.files
-        if any(certificate in doomed for certificate in file.certificates)
-    ]
-    removed = {change.path for change in changes if isinstance(change, Remove)}
+    issued = {certificate: len(store.forest.descendants(certificate)) for certificate in doomed}
+    files = [file for file in store.files if any(certificate in doomed for certificate in file.certificates)]
+    # What was issued goes first: after an interruption the CA is still there to be named, and so is the rest with it.
+    files.sort(key=lambda file: max(issued.get(certificate, 0) for certificate in file.certificates))
+    changes = [_cut(file, doomed, keep_empty=file.path == store.path) for file in files]
+    changed = {change.path for change in changes}
     roots = [root for root in (*store.anchors, *added) if root not in doomed]
     for path in snapshot.derived:
         if path == store.copy_of_roots and roots:
             changes.append(Write(path, "".join(root.pem for root in roots).encode()))
-        elif path == store.copy_of_roots or store.path / path.name.removesuffix(".pem") in removed:
+        elif path == store.copy_of_roots or store.path / path.name.removesuffix(".pem") in changed:
             changes.append(Remove(path))
     return changes
 
