@@ -20,15 +20,15 @@ run: setup  ## play the life of a charging station on ./station; a second run go
 
 test: setup  ## run the tests
 	@command -v openssl >/dev/null || scripts/apt-install.sh openssl
-	@$(bin)/pytest -p no:benchmark -n auto tests $(ARGS)
+	@$(bin)/pytest -n auto tests $(ARGS)
 
 test-lowest:  ## run the tests on the lowest cryptography and pyOpenSSL that we declare
 	@command -v openssl >/dev/null || scripts/apt-install.sh openssl
 	@scripts/setup.sh .venv-lowest requirements-lowest.lock
-	@.venv-lowest/bin/pytest -p no:benchmark -n auto tests $(ARGS)
+	@.venv-lowest/bin/pytest -n auto tests $(ARGS)
 
 coverage: setup  ## run the tests and say which lines and branches they missed
-	@$(bin)/pytest -p no:benchmark -n auto --cov --cov-report=term tests $(ARGS)
+	@$(bin)/pytest -n auto --cov --cov-report=term tests $(ARGS)
 
 lint: setup  ## check style, types and that generated files are up to date
 	@$(bin)/ruff check .
@@ -43,10 +43,8 @@ format: setup  ## put the style right
 generate: setup  ## write the generated files anew
 	@$(bin)/python scripts/generate.py
 
-bench: setup  ## measure (benchmarks/README.md)
-	@if compgen -G 'benchmarks/bench_*.py' >/dev/null; \
-	then $(bin)/pytest -p no:xdist --benchmark-only benchmarks $(ARGS); \
-	else echo "nothing to measure yet: there is no benchmarks/bench_*.py"; fi
+bench: setup  ## measure against floors of the same run (ARGS=--quick: under a minute; benchmarks/README.md)
+	@$(bin)/python -m benchmarks $(ARGS)
 
 fuzz: setup  ## throw hostile input at the parsers
 	@if compgen -G 'fuzz/fuzz_*.py' >/dev/null; \

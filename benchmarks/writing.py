@@ -1,0 +1,184 @@
+"""Commands that write, beside the bare writing of the same files: write, fsync, rename, fsync the directory."""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.ocsp import OCSPRequestBuilder
+
+from benchmarks.measure import MIN_ROUNDS, Bound, Call, Row, Target, once, paired
+from benchmarks.plan import Plan
+from benchmarks.stores import NOW, Stores, config_under, spare_root
+from evse_security import (
+    CaCertificateType,
+    CertificateHashData,
+    DeleteCertificateResult,
+    HashAlgorithm,
+    InstallCertificateResult,
+    LeafCertificateType,
+    Station,
+)
+from evse_security.lab.hierarchy import Pki
+from evse_security.lab.ocsp import ResponseTemplate
+
+GROUP = "writing"
+TARGET = Target(Bound.RATIO, 1.5)
+V2G = LeafCertificateType.V2G
+Step = tuple[str, Call]
+
+
+class Footprint(NamedTuple):
+    """What a command left on the disk: files written, with their content, and files removed; relative paths."""
+
+    written: tuple[tuple[str, bytes], ...]
+    removed: tuple[str, ...]
+
+    def prepare(self, scratch: Path) -> None:
+        """Make the directories, and the files to remove."""
+        for path in (*self.removed, *(path for path, _ in self.written)):
+            (scratch / path).parent.mkdir(parents=True, exist_ok=True)
+        for path in self.removed:
+            (scratch / path).touch()
+
+    def replay(self, scratch: Path) -> None:
+        """Write and remove the same, safely and with nothing else."""
+        for path, content in self.written:
+            aside = scratch / f"{path}.aside"
+            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.write(descriptor, content)
+            os.fsync(descriptor)
+            os.close(descriptor)
+            os.replace(aside, scratch / path)
+            _sync(scratch / path)
+        for path in self.removed:
+            os.unlink(scratch / path)
+            _sync(scratch / path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
+def rows(plan: Plan, stores: Stores) -> Iterator[Row]:
+    """A life in a circle: each command in turn, and right after it its floor; at the end the store is as before."""
+    for size in plan.writes:
+        with stores.store(size) as directory, stores.scratch() as scratch:
+            ours, floor = _circles(directory, scratch, stores.pki, 12 * plan.seconds)
+        for what, samples in ours.items():
+            yield paired(
+                samples,
+                floor[what],
+                group=GROUP,
+                what=what,
+                size=f"{size} leaves",
+                floor_is="write, fsync, rename, fsync",
+                target=TARGET,
+            )
+
+
+def _circles(directory: Path, scratch: Path, pki: Pki, seconds: float) -> tuple[dict[str, list[float]], ...]:
+    ours: dict[str, list[float]] = defaultdict(list)
+    floor: dict[str, list[float]] = defaultdict(list)
+    with Station.open(config_under(directory)) as station:
+        footprints = _rehearsal(station, directory, pki)
+        end = time.perf_counter() + seconds
+        for number in count(1):
+            for what, call in steps(station, pki, number):
+                ours[what].append(once(call))
+                footprints[what].prepare(scratch)
+                floor[what].append(once(lambda what=what: footprints[what].replay(scratch)))  # type: ignore[misc]
+            if (number >= MIN_ROUNDS and time.perf_counter() > end) or number == 100:
+                break
+    return dict(ours), dict(floor)
+
+
+def _rehearsal(station: Station, directory: Path, pki: Pki) -> dict[str, Footprint]:
+    """Each command once, to see which files it writes and removes."""
+    footprints = {}
+    before = _files(directory)
+    for what, call in steps(station, pki, 0):
+        call()
+        after = _files(directory)
+        written = [path for path, seen in after.items() if before.get(path) != seen]
+        footprints[what] = Footprint(
+            tuple((path, (directory / path).read_bytes()) for path in written), tuple(before.keys() - after.keys())
+        )
+        before = after
+    return footprints
+
+
+def _files(directory: Path) -> dict[str, tuple[int, int]]:
+    found = {}
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = os.path.join(folder, name)
+            status = os.stat(path)
+            found[os.path.relpath(path, directory)] = (status.st_ino, status.st_mtime_ns)
+    return found
+
+
+def steps(station: Station, pki: Pki, number: int) -> Iterator[Step]:
+    """The commands of one circle. Each is to be called before the next is asked for."""
+    interface = station.interface()
+    kept: list[str] = []
+
+    def request() -> None:
+        answer = interface.generate_certificate_signing_request(
+            certificate_type=V2G, country="DE", organization="Benchmark", common=f"SECC{number}", use_tpm=False
+        )
+        assert answer.csr is not None
+        kept.append(answer.csr)
+
+    def update() -> None:
+        answer = interface.update_leaf_certificate(certificate_chain=chain, certificate_type=V2G)
+        assert answer is InstallCertificateResult.Accepted
+
+    def install() -> None:
+        answer = interface.install_ca_certificate(certificate=root.pem, certificate_type=CaCertificateType.V2G)
+        assert answer is InstallCertificateResult.Accepted
+
+    def delete(wanted: CertificateHashData) -> None:
+        answer = interface.delete_certificate(certificate_hash_data=wanted)
+        assert answer is DeleteCertificateResult.Accepted
+
+    yield "generate_certificate_signing_request", request
+    chain = pki.answer(kept[0], "SECC_LEAF", now=NOW)
+    yield "update_leaf_certificate", update
+    leaf = hash_data(x509.load_pem_x509_certificates(chain.encode())[0], pki["CPO_SUB_CA2"].certificate)
+    response = _response(pki, leaf)
+    yield (
+        "update_ocsp_cache",
+        lambda: interface.update_ocsp_cache(certificate_hash_data=leaf, ocsp_response=response),
+    )
+    yield "delete_certificate (leaf)", lambda: delete(leaf)
+    root = spare_root(number)
+    yield "install_ca_certificate", install
+    yield "delete_certificate (root)", lambda: delete(hash_data(root.certificate, root.certificate))
+
+
+def hash_data(certificate: x509.Certificate, issuer: x509.Certificate) -> CertificateHashData:
+    """The hash data of a certificate, made without the library."""
+    request = OCSPRequestBuilder().add_certificate(certificate, issuer, SHA256()).build()
+    return CertificateHashData(
+        hash_algorithm=HashAlgorithm.SHA256,
+        issuer_name_hash=request.issuer_name_hash.hex(),
+        issuer_key_hash=request.issuer_key_hash.hex(),
+        serial_number=f"{certificate.serial_number:x}",
+    )
+
+
+def _response(pki: Pki, wanted: CertificateHashData) -> str:
+    template = ResponseTemplate(this_update=NOW, next_update=None, hash_algorithm=SHA256())
+    response = pki.ocsp_response(wanted.issuer_name_hash, wanted.issuer_key_hash, wanted.serial_number, template)
+    return base64.b64encode(response).decode("ascii")
