@@ -12,7 +12,7 @@ from typing import IO, cast
 
 
 def _command(name: str, *arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "benchmarks.children", name, *map(str, arguments)]
+    return [sys.executable, "-W", "ignore", "-m", "benchmarks.children", name, *map(str, arguments)]
 
 
 def child(name: str, *arguments: str | Path) -> dict[str, float]:
