@@ -438,3 +438,10 @@ def test_a_refusal_is_a_chain_refused_and_names_the_certificate() -> None:
     w = world("Root > Sub >", Root={"key": key("Root")})
     with pytest.raises(ChainRefused, match="Sub"):
         decided(Shelf(), of(w, "Sub"))
+
+
+def test_fault_20_a_bundle_is_edited_in_place_so_that_a_link_stays_a_link_with_its_owner_and_mode() -> None:
+    w = world("Old >", "New >")
+    [change] = decided(Shelf().put(V2G_BUNDLE, w["Old"].pem), of(w, "New")).changes
+    assert isinstance(change, Edit)
+    assert not change.cut
