@@ -182,12 +182,10 @@ class _Parts:
             file.path: picture.certificate_file(file) for file in self._files if self._is_certificate(file.path)
         }
         self.keys = {file.path: picture.key_file(file) for file in self._files if self._is_key(file.path)}
-        stems = sorted(
-            {f.path.with_suffix("") for f in inner if f.path.parent.name == OCSP_DIRECTORY and _is_half(f.path)}
-        )
+        halves = [f.path for f in inner if f.path.parent.name == OCSP_DIRECTORY and _is_half(f.path)]
         self.ocsp = tuple(
-            picture.ocsp_entry(self._seen.get(stem.with_suffix(".hash")), self._seen.get(stem.with_suffix(".der")))
-            for stem in stems
+            picture.ocsp_entry(self._seen.get(pair), self._seen.get(pair.with_suffix(".der")))
+            for pair in sorted({path.with_suffix(".hash") for path in halves})
         )
 
     def values(self) -> tuple[object, ...]:
