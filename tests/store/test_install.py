@@ -21,14 +21,14 @@ from evse_security.errors import (
     StoreFull,
     WeakKey,
 )
-from evse_security.lab.authority import KeyIdentifier, KeyUse
+from evse_security.lab.authority import KeyIdentifier, KeyUse, name
 from evse_security.lab.keys import KeyKind
 from evse_security.pki.certificate import Certificate
 from evse_security.store.changes import Decision, Edit, Remove, Write
 from evse_security.store.limits import Limits, with_room
 from evse_security.store.rules.install import install
 from evse_security.vocabulary import CaCertificateType, CertificateStoreUpdate, CertificateStoreUpdateOperation
-from tests.builders import DAY, NOW, YEAR, as_version_1, key, name, world
+from tests.builders import DAY, NOW, YEAR, as_version_1, key, world
 from tests.store.pictures import (
     BELIEVED,
     CSMS,
