@@ -93,5 +93,5 @@ def test_the_chart_has_a_bar_for_every_target() -> None:
 def test_calls_are_timed_in_turns_and_equally_often() -> None:
     order: list[str] = []
     samples = in_turns({"one": lambda: order.append("one"), "other": lambda: order.append("other")}, seconds=0)
-    assert [name for name, _ in groupby(order)] == ["one", "other"] * (1 + MIN_ROUNDS)  # first to know how long they take
+    assert [name for name, _ in groupby(order)] == ["one", "other"] * (1 + MIN_ROUNDS)
     assert len(samples["one"]) == len(samples["other"]) == MIN_ROUNDS
