@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,25 +54,27 @@ def lines(holder: str) -> str:
 class Layout(NamedTuple):
     """How somebody else left a directory."""
 
-    files: dict[str, str | bytes]
+    files: Mapping[str, Any]
     config: dict[str, Any] = {}  # noqa: RUF012
     bundle: str = "ca/v2g/V2G_ROOT_CA.pem"
 
 
-BUNDLES: dict[str, str | bytes] = {
+Files = dict[str, str | bytes]
+
+BUNDLES: Files = {
     "ca/v2g/V2G_ROOT_CA.pem": W["V2GRoot"].pem,
     "ca/csms/CSMS_ROOT_CA.pem": W["CSMSRoot"].pem,
     "ca/mo/MO_ROOT_CA.pem": W.pem("MORoot", "MOSub"),
     "ca/mf/MF_ROOT_CA.pem": "",
 }
-CSMS_FILES: dict[str, str | bytes] = {
+CSMS_FILES: Files = {
     f"client/csms/CSMS_LEAF_{STAMP}.key": pkcs8(W["Station"]),
     f"client/csms/CSMS_LEAF_{STAMP}.pem": W["Station"].pem,
     f"client/csms/CPO_CERT_CSMS_LEAF_CHAIN_{STAMP}.pem": W.pem("Station", "CSMSSub"),
 }
 
 
-def secc(place: str = "client/cso", keys: str = "client/cso", key: str = "") -> dict[str, str | bytes]:
+def secc(place: str = "client/cso", keys: str = "client/cso", key: str = "") -> Files:
     """The files of an SECC leaf as today's module names them."""
     return {
         f"{keys}/SECC_LEAF_M11_D22_Y2026_H11_M50_S00_i0_r1.key": key or pkcs8(W["SECC"]),
@@ -101,9 +103,9 @@ LAYOUTS: dict[str, Callable[[], Layout]] = {
             "ca/v2g/own.der": W["MORoot"].der,
             f"ca/csms/CSMS_ROOT_{STAMP}.pem": W["CSMSRoot"].pem,
             f"ca/mo/MO_ROOT_{STAMP}.pem": W.pem("MORoot", "MOSub"),
-        }
-        | secc()
-        | CSMS_FILES,
+            **secc(),
+            **CSMS_FILES,
+        },
         {"v2g_ca_bundle": "ca/v2g", "csms_ca_bundle": "ca/csms", "mo_ca_bundle": "ca/mo"},
         "ca/v2g",
     ),

@@ -42,11 +42,13 @@ def installed(snapshot: Snapshot, kinds: Iterable[CertificateType], newest_by: s
 def _domain(snapshot: Snapshot, kind: CertificateType) -> Iterator[CertificateHashDataChain]:
     """Each top of a store with what it issued there. A top that is no root is listed if its issuer is known.
 
-    Self-signed certificates that may not sign are listed too, so that they can be deleted.
+    Self-signed certificates that may not sign are listed too, so that they can be deleted. Below a sub-CA that nothing
+    names, since its issuer is not known, those it issued are tops themselves.
     """
     store = snapshot.cas[LISTED[kind].ca_type]
     for certificate in store.certificates:
-        parentless = not certificate.self_issued and store.forest.issuer_of(certificate) is None
+        issuer = None if certificate.self_issued else store.forest.issuer_of(certificate)
+        parentless = not certificate.self_issued and (issuer is None or snapshot.forest.id_of(issuer) is None)
         if certificate.self_signed or parentless:
             yield from _entry(snapshot, kind, (certificate, *store.forest.descendants(certificate)))
 
