@@ -1,0 +1,283 @@
+"""Certificates in text and files: nothing that is good is hidden by what is not."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from OpenSSL import crypto
+
+from evse_security.errors import MalformedCertificate, NoCertificate, NotExactlyOne, TooLarge
+from evse_security.lab.keys import key_pem
+from evse_security.pki import der, encode, pem
+from evse_security.pki.certificate import MAX_CERTIFICATE_BYTES, Certificate
+from tests.builders import as_version_1, key, pem_of, signing_request, world
+
+MADE = world("Root > Sub > Leaf", "Other >")
+ROOT, SUB, LEAF = (Certificate(MADE[holder].der) for holder in ("Root", "Sub", "Leaf"))
+BODY = base64.b64encode(ROOT.der).decode()
+KEY, REQUEST = key_pem(key("Root")), signing_request(key("Root"))
+ENCRYPTED = (
+    "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: A,B\n\nAAAA\n-----END EC PRIVATE KEY-----\n"
+)
+CRL = encode.pem("X509 CRL", b"0\x00")
+
+
+def block(label: str, body: str) -> str:
+    return f"-----BEGIN {label}-----\n{body}\n-----END {label}-----\n"
+
+
+def found(text: str | bytes) -> list[Certificate]:
+    data = text.encode() if isinstance(text, str) else text
+    return [one.certificate for one in pem.blocks(data) if one.certificate is not None]
+
+
+def problems(text: str | bytes) -> list[str]:
+    data = text.encode() if isinstance(text, str) else text
+    return [one.problem for one in pem.blocks(data) if one.problem is not None]
+
+
+GOOD: dict[str, str | bytes] = {
+    "one": ROOT.pem,
+    "CRLF": ROOT.pem.replace("\n", "\r\n"),
+    "CR": ROOT.pem.replace("\n", "\r"),
+    "byte order mark": "\ufeff" + ROOT.pem,
+    "no last newline": ROOT.pem.rstrip(),
+    "blanks behind lines": ROOT.pem.replace("\n", " \t\n"),
+    "blank lines": "\n\n" + ROOT.pem.replace("\n", "\n\n"),
+    "indented": textwrap.indent(ROOT.pem, "\t  "),
+    "unwrapped": block("CERTIFICATE", BODY),
+    "76 columns": block("CERTIFICATE", "\n".join(textwrap.wrap(BODY, 76))),
+    "one line": ROOT.pem.replace("\n", ""),
+    "X509 CERTIFICATE": block("X509 CERTIFICATE", BODY),
+    "TRUSTED CERTIFICATE": block("TRUSTED CERTIFICATE", base64.b64encode(ROOT.der + b"\x30\x00").decode()),
+    "comments": f"# the root of Test\n{ROOT.pem}# its end\n",
+    "a comment that begins like DER": f"0A:BC is its serial\n{ROOT.pem}",
+    "subject and issuer as openssl s_client writes them": f" 0 s:CN = Root\n   i:CN = Root\n{ROOT.pem}",
+    "a comment that quotes another": ROOT.pem + textwrap.indent(SUB.pem, "# "),
+    "a comment that quotes boundaries": "say -----BEGIN CERTIFICATE----- first\n" + ROOT.pem,
+    "not UTF-8": b"M\xfcller\n" + ROOT.pem.encode(),
+    "headers": block("CERTIFICATE", "X-Note: a\nSubject: CN=Root\n\n" + BODY),
+    "NUL bytes behind": ROOT.pem.encode() + bytes(100),
+    "NUL bytes before": bytes(100) + b"\n" + ROOT.pem.encode(),
+    "NUL bytes within": ROOT.pem.replace("\n", "\0\n").encode(),
+    "a key before": KEY + ROOT.pem,
+    "a key behind": ROOT.pem + KEY,
+    "an encrypted key before": ENCRYPTED + ROOT.pem,
+    "a signing request before": REQUEST + ROOT.pem,
+    "a revocation list before": CRL + ROOT.pem,
+    "a key without end before": KEY.partition("-----END")[0] + ROOT.pem,
+    "an end without beginning before": "-----END CERTIFICATE-----\n" + ROOT.pem,
+    "DER": ROOT.der,
+    "DER and more": ROOT.der + b"\n",
+    "DER of indefinite length": b"\x30\x80" + der.read(ROOT.der).value + b"\0\0",
+}
+
+
+@pytest.mark.parametrize("how", GOOD)
+def test_a_certificate_is_read_from(how: str) -> None:
+    [certificate] = found(GOOD[how])
+    assert certificate.fingerprint == ROOT.fingerprint or how == "DER of indefinite length"
+    assert problems(GOOD[how]) == []
+
+
+BAD = {
+    "no base64": block("CERTIFICATE", "!!!!"),
+    "literal backslashes": block("CERTIFICATE", "\\n".join(textwrap.wrap(BODY, 64))),
+    "half a group": block("CERTIFICATE", BODY.rstrip("=")[:-1]),
+    "no certificate": block("CERTIFICATE", "AAAA"),
+    "nothing": block("CERTIFICATE", ""),
+    "truncated": block("CERTIFICATE", base64.b64encode(ROOT.der[:-9]).decode()),
+    "header without a blank line": block("CERTIFICATE", "Note: a\n" + BODY),
+    "END of another": ROOT.pem.replace("END CERTIFICATE", "END X509 CERTIFICATE"),
+    "too large": block("CERTIFICATE", base64.b64encode(ROOT.der + bytes(MAX_CERTIFICATE_BYTES)).decode()),
+    "a key inside": ROOT.pem.partition("-----END")[0] + KEY + "-----END CERTIFICATE-----\n",
+    "no END": ROOT.pem.partition("-----END")[0],
+    "an END that is cut": ROOT.pem.rstrip("-\n") + "\n",
+}
+
+
+@pytest.mark.parametrize("how", BAD)
+def test_one_bad_block_hides_no_other(how: str) -> None:
+    text = SUB.pem + BAD[how] + LEAF.pem
+    assert found(text) == [SUB, LEAF]
+    assert len(problems(text)) == 1
+    assert found(SUB.pem + BAD[how]) == [SUB]
+    with pytest.raises(MalformedCertificate):
+        pem.chain(text, "the chain")
+
+
+def test_files_put_together_without_a_newline_between() -> None:
+    text = "".join(certificate.pem.rstrip() for certificate in (LEAF, SUB, ROOT))
+    assert found(text) == [LEAF, SUB, ROOT]
+    assert problems(text) == []
+
+
+NONE: dict[str, str | bytes] = {
+    "empty": "",
+    "blank": " \n",
+    "text": "no certificate",
+    "base64 alone": BODY,
+    "lower-case label": ROOT.pem.replace("CERTIFICATE", "certificate"),
+    "key": KEY,
+    "request": REQUEST,
+    "PKCS #7": block("PKCS7", BODY),
+    "attribute certificate": block("ATTRIBUTE CERTIFICATE", BODY),
+    "four dashes": ROOT.pem.replace("-----", "----"),
+    "UTF-16": ROOT.pem.encode("utf-16"),
+    "one octet": b"0",
+}
+
+
+@pytest.mark.parametrize("what", NONE)
+def test_no_certificate_in(what: str) -> None:
+    text = NONE[what]
+    assert pem.blocks(text.encode() if isinstance(text, str) else text) == ()
+    if isinstance(text, str):
+        with pytest.raises(NoCertificate, match="no certificate in the chain"):
+            pem.chain(text, "the chain")
+
+
+def test_blocks_keep_their_place() -> None:
+    parts = ["# a\n", SUB.pem.rstrip(), "\n# b\n", BAD["no base64"].rstrip(), "\n", KEY, LEAF.pem.rstrip(), "\n# c"]
+    data = "".join(parts).encode()
+    places = [data[one.start : one.end].decode() for one in pem.blocks(data)]
+    assert places == [parts[1], parts[3], parts[6]]
+
+
+def test_the_place_of_a_block_without_end_reaches_to_what_follows_it() -> None:
+    cut = SUB.pem.partition("-----END")[0]
+    data = (cut + KEY + LEAF.pem + cut).encode()
+    places = [data[one.start : one.end].decode() for one in pem.blocks(data)]
+    assert places == [cut, LEAF.pem.rstrip(), cut]
+
+
+def test_all_certificates_of_a_file_are_read_in_order() -> None:
+    certificates = [LEAF, ROOT, SUB, LEAF]
+    assert found("".join(certificate.pem for certificate in certificates)) == certificates
+
+
+def test_what_we_write_we_read() -> None:
+    for certificate in (ROOT, Certificate(as_version_1(MADE["Other"]))):
+        assert pem.single(certificate.pem, "it") == certificate
+        assert certificate.pem == pem_of(certificate.der)
+
+
+def _work(text: str) -> int:
+    """How many bytes the search for boundaries goes over: those of the text, and of what it is split into."""
+    data = text.encode()
+    return len(data) + sum(one.end - one.start for one in pem.blocks(data))
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "-----BEGIN CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----",
+        "-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\n-----END X509 CERTIFICATE-----\n",
+        "-----BEGIN " + "A" * 64 + "\n",
+        " \t" * 20,
+        "-",
+        "a: b\n",
+    ],
+)
+def test_fault_10_hostile_text_costs_no_more_than_its_length(unit: str) -> None:
+    """Each byte belongs to one block at most, and 100,000 boundaries are told apart in one go.
+
+    A search that went over the rest of the text for each of them would take hours here.
+    """
+    text = unit * 100_000
+    assert _work(text) <= 2 * len(text)
+    assert _work("-----BEGIN CERTIFICATE-----\n" + text) <= 2 * (len(text) + 28)
+
+
+def test_hostile_headers_cost_no_more_than_their_length() -> None:
+    assert problems(block("CERTIFICATE", "a: b\n" * 100_000 + "AAA")) == ["the body is not base64"]
+    assert problems(block("CERTIFICATE", ":" + "\n \t" * 100_000)) == [problems(block("CERTIFICATE", ""))[0]]
+
+
+def test_fault_10_arguments_have_a_limit() -> None:
+    with pytest.raises(TooLarge, match="the chain exceeds the limit of 1048576"):
+        pem.chain("x" * (pem.MAX_TEXT_BYTES + 1), "the chain")
+    with pytest.raises(NoCertificate):
+        pem.chain("x" * pem.MAX_TEXT_BYTES, "the chain")
+
+
+def test_fault_11_a_chain_has_a_limit() -> None:
+    assert len(pem.chain(LEAF.pem * pem.MAX_CHAIN, "the chain")) == pem.MAX_CHAIN
+    with pytest.raises(TooLarge, match="the number of certificates in the chain exceeds the limit of 100"):
+        pem.chain(LEAF.pem * (pem.MAX_CHAIN + 1), "the chain")
+
+
+def test_exactly_one_certificate() -> None:
+    assert pem.single(KEY + ROOT.pem, "the certificate") == ROOT
+    with pytest.raises(NotExactlyOne, match="2 found"):
+        pem.single(ROOT.pem * 2, "the certificate")
+    with pytest.raises(NoCertificate):
+        pem.single(KEY, "the certificate")
+
+
+def test_text_that_no_encoding_has_is_text() -> None:
+    assert pem.chain("\ud800\n" + ROOT.pem, "the chain") == (ROOT,)
+
+
+def test_der_in_an_argument_is_no_certificate() -> None:
+    with pytest.raises(NoCertificate):
+        pem.chain(ROOT.der.decode("latin-1"), "the chain")
+
+
+@given(st.lists(st.sampled_from([ROOT.pem, SUB.pem, KEY, *BAD.values(), "#\n", "\r\n", "\ufeff"]), max_size=8))
+def test_good_blocks_are_found_among_all_others(parts: list[str]) -> None:
+    certificates = {ROOT.pem: ROOT, SUB.pem: SUB}
+    wanted = [certificates[part] for part in parts if part in certificates]
+    assert found("".join(parts)) == wanted
+
+
+@given(st.binary(max_size=300))
+def test_any_octets_are_blocks_or_none(data: bytes) -> None:
+    end = 0
+    for one in pem.blocks(data):
+        assert end <= one.start <= one.end <= len(data)
+        assert (one.certificate is None) is (one.problem is not None)
+        end = one.end
+
+
+MORE_TOLERANT = {
+    "CR",
+    "byte order mark",
+    "indented",
+    "one line",
+    "blank lines",
+    "NUL bytes before",
+    "NUL bytes within",
+    "headers",
+    "a comment that quotes another",
+    "a key without end before",
+    "TRUSTED CERTIFICATE",
+}
+"""What one or another version of OpenSSL does not read; it need not be followed there."""
+
+
+@pytest.mark.parametrize("how", sorted(GOOD.keys() - {"DER", "DER and more", "DER of indefinite length"}))
+def test_what_openssl_reads_from_text_is_read_here(how: str) -> None:
+    text = GOOD[how]
+    try:
+        known = crypto.load_certificate(crypto.FILETYPE_PEM, text.encode() if isinstance(text, str) else text)
+    except crypto.Error:
+        assert how in MORE_TOLERANT
+    else:
+        assert crypto.dump_certificate(crypto.FILETYPE_ASN1, known) == found(text)[0].der
+
+
+def test_what_openssl_writes_with_trust_is_read(tmp_path: Path) -> None:
+    (tmp_path / "in").write_text(ROOT.pem)
+    arguments = ["openssl", "x509", "-in", str(tmp_path / "in"), "-trustout", "-addtrust", "serverAuth"]
+    text = subprocess.run(arguments, capture_output=True, check=True).stdout.decode()
+    assert "TRUSTED CERTIFICATE" in text
+    assert found(text) == [ROOT]
