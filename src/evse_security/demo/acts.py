@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evse_security.demo import peers
 from evse_security.demo.cast import Cast, HashData, certificates, tampered
 from evse_security.demo.stage import Missing, Stage
 
@@ -88,7 +86,7 @@ def install_leaf(stage: Stage, leaf_type: str) -> str:
 
 def identity(stage: Stage, leaf_type: str) -> Any:
     """The hash data of the leaf in use."""
-    return _info(stage, leaf_type)["ocsp"][0]["hash"]
+    return leaf_info(stage, leaf_type)["ocsp"][0]["hash"]
 
 
 def outdated(stage: Stage) -> list[Any]:
@@ -106,14 +104,15 @@ def delete_outdated(stage: Stage) -> str:
 
 def key_pair(stage: Stage, encoding: str) -> str:
     """Whether the SECC's key pair is that of the leaf just installed."""
-    pair = _pair(stage, encoding)
+    pair = pair_of_secc(stage, encoding)
     newest = certificates(secc_chain(stage))[0]
     content = Path(pair["certificate"]).read_bytes()
     is_newest = content.startswith(newest.encode() if encoding == "PEM" else ssl.PEM_cert_to_DER_cert(newest))
     return "Accepted" if is_newest else "Accepted, but another leaf"
 
 
-def _pair(stage: Stage, encoding: str) -> dict[str, Any]:
+def pair_of_secc(stage: Stage, encoding: str) -> dict[str, Any]:
+    """The paths of the SECC's certificate and key. Raises `Missing`."""
     reply = stage.call("get_key_pair", certificate_type="V2G", encoding=encoding)
     if "key_pair" not in reply:
         raise Missing(f"get_key_pair answered {reply['status']}")
@@ -214,12 +213,13 @@ def cache(stage: Stage, number: int, answer: Callable[[Cast, HashData], str]) ->
 
 def info(stage: Stage, leaf_type: str) -> str:
     """The status of the leaf in use, and how many of its chain have an OCSP response."""
-    found = _info(stage, leaf_type)
+    found = leaf_info(stage, leaf_type)
     answered = [one for one in found["ocsp"] if "ocsp_path" in one and Path(one["ocsp_path"]).is_file()]
     return f"{len(answered)} of {found['certificate_count']} with OCSP"
 
 
-def _info(stage: Stage, leaf_type: str) -> dict[str, Any]:
+def leaf_info(stage: Stage, leaf_type: str) -> dict[str, Any]:
+    """What the station tells about its leaf in use, OCSP responses included. Raises `Missing`."""
     reply = stage.call("get_leaf_certificate_info", certificate_type=leaf_type, encoding="PEM", include_ocsp=True)
     if "info" not in reply:
         raise Missing(f"get_leaf_certificate_info answered {reply['status']}")
@@ -283,37 +283,3 @@ def sweep(stage: Stage) -> str:
     if report.kept_because is not None:
         stage.notes.append(report.kept_because)
     return f"{len(report.removed)} files removed"
-
-
-# ---- TLS
-
-
-def serve_car(stage: Stage, domain: str) -> str:
-    """Let a car that trusts one root connect to the station."""
-    pair = _pair(stage, "PEM")
-    server = peers.secc(peers.Files(pair["certificate"], pair["key"], pair.get("password")))
-    return _shaken(server, peers.car(stage.cast.root(domain)))
-
-
-def call_csms(stage: Stage) -> str:
-    """Connect to the CSMS as an OCPP client: both ends show a certificate."""
-    server = stage.cast.issued("CSMS_SERVER")
-    both = server.chain_pem() + server.key_pem()
-    with open(os.open(stage.home.tls_server, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(both)
-    own = _info(stage, "CSMS")
-    roots = stage.call("get_verify_file", certificate_type="CSMS")
-    if not roots:
-        raise Missing("get_verify_file named no path")
-    return _shaken(
-        peers.csms(peers.Files(stage.home.tls_server, stage.home.tls_server), stage.cast.root("CSMS")),
-        peers.ocpp_client(peers.Files(own["certificate"], own["key"], own.get("password")), roots),
-        "localhost",
-    )
-
-
-def _shaken(server: ssl.SSLContext, client: ssl.SSLContext, name: str | None = None) -> str:
-    try:
-        return peers.handshake(server, client, name)
-    except ssl.SSLCertVerificationError:
-        return "refused"

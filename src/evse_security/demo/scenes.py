@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from evse_security.demo import acts
+from evse_security.demo import acts, connections
 from evse_security.demo.cast import Cast, HashData
 from evse_security.demo.peers import ISO15118_2_SUITE, OCPP_SUITE
 from evse_security.demo.stage import Act, Scene, Step
@@ -201,12 +201,12 @@ CONNECTION = Scene(
     Step(
         "(car)",
         "trusts the V2G root",
-        do(acts.serve_car, "V2G"),
+        do(connections.serve_car, "V2G"),
         f"TLSv1.2 {ISO15118_2_SUITE}",
         "charging can begin",
     ),
-    Step("(car)", "trusts another root", do(acts.serve_car, "MO"), "refused", "the SECC is nobody to it"),
-    Step("(CSMS)", "asks who calls", do(acts.call_csms), f"TLSv1.2 {OCPP_SUITE}", "both show certificates"),
+    Step("(car)", "trusts another root", do(connections.serve_car, "MO"), "refused", "the SECC is nobody to it"),
+    Step("(CSMS)", "asks who calls", do(connections.call_csms), f"TLSv1.2 {OCPP_SUITE}", "both show certificates"),
 )
 
 PLAY = (TRUST, IDENTITY, VERIFICATION, STATUS, FIRMWARE, DELETION, CONNECTION)
