@@ -16,7 +16,7 @@ from evse_security.pki.keytoken import token_of_certificate
 from evse_security.store.changes import Decision, Remove
 from evse_security.store.info import source_of
 from evse_security.store.layout import is_generated
-from evse_security.store.snapshot import KeyFile, Leaf, LeafStore, Snapshot
+from evse_security.store.snapshot import CertificateFile, KeyFile, Leaf, LeafStore, Snapshot
 from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
 
 
@@ -50,7 +50,7 @@ def sweep(
         return Sweep(Decision(), (), moment.doubt)
     removed = [SweptFile(path, "left over by an interrupted write") for path in snapshot.leftovers]  # 1
     updates = []
-    doomed: set[Path] = set()
+    files: list[CertificateFile] = []
     for store in snapshot.leaves.values():
         expired = list(_expired(store, moment, keep_newest))  # 2
         if expired:
@@ -59,8 +59,10 @@ def sweep(
                     operation=CertificateStoreUpdateOperation.Deleted, leaf_certificate_type=store.kind.leaf_type
                 )
             )
-        doomed |= {file.path for leaf in expired for file in leaf.copies}
-    removed += [SweptFile(path, "the leaf expired, and enough newer ones are kept") for path in sorted(doomed)]
+        files += [file for leaf in expired for file in leaf.copies]
+    files.sort(key=lambda file: (len(file.certificates), file.path))  # a leaf is never without the sub-CAs it had
+    doomed = {file.path for file in files}
+    removed += [SweptFile(file.path, "the leaf expired, and enough newer ones are kept") for file in files]
     keys = {key.path: reason for key, reason in _keys(snapshot, doomed, moment, csr_lifetime, protected)}
     removed += _ocsp(snapshot, doomed)  # 4
     removed += _copies(snapshot, doomed | keys.keys())  # 5
