@@ -204,7 +204,15 @@ class Shelf:
 
     def _seen(self, paths: Iterable[Path]) -> tuple[Seen, ...]:
         return tuple(
-            Seen(path, len(stored.content or b""), 0, 0, int(stored.modified.timestamp() * 1e9), 0, stored.mode)
+            Seen(
+                path,
+                1 if stored.content is None else len(stored.content),
+                0,
+                0,
+                int(stored.modified.timestamp() * 1e9),
+                0,
+                stored.mode,
+            )
             for path, stored in sorted(self.files.items())
             if path in set(paths)
         )
