@@ -167,8 +167,7 @@ def check_digest(certificate: Certificate) -> None:
 def why_not_ca(certificate: Certificate) -> str | None:
     """What keeps a certificate from signing others (RFC 5280 §4.2.1.9, §4.2.1.3); None where nothing does.
 
-    Self-signed certificates of version 1 have no extensions to say it by, and count. OpenSSL asks for less: to it, a
-    keyUsage with keyCertSign makes up for basicConstraints.
+    Self-signed certificates of version 1 have no extensions to say it by, and count.
     """
     if certificate.malformed:
         return ", ".join(certificate.malformed)
