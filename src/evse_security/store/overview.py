@@ -12,10 +12,10 @@ from evse_security.errors import ChainRefused
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.ocsp import current
-from evse_security.pki.path import check_end_entity
+from evse_security.pki.path import check_end_entity, why_not_ca
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.rules.select import usable
-from evse_security.store.snapshot import CaStore, Leaf, LeafStore, Problem, Snapshot, why_not_ca
+from evse_security.store.snapshot import CaStore, Leaf, LeafStore, Problem, Snapshot
 from evse_security.vocabulary import CaCertificateType
 
 
@@ -119,6 +119,7 @@ class _Domain:
         self.snapshot, self.store, self.moment = snapshot, store, moment
         kind = next((kind for kind in LEAF_KINDS.values() if kind.ca_type is store.ca_type), None)
         self.leaf_store: LeafStore | None = snapshot.leaves[kind.leaf_type] if kind is not None else None
+        self.leaf_types = (kind.leaf_type,) if kind is not None else ()
         self.leaves = {leaf.certificate: leaf for leaf in self.leaf_store.leaves} if self.leaf_store else {}
         chosen = usable(self.leaf_store, newest_by, moment.now)[:1] if self.leaf_store else []
         self.chosen = frozenset(leaf.certificate for leaf in chosen)
@@ -135,7 +136,6 @@ class _Domain:
 
     def node(self, certificate: Certificate) -> Node:
         self.drawn_once.add(certificate)
-        issued = [child for child in self.forest.issued_by(certificate) if child not in self.drawn_once]
         leaf = self.leaves.get(certificate)
         used, because = self.leaf_use(leaf) if leaf is not None else self.ca_use(certificate)
         kind, bits = certificate.key_strength
@@ -154,13 +154,16 @@ class _Domain:
             used=used,
             because=because,
             private_key=leaf.key.path if leaf is not None and leaf.key is not None else None,
-            children=tuple(self.node(child) for child in issued if child not in self.drawn_once),
+            children=tuple(self.node(one) for one in self.forest.issued_by(certificate) if one not in self.drawn_once),
         )
 
     def role(self, certificate: Certificate) -> Role:
         if certificate in self.leaves:
             return Role.LEAF
-        return Role.ROOT if certificate.self_issued else Role.SUB_CA
+        if certificate.self_issued:
+            return Role.ROOT
+        constraints = certificate.basic_constraints
+        return Role.SUB_CA if constraints is not None and constraints.ca else Role.LEAF
 
     def validity(self, certificate: Certificate) -> str:
         if certificate.expired(self.moment.now):
@@ -198,8 +201,7 @@ class _Domain:
         if certificate in self.chosen:
             return True, "in use: the newest that is valid and has its key"
         try:
-            if self.leaf_store is not None:
-                check_end_entity(certificate, (self.leaf_store.kind.leaf_type,))
+            check_end_entity(certificate, self.leaf_types)
         except ChainRefused as refusal:
             return False, f"not used: {refusal}"
         if leaf.key is None:

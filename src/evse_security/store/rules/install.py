@@ -17,12 +17,12 @@ from evse_security.errors import (
     StoreFull,
 )
 from evse_security.pki.certificate import Certificate
-from evse_security.pki.path import check_key
+from evse_security.pki.path import check_key, why_not_ca
 from evse_security.store.changes import Change, Decision, Edit, Write
 from evse_security.store.kinds import DOMAINS
 from evse_security.store.limits import Limits
 from evse_security.store.rules.delete import without
-from evse_security.store.snapshot import CaStore, Snapshot, StoreForm, may_sign, why_not_ca
+from evse_security.store.snapshot import CaStore, Snapshot, StoreForm, may_sign
 from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
 
 
