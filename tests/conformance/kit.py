@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evse_security import CertificateHashData, CertificateStoreUpdate, Station, StationConfig
+from evse_security.store.files import Files
 from tests.builders import NOW, World, csms, world
 
 PASSWORD = "correct horse battery staple"
@@ -144,10 +145,10 @@ class Bench:
         return path
 
 
-def bench(root: Path, *, now: datetime = NOW, **config: Any) -> Bench:
-    """A station in EVerest's layout below a directory, its clock in the test's hands."""
+def bench(root: Path, *, now: datetime = NOW, files: Files | None = None, **config: Any) -> Bench:
+    """A station in EVerest's layout below a directory, its clock in the test's hands, and its writing if given."""
     hands, seen = [now], list[CertificateStoreUpdate]()
-    station = Station.open(StationConfig.under(root, clock=lambda: hands[0], **config))
+    station = Station(StationConfig.under(root, clock=lambda: hands[0], **config), files)
     station.subscribe(seen.append)
     return Bench(root, station, hands, seen)
 
