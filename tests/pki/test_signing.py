@@ -160,6 +160,13 @@ def test_an_anchor_that_openssl_trusts_without_a_look_is_not_self_signed() -> No
     assert not with_algorithm(made["Root"].der, UNKNOWN).signed_by(with_algorithm(made["Root"].der, UNKNOWN))
 
 
+def test_a_signature_that_cannot_be_changed_for_a_trial_confirms_nothing() -> None:
+    """An indefinite length ends with octets that are no signature."""
+    made = world("Root > Leaf")
+    leaf = with_algorithm(made["Leaf"].der, UNKNOWN)
+    assert not Certificate(b"\x30\x80" + der.read(leaf.der).value + b"\0\0").signed_by(Certificate(made["Root"].der))
+
+
 def test_an_algorithm_that_cannot_be_read_confirms_nothing() -> None:
     made = world("Root > Leaf")
     pss_of_nothing = tlv(0x30, encode.oid("1.2.840.113549.1.1.10"), tlv(0x30, tlv(0xA0)))
