@@ -1,4 +1,4 @@
-"""Directories in memory: these tests make thousands of files and force each to the disk."""
+"""Directories in memory: these tests make thousands of files and force each to the disk. Commands ready to run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.laws.cases import Case, Cases, made
 
 _MEMORY = Path("/dev/shm")  # noqa: S108  # the directories made in it have names of their own
 
@@ -29,3 +31,15 @@ def tmp_path(memory: Path) -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(dir=memory))
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cases(memory: Path) -> Cases:
+    known: dict[str, Case] = {}
+
+    def case(name: str) -> Case:
+        if name not in known:
+            known[name] = made(name, memory / name.replace(" ", "-"))
+        return known[name]
+
+    return case

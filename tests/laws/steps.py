@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -102,6 +103,28 @@ class FailingAt(Watched):
         super().__init__(self.fail)
         self.number, self.error, self.for_good = number, error, for_good
 
+    def mend(self) -> None:
+        """From now on nothing fails any more."""
+        self.before = lambda _: None
+
     def fail(self, step: Step) -> None:
         if step.number == self.number or (self.for_good and step.number > self.number):
             raise OSError(self.error, os.strerror(self.error), str(step.path))
+
+
+class MountedByItself(Watched):
+    """Cannot replace this file, as a file cannot be replaced that is mounted into a container."""
+
+    def __init__(self, mounted: Path) -> None:
+        super().__init__()
+        self.mounted = mounted
+
+    def replace(self, source: Path, target: Path) -> None:
+        if target == self.mounted:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(target))
+        super().replace(source, target)
+
+    def keep(self, path: Path, aside: Path) -> None:
+        if path == self.mounted:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(path))
+        super().keep(path, aside)
