@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -177,3 +178,13 @@ def standard() -> World:
 
 NAMED = {"responder_urls": ("http://ocsp.example/",)}
 """Certificates that name their OCSP responder."""
+
+
+class ReadOnly(Files):
+    """A file system that takes nothing."""
+
+    def write_new(self, path: Path, content: bytes, mode: int, owner: tuple[int, int] | None, time: float) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    def make_link(self, path: Path, leads_to: str) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))

@@ -12,7 +12,7 @@ import pytest
 from evse_security.lab.authority import KeyUse
 from evse_security.lab.keys import KeyKind
 from tests.builders import DAY, NOW, as_version_1, pem_of, world
-from tests.conformance.kit import RANDOM, WAYS, Revision, Way, bench
+from tests.conformance.kit import RANDOM, WAYS, ReadOnly, Revision, Way, bench
 
 W = world("V2GRoot > Sub1 > Sub2 > SECC")
 ODD = world(
@@ -330,3 +330,24 @@ def test_the_location_is_hashed_and_the_hashing_cleans_up(tmp_path: Path) -> Non
     assert sorted(links.values()) == ["old1.pem", "old2.pem"]
     assert all(name.endswith(".0") for name in links)
     assert (place / "README").read_text() == "mine"
+
+
+def test_what_cannot_be_made_of_a_directory_is_empty(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory(tmp_path, ODD["P521"].pem, ODD["Ed448"].pem)
+    b = bench(tmp_path, v2g_ca_bundle="ca/v2g", files=ReadOnly())
+    with b.watched() as change:
+        for command in ("get_verify_file", "get_verify_location"):
+            assert b.ask(command, certificate_type="V2G") == ""
+            assert f"{command} refused" in caplog.text
+    assert change.nothing
+
+
+def test_a_bundle_with_a_bad_block_is_offered_as_openssl_reads_it(tmp_path: Path) -> None:
+    b = bench(tmp_path)
+    b.put(BUNDLE, BAD + ROOT)
+    for command in ("get_verify_file", "get_verify_location"):
+        assert Path(b.ask(command, certificate_type="V2G")).read_text() == ROOT
+    assert (tmp_path / BUNDLE).read_text() == BAD + ROOT
+    again = bench(tmp_path / "frozen", files=ReadOnly())
+    again.put(BUNDLE, BAD + ROOT)
+    assert again.ask("get_verify_file", certificate_type="V2G") == str(tmp_path / "frozen" / BUNDLE)

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key
 
 from tests.builders import DAY, NOW, World, chain_pem, world
-from tests.conformance.kit import NEW, OLD, PASSWORD, WAYS, Bench, Revision, Way, bench, standard
+from tests.conformance.kit import NEW, OLD, PASSWORD, WAYS, Bench, ReadOnly, Revision, Way, bench, standard
 
 W = standard()
 SUBS = ("Sub2", "Sub1")
@@ -169,6 +169,23 @@ def test_der_of_a_leaf_placed_by_hand_is_made_when_asked_for(tmp_path: Path) -> 
     with b.watched() as change:
         b.info("V2G", "DER")
     assert change.nothing
+
+
+def test_der_that_cannot_be_written_is_rejected_and_pem_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    b = bench(tmp_path, files=ReadOnly())
+    b.put(PLACES["V2G"][1], MADE["V2GRoot"].pem)
+    place(b, "V2G", {"a": ("SECC", *SUBS), "key:SECC": ()})
+    asked = {"certificate_type": "V2G", "encoding": "DER"}
+    with b.watched() as change:
+        assert b.info("V2G", "DER") == {"status": "Rejected"}
+        assert b.ask("get_key_pair", OLD, certificate_type="V2G", encoding="DER") == {"status": "Rejected"}
+        several = b.ask("get_all_valid_certificates_info", NEW, Way.JSON, **asked, include_ocsp=False)
+        assert several == {"status": "Rejected", "info": []}
+        assert b.info("V2G", "PEM")["status"] == "Accepted"
+    assert change.nothing
+    assert "Read-only file system" in caplog.text
 
 
 def test_a_leaf_placed_in_der_is_used(tmp_path: Path) -> None:

@@ -75,16 +75,6 @@ class Mounted(Files):
         super().replace(source, target)
 
 
-class ReadOnly(Files):
-    """A file system that takes nothing."""
-
-    def write_new(self, path: Path, content: bytes, mode: int, owner: tuple[int, int] | None, time: float) -> None:
-        raise OSError(errno.EROFS, "Read-only file system", str(path))
-
-    def make_link(self, path: Path, leads_to: str) -> None:
-        raise OSError(errno.EROFS, "Read-only file system", str(path))
-
-
 # ---- crashes and hangs
 
 

@@ -15,10 +15,10 @@ from evse_security import CommandRefused
 from evse_security.lab.firmware import sign_firmware
 from evse_security.lab.keys import KeyKind
 from tests.builders import DAY, NOW, csms, ocsp_answer, world
-from tests.conformance.kit import OLD, PASSWORD, bench, tree
+from tests.conformance.kit import OLD, PASSWORD, ReadOnly, bench, tree
 from tests.conformance.test_commands_delete import entry, hash_data
 from tests.conformance.test_commands_ocsp import told
-from tests.conformance.test_faults import BROKEN, BUNDLE, OTHER, ROOT, STAMP, STEPS, SUBS, ReadOnly, W, living
+from tests.conformance.test_faults import BROKEN, BUNDLE, OTHER, ROOT, STAMP, STEPS, SUBS, W, living
 
 # ---- security
 

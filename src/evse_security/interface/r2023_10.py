@@ -73,7 +73,7 @@ class Interface(Protocol):
     def generate_certificate_signing_request(
         self, *, certificate_type: LeafCertificateType, country: str, organization: str, common: str
     ) -> str:
-        """Make a key and a PKCS #10 signing request for it (PEM); empty if it could not be made."""
+        """Make a key and a PKCS #10 signing request for it (PEM), or fail with an error that says why."""
 
     def get_key_pair(self, *, certificate_type: LeafCertificateType, encoding: EncodingFormat) -> GetKeyPairResult:
         """Find the newest usable leaf: paths of its certificate file and key."""
