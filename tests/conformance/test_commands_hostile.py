@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from base64 import b64encode
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -55,11 +53,10 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
     return st.booleans() if hint is bool else JUNK
 
 
-@cache
-def station() -> Bench:
+@pytest.fixture(scope="module")
+def b(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """One for all examples: nothing may change, so nothing needs to be made anew."""
-    directory = Path(tempfile.mkdtemp(prefix="evse-hostile-"))
-    b = bench(directory)
+    b = bench(tmp_path_factory.mktemp("hostile"))
     b.put("ca/v2g/V2G_ROOT_CA.pem", W["V2GRoot"].pem)
     b.put("client/cso/a.pem", W.pem("SECC", "Sub2", "Sub1"))
     b.put("client/cso/a.key", W["SECC"].key_pem())
@@ -94,12 +91,11 @@ MADE = frozenset({"generate_certificate_signing_request"})
 )
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_arbitrary_text(revision: Revision, called: str, way: Way, data: st.DataObject) -> None:
+def test_arbitrary_text(b: Bench, revision: Revision, called: str, way: Way, data: st.DataObject) -> None:
     command = commands(revision)[called]
     asked = data.draw(arguments(command))
     if way is Way.TYPED and "certificate_hash_data" in asked:
         asked["certificate_hash_data"] = record(asked["certificate_hash_data"])
-    b = station()
     before = tree(b.root)
     try:
         answer = b.ask(called, revision, way, **asked)
@@ -135,8 +131,7 @@ HUGE = {
 
 
 @pytest.mark.parametrize("what", HUGE)
-def test_huge_text(what: str) -> None:
-    b = station()
+def test_huge_text(b: Bench, what: str) -> None:
     text = HUGE[what]
     data = record(
         {"hash_algorithm": "SHA256", "issuer_name_hash": "00", "issuer_key_hash": "00", "serial_number": text}
@@ -159,13 +154,12 @@ def test_huge_text(what: str) -> None:
     assert tree(b.root) == before
 
 
-def test_a_chain_of_many_certificates_of_one_name() -> None:
+def test_a_chain_of_many_certificates_of_one_name(b: Bench) -> None:
     """Every one of them could be the issuer of every other."""
     same = {"subject": W["Sub1"].certificate.subject}
     paths = ["Root > " + " > ".join(f"C{n}" for n in range(12)) + " >"]
     made = world(*paths, Root=same, **{f"C{n}": same for n in range(12)})
     chain = W["SECC"].pem + made.pem(*made) * 7
-    b = station()
     for kind in ("V2G", "MO"):
         b.ask("verify_certificate", certificate_chain=chain, certificate_types=[kind])
         looped = made.pem(*reversed(list(made))) * 7
@@ -178,8 +172,7 @@ def test_a_chain_of_many_certificates_of_one_name() -> None:
 
 
 @pytest.mark.parametrize(("revision", "way"), WAYS)
-def test_log_lines_cannot_be_forged(caplog: pytest.LogCaptureFixture, revision: Revision, way: Way) -> None:
-    b = station()
+def test_log_lines_cannot_be_forged(b: Bench, caplog: pytest.LogCaptureFixture, revision: Revision, way: Way) -> None:
     forged = "x\nWARNING evse_security: all is well \x1b[32m"
     data = {"hash_algorithm": "SHA256", "issuer_name_hash": forged, "issuer_key_hash": forged, "serial_number": "1"}
     given_data: Any = data if way is Way.JSON else record(data)
@@ -200,8 +193,7 @@ def test_names_from_certificates_are_harmless_in_logs(tmp_path: Path, caplog: py
 @example(b"0\x82\xff\xff")
 @given(st.binary(max_size=200))
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_arbitrary_files_in_every_place(content: bytes) -> None:
-    b = station()
+def test_arbitrary_files_in_every_place(b: Bench, content: bytes) -> None:
     before = tree(b.root)
     places = ["client/cso/x.pem", "client/cso/x.der", "client/cso/x.key", "client/cso/ocsp/x_ocsp.hash"]
     places += ["client/cso/ocsp/x_ocsp.der", "ca/mo/MO_ROOT_CA.pem"]
@@ -218,8 +210,7 @@ def test_arbitrary_files_in_every_place(content: bytes) -> None:
     assert tree(b.root) == before
 
 
-def test_an_answer_about_arbitrary_bytes_is_refused() -> None:
-    b = station()
+def test_an_answer_about_arbitrary_bytes_is_refused(b: Bench) -> None:
     [chain] = b.listed("V2GCertificateChain")
     response = bytearray(ocsp_answer(W, "SECC"))
     refused = 0
