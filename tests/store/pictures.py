@@ -132,7 +132,7 @@ class Shelf:
             shelf = shelf.put(f"{place}/CPO_CERT_{kind}_LEAF_CHAIN_{token(number)}.pem", text, age=age)
         return shelf.with_key(world, leaf, f"{place}/{kind}_LEAF_{token(number)}.key", age=age)
 
-    def with_key(self, world: World, holder: str, name: str, *, age: timedelta = HOUR) -> Shelf:
+    def with_key(self, world: World, holder: str, name: str | Path, *, age: timedelta = HOUR) -> Shelf:
         """With a key file."""
         return self.put(name, world[holder].key_pem(), mode=0o600, age=age)
 

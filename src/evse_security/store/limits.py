@@ -53,16 +53,15 @@ def _overflow(changes: Iterable[Change], snapshot: Snapshot, limits: Limits) -> 
     present = snapshot.names.union(path for entry in snapshot.ocsp for path in entry.paths)
     files, size, grows = set(snapshot.names), snapshot.size, False
     for change in changes:
-        match change:
-            case Write():
-                grows = grows or change.path not in present
-                files.add(change.path)
-                size += len(change.content)
-            case Edit():
-                grows = grows or bool(change.append)
-                size += len(change.append)
-            case Remove():
-                files.discard(change.path)
+        if isinstance(change, Remove):
+            files.discard(change.path)
+        elif isinstance(change, Edit):
+            grows = grows or bool(change.append)
+            size += len(change.append)
+        else:
+            grows = grows or change.path not in present
+            files.add(change.path)
+            size += len(change.content) if isinstance(change, Write) else 0
     entries = sum(path.parent.name != DER_DIRECTORY for path in files)
     if grows and entries > limits.max_entries:
         return StoreFull("max_store_entries", limits.max_entries)

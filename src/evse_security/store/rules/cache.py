@@ -8,7 +8,7 @@ from pathlib import Path
 from evse_security.clock import SKEW
 from evse_security.errors import NotInstalled, OcspOlder
 from evse_security.pki.certificate import Certificate
-from evse_security.pki.hashdata import CertID
+from evse_security.pki.hashdata import CertID, certificate_id
 from evse_security.pki.ocsp import OcspAnswer, OcspStatus, believe, current
 from evse_security.store.changes import Change, Decision, Write
 from evse_security.store.layout import OCSP_DIRECTORY
@@ -21,14 +21,13 @@ def cache(snapshot: Snapshot, wanted: CertID, response: bytes, *, check: str, no
     With `check` "verified" it must be current, about this certificate and signed by who may, and not older than the one
     that is kept. Raises `NotInstalled` or an `OcspRefused`.
     """
-    targets = [c for c in snapshot.identified(wanted) if snapshot.forest.issuer_of(c) is not None]
+    issuers = {certificate: snapshot.forest.issuer_of(certificate) for certificate in snapshot.identified(wanted)}
+    targets = {certificate: issuer for certificate, issuer in issuers.items() if issuer is not None}
     if not targets:
         raise NotInstalled(str(wanted))
     changes: dict[Change, None] = {}
-    for certificate in targets:
-        cert_id, issuer = snapshot.forest.id_of(certificate), snapshot.forest.issuer_of(certificate)
-        if cert_id is None or issuer is None:  # excluded above; for the type checker
-            continue
+    for certificate, issuer in targets.items():
+        cert_id = certificate_id(certificate, issuer)
         kept = snapshot.ocsp_by_id.get(cert_id, [])
         if check == "verified":
             answer = believe(response, certificate, issuer, now)
