@@ -109,8 +109,14 @@ def test_a_bit_string_comes_without_its_count_of_unused_bits() -> None:
 def test_strings_may_come_in_parts() -> None:
     assert der.octet_string(der.read(tlv(0x24, tlv(0x04, b"a"), tlv(0x04), tlv(0x04, b"bc")))) == b"abc"
     assert der.bit_string(der.read(b"\x23\x80" + tlv(0x03, b"\0a") + tlv(0x03, b"\0b") + b"\0\0")) == b"ab"
+    nested = tlv(0x04, b"a")
+    for _ in range(der.MAX_STRING_DEPTH):
+        nested = tlv(0x24, nested, tlv(0x04, b"b"))
+    assert der.octet_string(der.read(nested)) == b"abbbbb"
     with pytest.raises(der.Malformed):
-        der.octet_string(der.read(tlv(0x24, tlv(0x24, tlv(0x04, b"a")))))
+        der.octet_string(der.read(tlv(0x24, tlv(0x24, nested))))
+    with pytest.raises(der.Malformed):
+        der.octet_string(der.read(tlv(0x24, tlv(0x03, b"a"))))
     with pytest.raises(der.Malformed):
         der.bit_string(der.read(tlv(0x23, tlv(0x03))))
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 MAX_DEPTH = 16
 """Nesting of indefinite lengths; a certificate needs none."""
 
+MAX_STRING_DEPTH = 5
+"""Nesting of the parts of a string, as in OpenSSL."""
 MAX_OID_OCTETS = 256
 """Longest identifier that is put into words, which takes time by the square of it. Real ones have a dozen octets."""
 
@@ -133,11 +135,11 @@ def octet_string(element: Tlv) -> bytes:
     return b"".join(_string(element, OCTET_STRING, "OCTET STRING"))
 
 
-def _string(element: Tlv, tag: int, what: str) -> list[bytes]:
+def _string(element: Tlv, tag: int, what: str, depth: int = 0) -> list[bytes]:
     """The contents of a string: one, or those of the parts that BER allows to cut it into (X.690 §8.6.4, §8.7.3)."""
-    if element.tag == tag | CONSTRUCTED:
-        return [expect(part, tag, what).value for part in element.children()]
-    return [expect(element, tag, what).value]
+    if element.tag != tag | CONSTRUCTED or depth > MAX_STRING_DEPTH:
+        return [expect(element, tag, what).value]
+    return [octets for part in element.children() for octets in _string(part, tag, what, depth + 1)]
 
 
 def oid(element: Tlv) -> str:
