@@ -123,9 +123,10 @@ class StationConfig:
             value = getattr(self, key)
             if value is None and key == "certificate_store_max_length":
                 continue
-            if type(value) is not int or value not in allowed:
-                most = f" and at most {allowed[-1]}" if allowed.stop < _UNBOUNDED else ""
-                raise InvalidConfiguration(key, f"must be a whole number of at least {allowed.start}{most}")
+            if type(value) is not int or value < allowed.start:
+                raise InvalidConfiguration(key, f"must be a whole number of at least {allowed.start}")
+            if value not in allowed:
+                raise InvalidConfiguration(key, f"must be at most {allowed[-1]}")
 
     def _check_alternative_names(self) -> None:
         for key in ("csr_dns_names", "csr_ip_addresses"):
