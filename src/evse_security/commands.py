@@ -344,4 +344,7 @@ class Commands:
     def leaf_expiry_days(self, certificate_type: LeafCertificateType) -> int | None:
         """Whole days until the newest usable leaf expires; None if there is none, 0 on its last day."""
         _, leaf, moment = self._leaves.newest(certificate_type)
-        return None if leaf is None else (leaf.certificate.not_after - moment.now) // timedelta(days=1)
+        if leaf is None:
+            return None
+        left = leaf.certificate.not_after - moment.now  # below zero within the last second, which is valid throughout
+        return max(left // timedelta(days=1), 0)

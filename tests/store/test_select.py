@@ -1,11 +1,13 @@
 """Which leaf is used."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from evse_security import Station, StationConfig
 from evse_security.lab.authority import KeyUse
 from evse_security.pki.path import LeafStart, Policy
 from evse_security.pki.profile import ProfileName
@@ -206,3 +208,25 @@ def test_csms_leaves_are_a_store_of_their_own() -> None:
     shelf = Shelf().with_leaf(w, "Good", "Sub", kind="CSMS")
     assert used(shelf) == []
     assert len(newest_first(shelf.look().leaves[CSMS_LEAF], "not_after")) == 1
+
+
+# ---- until when
+
+
+@pytest.mark.parametrize(
+    ("ends", "days"),
+    [(30 * DAY, 30), (30 * DAY - SECOND, 29), (DAY, 1), (DAY - SECOND, 0), (timedelta(0), 0), (-SECOND, None)],
+)
+@pytest.mark.parametrize("fraction", [timedelta(0), timedelta(microseconds=999_999)])
+def test_fault_59_no_leaf_can_be_told_from_one_that_expires_today(
+    tmp_path: Path, ends: timedelta, days: int | None, fraction: timedelta
+) -> None:
+    w = leaves("Good", Good={"not_after": NOW + ends})
+    (tmp_path / "client/cso").mkdir(parents=True)
+    (tmp_path / "client/cso/l.pem").write_text(w.pem("Good", "Sub"))
+    (tmp_path / "client/cso/l.key").write_text(w["Good"].key_pem())
+    with Station.open(StationConfig.under(tmp_path, clock=lambda: NOW + fraction)) as station:
+        left = days - 1 if days and fraction and ends % DAY == timedelta(0) else days
+        assert station.leaf_expiry_days(SECC_LEAF) == left
+        assert station.interface().get_leaf_expiry_days_count(certificate_type=SECC_LEAF) == (left or 0)
+        assert station.leaf_expiry_days(CSMS_LEAF) is None
