@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from evse_security import Station, StationConfig
 from evse_security.core import Core
+from evse_security.keys.files import KeyProblem, KeyReading
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import certificate_id
 from evse_security.store.files import Files
@@ -34,6 +35,8 @@ V2G, CSMS = LeafCertificateType.V2G, LeafCertificateType.CSMS
 V2G_CA, MO_CA = CaCertificateType.V2G, CaCertificateType.MO
 CSMS_CA, MF_CA = CaCertificateType.CSMS, CaCertificateType.MF
 COMMENT = b"# the roots of this station\r\n\r\n"
+NO_KEY = KeyReading(problem=KeyProblem.NotAKey)
+"""What those say of a key who do not look into it."""
 LONG_AGO = NOW - 20 * DAY
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from evse_security import Station
 from evse_security.errors import CommandRefused, NotWritable
@@ -327,17 +329,17 @@ def test_a_mounted_bundle_on_a_broken_disk_is_as_it_was(service: Prepared, tmp_p
     store = service.copied_to(tmp_path / "store")
     bundle = store.config().mo_ca_bundle
     files = MountedByItself(bundle)
-    files.before = fail_to("append")
+    files.before = fail_to("append", errno.EIO)
     before = tree(store.root)
     assert not stores.installing("NewRoot", MO_CA)(store.station(files), store)
     assert stores.deleted(store.station(files), hash_data("MORoot")) is DeleteCertificateResult.Failed
     assert tree(store.root) == before
 
 
-def fail_to(name: str) -> Callable[[Step], None]:
+def fail_to(name: str, error: int) -> Callable[[Step], None]:
     def before(step: Step) -> None:
         if step.name == name:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            raise OSError(error, os.strerror(error))
 
     return before
 
@@ -372,7 +374,7 @@ def test_fault_20_a_linked_bundle_stays_a_link_and_keeps_mode_and_owner(tmp_path
 def test_a_file_system_without_hard_links_will_do(service: Prepared, tmp_path: Path) -> None:
     store = service.copied_to(tmp_path / "store")
     files = Watched()
-    files.before = fail_to("keep")
+    files.before = fail_to("keep", errno.EPERM)
     assert stores.installing("NewRoot")(store.station(files), store)
 
 
@@ -397,6 +399,26 @@ def test_a_refusal_makes_no_directories(tmp_path: Path) -> None:
     assert not stores.installing("SubCA1")(station, store)
     assert stores.sweeping(station, store)
     assert not store.root.exists()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "device", "nothing"])
+def test_fault_06_and_61_what_is_no_file_has_no_signature_and_holds_nobody_up(
+    kind: str, service: Prepared, tmp_path: Path
+) -> None:
+    path = tmp_path / "firmware"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    for nothing in (b"", bytes(100)):
+        signature = b64encode(pki()["SECC"].key.sign(nothing, ec.ECDSA(hashes.SHA256()))).decode()  # type: ignore[call-arg, union-attr, arg-type]
+        assert (
+            not service.station()
+            .interface()
+            .verify_file_signature(file_path=str(path), signing_certificate=pki()["SECC"].pem, signature=signature)
+        )
 
 
 def make_odd_things(directory: Path, suffix: str) -> None:

@@ -9,7 +9,6 @@ until all is done, so that a change that fails is taken back.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import secrets
 import stat
@@ -30,12 +29,12 @@ from evse_security.store.lock import WriterLock
 from evse_security.store.picture import Picture
 from evse_security.store.snapshot import Snapshot
 
-log = logging.getLogger(__name__)
-
 _TRIES = 5
 """Looks at a directory that others are changing, before the last one is taken."""
 _CANNOT_REPLACE = frozenset({errno.EBUSY, errno.EXDEV})
 """What rename(2) answers for a file that is mounted by itself."""
+_CANNOT_KEEP = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
+"""What link(2) answers where a file cannot have a second name: file systems without hard links, mounted files."""
 
 
 class _Staged(NamedTuple):
@@ -206,7 +205,8 @@ class Disk:
         except FileNotFoundError:
             return None
         except OSError as error:
-            log.debug("%s cannot be kept aside: %s", target, error)
+            if error.errno not in _CANNOT_KEEP:
+                raise
             return target  # which taking back leaves alone
         return aside
 

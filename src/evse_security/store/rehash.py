@@ -6,6 +6,7 @@ names, links out of the directory or to files that are no certificates of the st
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections import defaultdict
@@ -67,17 +68,18 @@ class _Found:
         """Links to files of the store, or to what was one, by their numbers."""
         self.others: dict[str, set[int]] = defaultdict(set)
         """Numbers that are taken by what is none of ours."""
-        names = set()
+        names, old = set(), set()
         for file in files:
             names.add(name_of(file))
             for certificate in file.certificates:
+                old.add((_old_hash(certificate), name_of(file)))
                 self.wanted[f"{certificate.subject_hash:08x}"][name_of(file)].add(certificate)
         with os.scandir(directory) as entries:
             for entry in entries:
                 if (match := _NAME.fullmatch(entry.name)) is not None:
                     key, number = match[1], int(match[2])
                     leads_to = os.readlink(entry.path) if entry.is_symlink() else "/"
-                    if _is_ours(directory, leads_to, names):
+                    if (key, leads_to) not in old and _is_ours(directory, leads_to, names):
                         self.ours[key][number] = leads_to
                     else:
                         self.others[key].add(number)
@@ -88,6 +90,12 @@ class _Found:
         linked = wanted.keys() & set(self.ours.get(key, {}).values())
         enough = {c for name in linked for c in wanted[name]} == {c for found in wanted.values() for c in found}
         return set(linked) if enough else set(wanted)
+
+
+def _old_hash(certificate: Certificate) -> str:
+    """What OpenSSL before 1.0 looked for; c_rehash still makes links of it (openssl-x509(1), -subject_hash_old)."""
+    digest = hashlib.md5(certificate.subject, usedforsecurity=False).digest()
+    return f"{int.from_bytes(digest[:4], 'little'):08x}"
 
 
 def _is_ours(directory: Path, leads_to: str, names: set[str]) -> bool:

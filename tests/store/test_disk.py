@@ -1,0 +1,377 @@
+"""Changing the directory: all or nothing, links only where the configuration has them, modes never wider."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from evse_security import Station
+from evse_security.errors import CommandRefused, InvalidConfiguration, NotWritable
+from evse_security.store.changes import SECRET_MODE, Change, Edit, Link, Remove, Write
+from evse_security.store.disk import Disk
+from evse_security.store.files import Files
+from evse_security.store.layout import Layout
+from evse_security.store.picture import Picture
+from evse_security.vocabulary import (
+    EncodingFormat,
+    GetCertificateInfoStatus,
+    InstallCertificateResult,
+)
+from tests.builders import NOW, ocsp_answer, world
+from tests.laws import children, stores
+from tests.laws.steps import FailingAt, Step, Watched
+from tests.laws.stores import MO_CA, V2G, V2G_CA, Prepared, hash_data, pki, tree
+
+OTHER_USER = 65534
+
+
+def disk_of(store: Prepared, files: Files | None = None) -> Disk:
+    layout = Layout.of(store.config())
+    return Disk(layout, Picture(layout, lambda _: stores.NO_KEY), files)
+
+
+def apply(disk: Disk, *changes: Change) -> None:
+    with disk.writing():
+        disk.apply(changes, NOW)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return stores.file_store(tmp_path_factory.mktemp("disk") / "template")
+
+
+@pytest.fixture
+def store(template: Prepared, tmp_path: Path) -> Prepared:
+    return template.copied_to(tmp_path / "store")
+
+
+def mode(path: Path) -> int:
+    return path.lstat().st_mode & 0o7777
+
+
+# ---- all or nothing
+
+
+def test_changes_of_every_kind_are_made_in_order_and_leave_nothing_else(tmp_path: Path) -> None:
+    store = Prepared(tmp_path / "store")
+    place = store.root / "ca"
+    place.mkdir(parents=True)
+    (place / "gone").write_text("gone")
+    (place / "edited").write_text("old\n")
+    (place / "link").symlink_to("old")
+    apply(
+        disk_of(store),
+        Write(place / "new", b"new"),
+        Edit(place / "edited", append=b"new"),
+        Link(place / "link", "elsewhere"),
+        Remove(place / "gone"),
+        Remove(place / "never"),
+    )
+    assert {name: text for name, text in tree(place).items() if isinstance(text, bytes)} == {
+        "new": b"new",
+        "edited": b"old\nnew",
+    }
+    assert os.readlink(place / "link") == "elsewhere"
+    assert sorted(path.name for path in place.iterdir()) == ["edited", "link", "new"]
+
+
+@pytest.mark.parametrize("number", range(16))
+def test_whatever_fails_every_kind_of_change_is_taken_back(number: int, tmp_path: Path) -> None:
+    store = Prepared(tmp_path / "store")
+    place = store.root / "ca"
+    place.mkdir(parents=True)
+    for name in ("gone", "edited", "replaced"):
+        (place / name).write_text(f"old {name}\n")
+    (place / "replaced").chmod(0o600)
+    (place / "link").symlink_to("old")
+    before = tree(store.root)
+    files = FailingAt(number, 5)
+    changes = (
+        Write(place / "new", b"new"),
+        Write(place / "replaced", b"new"),
+        Link(place / "link", "elsewhere"),
+        Edit(place / "edited", append=b"new"),
+        Remove(place / "gone"),
+        Write(place / "directory", b"", SECRET_MODE),
+    )
+    (place / "directory").mkdir()  # what cannot be replaced by a file: the last change fails in any case
+    before["ca/directory"] = tree(store.root)["ca/directory"]
+    with pytest.raises(NotWritable):
+        apply(disk_of(store, files), *changes)
+    assert tree(store.root) == before
+    assert mode(place / "replaced") == 0o600
+
+
+def test_an_edit_cuts_only_what_was_seen(store: Prepared) -> None:
+    disk = disk_of(store)
+    bundle = store.config().mo_ca_bundle
+    [block] = disk.look().cas[MO_CA].files[0].blocks
+    text = b"# put before it by an editor\n" + bundle.read_bytes()
+    bundle.write_bytes(text)
+    with pytest.raises(NotWritable, match="changed by somebody else"):
+        apply(disk, Edit(bundle, ((block.start, block.end),)))
+    assert bundle.read_bytes() == text
+    disk.look()
+    apply(disk, Edit(bundle, ((29 + block.start, 29 + block.end),)))
+    assert bundle.read_bytes() == b"# put before it by an editor\n"
+
+
+def test_files_with_the_longest_names_can_be_changed(tmp_path: Path) -> None:
+    store = Prepared(tmp_path / "store")
+    path = store.root / f"{'x' * 251}.pem"
+    path.parent.mkdir()
+    path.write_text("old ")
+    apply(disk_of(store), Edit(path, append=b"new"))
+    assert path.read_text() == "old \nnew"
+
+
+def test_fault_16_nothing_else_in_a_directory_is_rewritten(tmp_path: Path) -> None:
+    store = stores.directory_store(tmp_path / "store")
+    place = store.config().v2g_ca_bundle
+    mixed = (
+        b"# comment\r\n" + pki()["NewRoot"].pem.encode() + b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"
+    )
+    (place / "mixed.pem").write_bytes(mixed)
+    before = {path.name: (path.stat().st_ino, path.read_bytes()) for path in place.iterdir()}
+    station = store.station()
+    spare = world("Spare >")["Spare"].pem
+    answer = station.interface().install_ca_certificate(certificate=spare, certificate_type=V2G_CA)
+    assert answer is InstallCertificateResult.Accepted
+    assert stores.deleting("Other")(station, store)
+    after = {path.name: (path.stat().st_ino, path.read_bytes()) for path in place.iterdir()}
+    kept = before.keys() & after.keys()
+    assert "mixed.pem" in kept
+    assert {name: before[name] for name in kept} == {name: after[name] for name in kept}
+    assert stores.deleting("NewRoot")(station, store)
+    assert (place / "mixed.pem").read_bytes() == mixed.replace(pki()["NewRoot"].pem.encode(), b"")
+
+
+def test_fault_17_installing_deletes_no_file_without_a_certificate_in_text(tmp_path: Path) -> None:
+    store = stores.directory_store(tmp_path / "store")
+    place = store.config().v2g_ca_bundle
+    for name, text in {"empty.pem": "", "comment.pem": "# later", "key.pem": "-----BEGIN PRIVATE KEY-----"}.items():
+        (place / name).write_text(text)
+    before = tree(place)
+    assert stores.installing("NewRoot")(store.station(), store)
+    assert before.items() <= tree(place).items()
+    assert "der.der" in before
+
+
+def test_fault_18_a_chain_that_does_not_fit_leaves_no_single_leaf(store: Prepared) -> None:
+    before = stores.facts(store)
+    writes = 0
+
+    def fail_the_second(step: Step) -> None:
+        nonlocal writes
+        writes += step.name == "write_new"
+        if writes == 2 and step.name == "write_new":
+            raise OSError(28, "No space left on device")
+
+    files = Watched(fail_the_second)
+    station = store.station(files)
+    assert not stores.updating(station, store)
+    assert stores.facts(store) == before
+    files.before = lambda _: None
+    assert stores.updating(station, store)
+
+
+def test_fault_21_half_an_ocsp_answer_is_made_whole(store: Prepared) -> None:
+    [der] = (store.root / "client" / "cso" / "ocsp").glob("*.der")
+    der.unlink()
+    assert not stores.facts(store).responses
+    names = set(tree(store.root)) | {str(der.relative_to(store.root))}
+    for _ in range(2):
+        assert stores.caching("SubCA2")(store.station(), store)
+        assert set(tree(store.root)) == names
+    assert der.stat().st_size > 0
+
+
+# ---- links
+
+
+def test_an_ocsp_answer_is_not_written_through_a_link(store: Prepared) -> None:
+    victim = store.root / "passwd"
+    victim.write_text("root")
+    [der] = (store.root / "client" / "cso" / "ocsp").glob("*.der")
+    der.unlink()
+    der.symlink_to(victim)
+    text = b64encode(ocsp_answer(pki(), "SubCA2", this_update=NOW)).decode()
+    store.station().interface().update_ocsp_cache(certificate_hash_data=hash_data("SubCA2"), ocsp_response=text)
+    assert victim.read_text() == "root"
+    assert der.is_file() and not der.is_symlink()
+
+
+def test_a_certificate_is_not_cut_out_of_what_a_link_in_a_directory_leads_to(tmp_path: Path) -> None:
+    store = stores.directory_store(tmp_path / "store")
+    system = store.root / "system.pem"
+    system.write_text(pki()["NewRoot"].pem + pki()["CSMSRoot"].pem)
+    link = store.config().v2g_ca_bundle / "link.pem"
+    link.symlink_to(system)
+    text = system.read_text()
+    assert stores.deleting("NewRoot")(store.station(), store)
+    assert system.read_text() == text
+    assert link.read_text() == pki()["CSMSRoot"].pem
+
+
+@pytest.mark.parametrize("name", ["der", "ocsp"])
+def test_nothing_is_written_where_nobody_would_look(name: str, store: Prepared) -> None:
+    outside = store.root / "outside"
+    outside.mkdir()
+    directory = store.root / "client" / "cso" / name
+    for path in directory.iterdir():
+        path.unlink()
+    directory.rmdir()
+    directory.symlink_to(outside)
+    station = store.station()
+    if name == "der":
+        answer = station.interface().get_leaf_certificate_info(
+            certificate_type=V2G, encoding=EncodingFormat.DER, include_ocsp=False
+        )
+        assert answer.status is GetCertificateInfoStatus.Rejected
+    else:
+        with pytest.raises(CommandRefused, match="is a link"):
+            stores.caching("SubCA2")(station, store)
+    assert not list(outside.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make links for others")
+def test_a_bundle_that_another_user_made_a_link_is_not_written_through(store: Prepared) -> None:
+    victim, bundle = store.root / "shadow", store.config().mo_ca_bundle
+    victim.write_text("root:*\n")
+    bundle.unlink()
+    bundle.symlink_to(victim)
+    os.lchown(bundle, OTHER_USER, OTHER_USER)
+    assert not stores.installing("MORoot", MO_CA)(store.station(), store)
+    assert victim.read_text() == "root:*\n"
+    os.lchown(bundle, 0, 0)
+    assert stores.installing("MORoot", MO_CA)(store.station(), store)
+    assert victim.read_text() == "root:*\n" + pki()["MORoot"].pem
+
+
+def test_a_link_that_leads_nowhere_yet_is_a_bundle_to_be(tmp_path: Path) -> None:
+    store = Prepared(tmp_path / "store")
+    bundle = store.config().mo_ca_bundle
+    bundle.parent.mkdir(parents=True)
+    bundle.symlink_to("volume/mo.pem")
+    assert stores.installing("MORoot", MO_CA)(store.station(), store)
+    assert bundle.is_symlink()
+    assert (bundle.parent / "volume" / "mo.pem").read_text() == pki()["MORoot"].pem
+
+
+# ---- modes
+
+
+def test_modes_that_are_narrower_stay(store: Prepared) -> None:
+    bundle = store.config().mo_ca_bundle
+    bundle.chmod(0o600)
+    assert stores.installing("NewRoot", MO_CA)(store.station(), store)
+    assert mode(bundle) == 0o600
+
+
+def test_odd_bits_are_not_kept(store: Prepared) -> None:
+    bundle = store.config().mo_ca_bundle
+    bundle.chmod(0o4755)
+    assert stores.installing("NewRoot", MO_CA)(store.station(), store)
+    assert mode(bundle) == 0o755
+
+
+class Modes(Watched):
+    """Notes the mode of every file and directory as soon as it is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, int]] = []
+
+    def write_new(self, path: Path, content: bytes, mode: int, owner: tuple[int, int] | None, time: float) -> None:
+        super().write_new(path, content, mode, owner, time)
+        if b"PRIVATE KEY" in content or content == self.secret(path):
+            self.found.append(("key", path.stat().st_mode & 0o777))
+
+    def secret(self, path: Path) -> bytes | None:
+        """The copy of a key in DER, which is told by its mode alone."""
+        return path.read_bytes() if path.parent.name == "der" and path.stat().st_mode & 0o077 == 0 else None
+
+    def make_directory(self, path: Path, mode: int) -> None:
+        super().make_directory(path, mode)
+        if path.name in ("cso", "csms", "der"):
+            self.found.append((path.name, path.stat().st_mode & 0o777))
+
+
+@children.forks
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_fault_28_keys_are_for_nobody_else(umask: int, tmp_path: Path) -> None:
+    store = Prepared(tmp_path / "store")
+
+    def use() -> None:
+        os.umask(umask)
+        files = Modes()
+        station = store.station(files)
+        assert stores.installing("V2GRoot")(station, store)
+        assert stores.updated(station, stores.signed(station, V2G, "SubCA2", "SubCA1")) == "Accepted"
+        assert files.found.count(("key", 0o600)) >= 2
+        assert all(found == (0o600 if what == "key" else 0o700) for what, found in files.found if what != "csms")
+
+    assert children.run(use) == 0
+    keys = [*store.root.rglob("*.key"), *store.root.rglob("*.key.der")]
+    assert len(keys) == 2
+    assert {mode(path) for path in keys} == {0o600}
+    for directory in {path.parent for path in keys} | {store.root / "client" / "csms"}:
+        assert mode(directory) & 0o077 == 0
+
+
+# ---- looking
+
+
+def test_the_snapshot_of_a_store_that_changes_all_the_time_is_taken_nevertheless(store: Prepared) -> None:
+    disk = disk_of(store)
+    bundle = store.config().mo_ca_bundle
+
+    class Restless(Picture):
+        def view(self):  # type: ignore[no-untyped-def]
+            with bundle.open("ab") as file:
+                file.write(b"#")
+            return super().view()
+
+    layout = Layout.of(store.config())
+    restless = Disk(layout, Restless(layout, lambda _: stores.NO_KEY))
+    assert restless.look().cas[MO_CA].certificates == disk.look().cas[MO_CA].certificates
+
+
+def test_a_deletion_half_seen_is_looked_at_again(store: Prepared) -> None:
+    """A view taken before files went is not made a snapshot of: a leaf would lack its sub-CAs."""
+    layout = Layout.of(store.config())
+    chains = [path for path in (store.root / "client" / "cso").glob("*.pem") if "CHAIN" in path.name]
+
+    class Late(Picture):
+        def snapshot(self, view):  # type: ignore[no-untyped-def]
+            for path in chains:
+                path.unlink(missing_ok=True)
+            return super().snapshot(view)
+
+    found = Disk(layout, Late(layout, lambda _: stores.NO_KEY)).look()
+    assert chains
+    assert not {problem.path for problem in found.problems} & set(chains)
+
+
+def test_wrong_directory_in_the_configuration_is_said_at_opening(tmp_path: Path) -> None:
+    store = Prepared(tmp_path / "store")
+    (tmp_path / "store" / "client").mkdir(parents=True)
+    (tmp_path / "store" / "client" / "cso").write_text("")
+    with pytest.raises(InvalidConfiguration, match="is not a directory"):
+        Station.open(store.config())
+
+
+def test_a_command_on_a_store_that_is_locked_for_good_is_refused(store: Prepared) -> None:
+    """As `tests/store/test_lock.py` says, by an error that names the directory."""
+    disk = disk_of(store)
+
+    class Stuck:
+        def held(self, directories: object) -> object:
+            raise TimeoutError(110, "another process is holding the lock on it", "/certs/ca")
+
+    disk._writer = Stuck()  # type: ignore[assignment]
+    with pytest.raises(NotWritable, match="/certs/ca could not be written: another process"), disk.writing():
+        pass

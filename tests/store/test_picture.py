@@ -1,0 +1,221 @@
+"""From files to snapshots, and that every change is seen at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evse_security.config import StationConfig
+from evse_security.keys.files import public_key_of
+from evse_security.pki.certificate import Certificate
+from evse_security.store.disk import Disk
+from evse_security.store.layout import Layout
+from evse_security.store.picture import Picture
+from evse_security.store.scan import COARSE_SETTLING_NS
+from evse_security.store.snapshot import Snapshot, StoreForm
+from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+from tests.builders import world
+
+V2G, MO, MF = CaCertificateType.V2G, CaCertificateType.MO, CaCertificateType.MF
+W = world("A > S >", "B >")
+
+
+class Bench:
+    """A store on the disk, and the eyes that look at it."""
+
+    def __init__(self, root: Path, **overrides: str) -> None:
+        self.root = root
+        self.layout = Layout.of(StationConfig.under(root, **overrides))
+        self.now: Callable[[], int] = lambda: 1 << 62
+        self.picture = Picture(self.layout, lambda data: public_key_of(data, None), now=self.time)
+        self.disk = Disk(self.layout, self.picture)
+
+    def time(self) -> int:
+        return self.now()
+
+    @property
+    def bundle(self) -> Path:
+        return self.layout.bundles[V2G]
+
+    def write(self, path: Path, text: str) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def look(self) -> Snapshot:
+        return self.disk.look()
+
+    def roots(self) -> list[str]:
+        return [certificate.name for certificate in self.look().cas[V2G].certificates]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def name(holder: str) -> str:
+    return Certificate(W[holder].der).name
+
+
+def padded(holder: str, size: int) -> str:
+    """A certificate in a text of some length."""
+    return W[holder].pem.ljust(size - 1, "#") + "\n"
+
+
+# ---- freshness
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_the_same_snapshot_where_nothing_changed(settled: bool, bench: Bench) -> None:  # noqa: FBT001
+    bench.write(bench.bundle, W["A"].pem)
+    bench.write(bench.layout.leaves[LeafCertificateType.V2G].keys / "x.key", "no key")
+    bench.now = (lambda: 1 << 62) if settled else lambda: 0
+    assert bench.look() is bench.look()
+
+
+def test_a_rewrite_in_place_of_the_same_size_is_seen(bench: Bench) -> None:
+    bench.write(bench.bundle, padded("A", 2000))
+    for holder in ("B", "A", "B"):
+        with bench.bundle.open("r+") as file:
+            file.write(padded(holder, 2000))
+        assert bench.roots() == [name(holder)]
+
+
+def test_a_rewrite_that_no_time_stamp_shows_is_seen_once_they_must_have_settled(bench: Bench) -> None:
+    bench.write(bench.bundle, padded("A", 2000))
+    view = bench.picture.view()
+    changed = bench.bundle.stat().st_ctime_ns
+    bench.now = lambda: changed + 1
+    assert bench.picture.snapshot(view).cas[V2G].certificates[0].name == name("A")
+    bench.write(bench.bundle, padded("B", 2000))
+    bench.now = lambda: changed + COARSE_SETTLING_NS + 1
+    after = bench.picture.snapshot(view)
+    assert after.cas[V2G].certificates[0].name == name("B")
+    assert bench.picture.snapshot(view) is after
+
+
+def test_a_rename_over_it_is_seen(bench: Bench) -> None:
+    bench.write(bench.bundle, padded("A", 2000))
+    assert bench.roots() == [name("A")]
+    bench.write(bench.root / "new", padded("B", 2000)).replace(bench.bundle)
+    assert bench.roots() == [name("B")]
+
+
+def test_a_change_whose_time_is_set_back_is_seen(bench: Bench) -> None:
+    bench.write(bench.bundle, padded("A", 2000))
+    before = bench.bundle.stat()
+    assert bench.roots() == [name("A")]
+    with bench.bundle.open("r+") as file:
+        file.write(padded("B", 2000))
+    os.utime(bench.bundle, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert bench.roots() == [name("B")]
+
+
+def test_a_link_led_elsewhere_is_seen(bench: Bench) -> None:
+    for holder in "AB":
+        bench.write(bench.root / f"{holder}.pem", padded(holder, 2000))
+    bench.bundle.parent.mkdir(parents=True)
+    bench.bundle.symlink_to(bench.root / "A.pem")
+    assert bench.roots() == [name("A")]
+    bench.bundle.unlink()
+    bench.bundle.symlink_to(bench.root / "B.pem")
+    assert bench.roots() == [name("B")]
+
+
+def test_files_that_come_and_go_are_seen(bench: Bench) -> None:
+    assert bench.roots() == []
+    bench.write(bench.bundle, W["A"].pem)
+    assert bench.roots() == [name("A")]
+    bench.bundle.unlink()
+    assert bench.roots() == []
+    assert bench.look().cas[V2G].form is StoreForm.MISSING
+
+
+def test_only_what_changed_is_parsed_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, v2g_ca_bundle="ca/v2g")
+    for holder in "AB":
+        bench.write(bench.bundle / f"{holder}.pem", W[holder].pem)
+    before = {file.path.name: file for file in bench.look().cas[V2G].files}
+    bench.write(bench.bundle / "B.pem", W["S"].pem)
+    after = {file.path.name: file for file in bench.look().cas[V2G].files}
+    assert after["A.pem"] is before["A.pem"]
+    assert after["B.pem"] is not before["B.pem"]
+
+
+# ---- what is what
+
+
+def test_fault_45_one_bad_block_or_file_hides_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, v2g_ca_bundle="ca/v2g")
+    bad = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    bench.write(bench.bundle / "a.pem", bad + W["A"].pem)
+    bench.write(bench.bundle / "b.pem", W["B"].pem + bad)
+    bench.write(bench.bundle / "c.pem", bad)
+    assert bench.roots() == [name("A"), name("B")]
+    assert [problem.path.name for problem in bench.look().problems] == ["a.pem", "b.pem", "c.pem"]
+    assert [problem.text.split(":")[0] for problem in bench.look().problems][1] == f"at byte {len(W['B'].pem)}"
+
+
+@pytest.mark.parametrize("suffix", [".crt", ".cer", ".PEM", ".der", ""])
+def test_fault_74_a_bundle_may_be_called_anything(suffix: str, tmp_path: Path) -> None:
+    bench = Bench(tmp_path, v2g_ca_bundle=f"ca/roots{suffix}")
+    bench.write(bench.bundle, W["A"].pem)
+    assert bench.roots() == [name("A")]
+
+
+def test_der_and_text_are_told_by_content(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, v2g_ca_bundle="ca/v2g")
+    bench.bundle.mkdir(parents=True)
+    (bench.bundle / "a.pem").write_bytes(W["A"].der)
+    bench.write(bench.bundle / "b.der", W["B"].pem)
+    bench.write(bench.bundle / "c.txt", W["S"].pem)
+    assert bench.roots() == [name("A"), name("B")]
+
+
+def test_forms_of_bundles(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, mo_ca_bundle="mo", mf_ca_bundle="loop")
+    bench.write(bench.bundle, W["A"].pem)
+    (tmp_path / "mo").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    found = bench.look()
+    assert found.cas[V2G].form is StoreForm.FILE
+    assert found.cas[MO].form is StoreForm.DIRECTORY
+    assert found.cas[MF].form is StoreForm.UNREADABLE
+    assert found.cas[CaCertificateType.CSMS].form is StoreForm.MISSING
+    assert [problem.path.name for problem in found.problems] == ["loop"]
+    assert not found.readable
+
+
+def test_a_directory_of_leaves_that_is_not_there_says_nothing_about_keys(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, secc_leaf_key_directory="keys")
+    bench.write(tmp_path / "keys" / "x.key", "")
+    assert not bench.look().leaves[LeafCertificateType.V2G].readable
+    (tmp_path / "client" / "cso").mkdir(parents=True)
+    assert bench.look().leaves[LeafCertificateType.V2G].readable
+    (tmp_path / "client" / "cso" / "x.pem").symlink_to("/unmounted/x.pem")
+    assert not bench.look().leaves[LeafCertificateType.V2G].readable
+
+
+def test_leftovers_are_found_wherever_they_are_made(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, mo_ca_bundle="mo")
+    bench.write(tmp_path / "elsewhere" / "real.pem", W["A"].pem)
+    bench.bundle.parent.mkdir(parents=True)
+    bench.bundle.symlink_to("../../elsewhere/real.pem")
+    places = ["elsewhere", "ca/v2g", "ca/v2g/ocsp", "ca/v2g/bundle", "mo", "mo/bundle", "client/cso", "client/cso/der"]
+    expected = {bench.write(tmp_path / place / ".0123.evse-tmp", "half") for place in places}
+    assert set(bench.look().leftovers) == expected
+
+
+@pytest.mark.parametrize("stamp", [-(10**10), 10**12])
+def test_a_file_time_that_no_calendar_has_stops_nothing(stamp: int, bench: Bench) -> None:
+    keys = bench.layout.leaves[LeafCertificateType.V2G].keys
+    key = bench.write(keys / "SECC_LEAF_M01_D01_Y2030_H00_M00_S00_i3_r119942029.key", "")
+    view = bench.picture.view()
+    odd = view._replace(files=tuple(file._replace(modified_ns=stamp * 10**9) for file in view.files))
+    found = bench.picture.snapshot(odd)
+    assert found.leaves[LeafCertificateType.V2G].keys[0].path == key
+    assert (found.newest_written is None) == (stamp > 0)
