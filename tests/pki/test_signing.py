@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from evse_security.lab.authority import unknown_extension
 from evse_security.lab.keys import KeyKind, key_pem
 from evse_security.lab.resign import tlv
-from evse_security.pki import der, encode, pem
+from evse_security.pki import algorithm, der, encode, pem
 from evse_security.pki.certificate import Certificate
 from tests.builders import altered, as_version_1, key, world
 
@@ -144,6 +145,24 @@ def with_algorithm(encoded: bytes, algorithm: bytes) -> Certificate:
 
 
 UNKNOWN = tlv(0x30, encode.oid("1.3.6.1.4.1.99999.7"))
+
+
+def test_a_curve_that_is_spelled_out_is_the_named_one_of_its_points() -> None:
+    """Whether `cryptography` reads such a key depends on its version."""
+    explicit = tlv(0x30, encode.oid("1.2.840.10045.2.1"), tlv(0x30, b"\x02\x01\x01"))  # parameters that say nothing
+    for kind in (KeyKind.SECP256R1, KeyKind.SECP521R1):
+        made = world("Root > Leaf", Root={"key": kind})
+        root = Certificate(made["Root"].der)
+        spelled_out = tlv(0x30, explicit, tlv(0x03, b"\0", root.key_bits))
+        assert algorithm.public_key(spelled_out) == root.public_key()
+    for spki in (
+        tlv(0x30, explicit, tlv(0x03, b"\0\x04" + bytes(64))),
+        tlv(0x30, tlv(0x30, encode.oid("1.2.3")), tlv(0x03, b"\0" + root.key_bits)),
+        tlv(0x30, tlv(0x30, encode.oid("1.2.3"))),
+        tlv(0x30, tlv(0x30, encode.oid("1.2.840.113549.1.1.1"), tlv(0x05)), tlv(0x03, b"\0junk")),
+    ):
+        with pytest.raises((ValueError, UnsupportedAlgorithm)):
+            algorithm.public_key(spki)
 
 
 def test_an_unknown_algorithm_confirms_nothing() -> None:

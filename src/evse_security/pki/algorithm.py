@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from evse_security.pki import der
 
@@ -64,6 +67,28 @@ _PSS_DIGESTS: dict[str, Digest] = {
     "2.16.840.1.101.3.4.2.2": hashes.SHA384(),
     "2.16.840.1.101.3.4.2.3": hashes.SHA512(),
 }
+
+
+_EC = "1.2.840.10045.2.1"
+_CURVES = (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1())
+
+
+def public_key(spki: bytes) -> CertificatePublicKeyTypes:
+    """The key of a SubjectPublicKeyInfo (DER).
+
+    A curve that is spelled out, which RFC 5480 §2.1.1 forbids, is taken for the named one that the point lies on;
+    versions of `cryptography` differ in whether they take it at all. Raises ValueError or UnsupportedAlgorithm.
+    """
+    try:
+        return cast(CertificatePublicKeyTypes, load_der_public_key(spki))
+    except ValueError:
+        curve, point = der.sequence(spki, "SubjectPublicKeyInfo")[:2]
+        if identifier(curve.encoded) != _EC:
+            raise
+        for known in _CURVES:
+            with suppress(ValueError):
+                return ec.EllipticCurvePublicKey.from_encoded_point(known, der.bit_string(point))
+        raise
 
 
 def identifier(encoded: bytes) -> str:

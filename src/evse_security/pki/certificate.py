@@ -11,14 +11,13 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 from OpenSSL import crypto
 
 from evse_security.errors import MalformedCertificate
-from evse_security.pki import der, encode, extensions, names
+from evse_security.pki import algorithm, der, encode, extensions, names
 from evse_security.pki.extensions import BasicConstraints, Extension, Extensions
 from evse_security.pki.outline import key_bits, moment, outline
 from evse_security.pki.signing import confirms
@@ -252,7 +251,7 @@ class Certificate:
 
     @cached_property
     def _public_key(self) -> CertificatePublicKeyTypes:
-        return cast(CertificatePublicKeyTypes, load_der_public_key(self.spki))
+        return algorithm.public_key(self.spki)
 
     def public_key(self) -> CertificatePublicKeyTypes:
         """The subject's key. Raises ValueError or UnsupportedAlgorithm on kinds of keys that are not known."""
