@@ -53,14 +53,22 @@ class StationConfig:
     something is first written to them. Raises `InvalidConfiguration` naming the key.
     """
 
-    csms_ca_bundle: Path
-    mf_ca_bundle: Path
-    mo_ca_bundle: Path
-    v2g_ca_bundle: Path
-    csms_leaf_cert_directory: Path
-    csms_leaf_key_directory: Path
-    secc_leaf_cert_directory: Path
-    secc_leaf_key_directory: Path
+    csms_ca_bundle: str | Path
+    """Roots of the CSMS: a PEM file or a directory. Always a `Path` once configured, as all paths here."""
+    mf_ca_bundle: str | Path
+    """Roots of manufacturers, for firmware."""
+    mo_ca_bundle: str | Path
+    """Roots of mobility operators, for contracts."""
+    v2g_ca_bundle: str | Path
+    """Roots of ISO 15118."""
+    csms_leaf_cert_directory: str | Path
+    """Certificates with which the station calls the CSMS."""
+    csms_leaf_key_directory: str | Path
+    """Their private keys."""
+    secc_leaf_cert_directory: str | Path
+    """Certificates that the station shows to cars (V2G)."""
+    secc_leaf_key_directory: str | Path
+    """Their private keys."""
     private_key_password: str | None = field(default=None, repr=False)
     """Password of all private keys; None or empty: new keys are stored in plain."""
     max_store_bytes: int = 50 * 1024 * 1024
