@@ -413,7 +413,7 @@ def test_fault_06_and_61_what_is_no_file_has_no_signature_and_holds_nobody_up(
     elif kind == "device":
         path.symlink_to("/dev/zero")
     for nothing in (b"", bytes(100)):
-        signature = b64encode(pki()["SECC"].key.sign(nothing, ec.ECDSA(hashes.SHA256()))).decode()  # type: ignore[call-arg, union-attr, arg-type]
+        signature = b64encode(pki()["SECC"].key.sign(nothing, ec.ECDSA(hashes.SHA256()))).decode()  # type: ignore[call-arg, arg-type]
         assert (
             not service.station()
             .interface()
