@@ -1,6 +1,8 @@
 """The configuration: EVerest's keys with its defaults, ours, and what is refused."""
 
-from dataclasses import FrozenInstanceError, fields, replace
+import ast
+import inspect
+from dataclasses import MISSING, FrozenInstanceError, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -283,3 +285,12 @@ def test_a_csms_root_that_is_replaced_takes_no_other_domains_roots_with_it(other
         "additional_root_certificate_check", additional_root_certificate_check=True, **shared
     )
     assert under(**shared).csms_ca_bundle == CERTS / "ca/shared.pem"
+
+
+def test_what_type_checkers_see_are_the_fields() -> None:
+    [declared] = [node for node in ast.parse(inspect.getsource(StationConfig)).body if isinstance(node, ast.ClassDef)]
+    guarded = next(node for node in declared.body if isinstance(node, ast.If))
+    signature = next(node for node in guarded.body if isinstance(node, ast.FunctionDef))
+    written = zip(signature.args.kwonlyargs, signature.args.kw_defaults, strict=True)
+    seen = {argument.arg: default is not None for argument, default in written}
+    assert seen == {one.name: one.default is not MISSING for one in fields(StationConfig)}

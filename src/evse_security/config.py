@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from evse_security.clock import Clock, system_clock
 from evse_security.errors import InvalidConfiguration
@@ -53,21 +54,21 @@ class StationConfig:
     something is first written to them. Raises `InvalidConfiguration` naming the key.
     """
 
-    csms_ca_bundle: str | Path
-    """Roots of the CSMS: a PEM file or a directory. Always a `Path` once configured, as all paths here."""
-    mf_ca_bundle: str | Path
+    csms_ca_bundle: Path
+    """Roots of the CSMS: a PEM file or a directory."""
+    mf_ca_bundle: Path
     """Roots of manufacturers, for firmware."""
-    mo_ca_bundle: str | Path
+    mo_ca_bundle: Path
     """Roots of mobility operators, for contracts."""
-    v2g_ca_bundle: str | Path
+    v2g_ca_bundle: Path
     """Roots of ISO 15118."""
-    csms_leaf_cert_directory: str | Path
+    csms_leaf_cert_directory: Path
     """Certificates with which the station calls the CSMS."""
-    csms_leaf_key_directory: str | Path
+    csms_leaf_key_directory: Path
     """Their private keys."""
-    secc_leaf_cert_directory: str | Path
+    secc_leaf_cert_directory: Path
     """Certificates that the station shows to cars (V2G)."""
-    secc_leaf_key_directory: str | Path
+    secc_leaf_key_directory: Path
     """Their private keys."""
     private_key_password: str | None = field(default=None, repr=False)
     """Password of all private keys; None or empty: new keys are stored in plain."""
@@ -97,6 +98,35 @@ class StationConfig:
     """A new CSMS root must be signed by the installed one; two are kept at most (OCPP M05.FR.09–.16)."""
     clock: Clock = field(default=system_clock, repr=False, compare=False)
     """Tells the time."""
+
+    if TYPE_CHECKING:
+
+        def __init__(  # noqa: PLR0913  as the dataclass makes it, but paths may be given as text
+            self,
+            *,
+            csms_ca_bundle: str | os.PathLike[str],
+            mf_ca_bundle: str | os.PathLike[str],
+            mo_ca_bundle: str | os.PathLike[str],
+            v2g_ca_bundle: str | os.PathLike[str],
+            csms_leaf_cert_directory: str | os.PathLike[str],
+            csms_leaf_key_directory: str | os.PathLike[str],
+            secc_leaf_cert_directory: str | os.PathLike[str],
+            secc_leaf_key_directory: str | os.PathLike[str],
+            private_key_password: str | None = ...,
+            max_store_bytes: int = ...,
+            max_store_entries: int = ...,
+            csr_lifetime: int = ...,
+            keep_newest: int = ...,
+            csr_key_type: CsrKeyType = ...,
+            csr_dns_names: Iterable[str] = ...,
+            csr_ip_addresses: Iterable[str] = ...,
+            certificate_profile: CertificateProfile = ...,
+            ocsp_check: OcspCheck = ...,
+            newest_by: NewestBy = ...,
+            certificate_store_max_length: int | None = ...,
+            additional_root_certificate_check: bool = ...,
+            clock: Clock = ...,
+        ) -> None: ...
 
     @classmethod
     def under(cls, certs: str | os.PathLike[str], **overrides: Any) -> StationConfig:

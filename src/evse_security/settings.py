@@ -191,12 +191,12 @@ LIST = Kind(
     "a list of strings", "A,B,…", lambda text, _: tuple(each.strip() for each in text.split(",") if each), _strings
 )
 
-_KINDS: Mapping[Any, Kind] = {str | Path: PATH, str: TEXT, int: NUMBER, bool: FLAG, tuple[str, ...]: LIST}
+_KINDS: Mapping[Any, Kind] = {Path: PATH, str: TEXT, int: NUMBER, bool: FLAG, tuple[str, ...]: LIST}
 
 
 def _kind_of(hint: Any) -> Kind | None:
     """The kind of a field; None for one that text cannot express (a clock)."""
-    if get_origin(hint) in (Union, UnionType) and hint not in _KINDS:
+    if get_origin(hint) in (Union, UnionType):
         (hint,) = (each for each in get_args(hint) if each is not NoneType)
     if get_origin(hint) is Literal:
         choices = get_args(hint)

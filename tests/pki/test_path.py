@@ -28,6 +28,7 @@ from tests.builders import DAY, NOW, YEAR, World, altered, as_version_1, key, ne
 from tests.lab.conftest import OpenSsl, openssl  # noqa: F401  a fixture
 
 LATER = Policy((Leaf.V2G,), leaf_start=LeafStart.NOW_OR_LATER)
+STRICT = Policy((Leaf.V2G,), ProfileName.ISO15118, LeafStart.NOW_OR_LATER)
 NO_IDS: dict[str, Any] = {
     "subject_key_identifier": KeyIdentifier.ABSENT,
     "authority_key_identifier": KeyIdentifier.ABSENT,
@@ -92,18 +93,14 @@ def test_signatures_with_rsa_pss(openssl: OpenSsl) -> None:  # noqa: F811
     made = world("Root >", Root={"key": KeyKind.RSA2048})
     key_file, root = openssl.file("key", made["Root"].key_pem()), openssl.file("root", made["Root"].pem)
     config = openssl.file("config", "[req]\ndistinguished_name=dn\n[dn]\n[leaf]\nkeyUsage=digitalSignature\n")
-    for digest, result in {"sha256": None, "sha512": None, "sha1": e.WeakDigest}.items():
+    for digest in ("sha256", "sha512"):
         options = ("-sigopt", "rsa_padding_mode:pss", f"-{digest}", "-extensions", "leaf", "-days", "99999")
         named = ("-subj", "/CN=Leaf", "-config", config, "-newkey", "ed25519", "-nodes", "-keyout", key_file + "2")
         text = openssl("req", "-x509", "-CA", root, "-CAkey", key_file, *named, *options).stdout
         leaf, trust = pem.single(text, "leaf"), TrustStore(read(made, "Root"))
         late = NOW.replace(year=2040)  # the leaf begins when this test runs
-        if result is None:
-            chain = verify(leaf, intermediates=(), trust=trust, policy=Policy((Leaf.MO,)), now=late)
-            assert chain.leaf.signature_algorithm.find(encode.oid("1.2.840.113549.1.1.10")) > 0
-        else:
-            with pytest.raises(result):
-                verify(leaf, intermediates=(), trust=trust, policy=Policy((Leaf.MO,)), now=late)
+        chain = verify(leaf, intermediates=(), trust=trust, policy=Policy((Leaf.MO,)), now=late)
+        assert chain.leaf.signature_algorithm.find(encode.oid("1.2.840.113549.1.1.10")) > 0
 
 
 def test_real_leaves_spell_out_that_they_are_no_ca() -> None:
@@ -301,17 +298,19 @@ def test_without_key_usage_everything_is_permitted() -> None:
 
 def test_fault_34_weak_digests_are_refused_but_not_in_a_root() -> None:
     made = world("Root > Sub > Leaf", Root={"key": KeyKind.RSA2048})
-    weak = {"MD5": "1.2.840.113549.1.1.4", "SHA1": "1.2.840.113549.1.1.5"}
-    digests: dict[str, hashes.HashAlgorithm] = {"MD5": hashes.MD5(), "SHA1": hashes.SHA1()}  # noqa: S303
     root, leaf = read(made, "Root", "Leaf")
-    for digest, dotted in weak.items():
-        sub = _resigned(made, "Sub", dotted, digests[digest])
-        assert sub.signed_by(root)
-        with pytest.raises(e.WeakDigest, match=f"CN=Sub, O=Test is signed with {digest}"):
-            verify(leaf, intermediates=[sub], trust=TrustStore([root]), policy=LATER, now=NOW)
-        anchor = _resigned(made, "Root", dotted, digests[digest])
-        assert anchor.self_signed
-        verify(leaf, intermediates=read(made, "Sub"), trust=TrustStore([anchor]), policy=LATER, now=NOW)
+    md5, sha1 = ("1.2.840.113549.1.1.4", hashes.MD5()), ("1.2.840.113549.1.1.5", hashes.SHA1())  # noqa: S303
+    sub = _resigned(made, "Sub", *md5)
+    assert sub.signed_by(root)
+    with pytest.raises(e.WeakDigest, match="CN=Sub, O=Test is signed with MD5"):
+        verify(leaf, intermediates=[sub], trust=TrustStore([root]), policy=LATER, now=NOW)
+    anchor = _resigned(made, "Root", *md5)
+    assert anchor.self_signed
+    verify(leaf, intermediates=read(made, "Sub"), trust=TrustStore([anchor]), policy=LATER, now=NOW)
+    old = _resigned(made, "Sub", *sha1)
+    verify(leaf, intermediates=[old], trust=TrustStore([root]), policy=LATER, now=NOW)
+    with pytest.raises(e.ProfileViolated):
+        verify(leaf, intermediates=[old], trust=TrustStore([root]), policy=STRICT, now=NOW)
 
 
 def _resigned(made: World, holder: str, dotted: str, digest: hashes.HashAlgorithm) -> Certificate:

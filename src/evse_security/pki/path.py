@@ -52,7 +52,9 @@ _TLS_USAGES = frozenset({_ANY_USAGE, "1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"})
 _EXTENDED_USAGES = {LeafCertificateType.CSMS: _TLS_USAGES, LeafCertificateType.V2G: _TLS_USAGES}
 """Extended key usages of which a leaf that names any must name one. Contracts and firmware signers are free."""
 
-_COLLIDING = frozenset({"md5", "sha1"})
+_BROKEN = frozenset({"md5"})
+"""Digests under which certificates were forged. SHA-1 chains are still in the field (RISE V2G's test PKI) and end at an
+installed root; the profile `iso15118` refuses them."""
 
 _SIGNATURE, _PATH_LENGTH = 7, 25
 """X509_V_ERR_CERT_SIGNATURE_FAILURE and X509_V_ERR_PATH_LENGTH_EXCEEDED."""
@@ -153,14 +155,14 @@ def check_key(certificate: Certificate) -> None:
 
 
 def check_digest(certificate: Certificate) -> None:
-    """Refuse signatures made with digests for which collisions are known, or in a way nobody knows here.
+    """Refuse signatures made with a broken digest, or in a way nobody knows here.
 
     Raises `WeakDigest`.
     """
     used = algorithm.recognised(certificate.signature_algorithm)
     if used is None:
         raise WeakDigest(certificate.name, f"an unknown algorithm ({profile.algorithms(certificate).signature})")
-    if used.digest is not None and used.digest.name in _COLLIDING:
+    if used.digest is not None and used.digest.name in _BROKEN:
         raise WeakDigest(certificate.name, used.digest.name.upper())
 
 

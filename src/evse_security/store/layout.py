@@ -52,20 +52,20 @@ class Layout:
         """The layout that a configuration names."""
         return cls(
             {
-                CaCertificateType.V2G: Path(config.v2g_ca_bundle),
-                CaCertificateType.MO: Path(config.mo_ca_bundle),
-                CaCertificateType.CSMS: Path(config.csms_ca_bundle),
-                CaCertificateType.MF: Path(config.mf_ca_bundle),
+                CaCertificateType.V2G: config.v2g_ca_bundle,
+                CaCertificateType.MO: config.mo_ca_bundle,
+                CaCertificateType.CSMS: config.csms_ca_bundle,
+                CaCertificateType.MF: config.mf_ca_bundle,
             },
             {
                 LeafCertificateType.V2G: LeafDirectories(
-                    Path(config.secc_leaf_cert_directory), Path(config.secc_leaf_key_directory)
+                    config.secc_leaf_cert_directory, config.secc_leaf_key_directory
                 ),
                 LeafCertificateType.CSMS: LeafDirectories(
-                    Path(config.csms_leaf_cert_directory), Path(config.csms_leaf_key_directory)
+                    config.csms_leaf_cert_directory, config.csms_leaf_key_directory
                 ),
             },
-            same_place(Path(config.csms_leaf_cert_directory), Path(config.secc_leaf_cert_directory)),
+            same_place(config.csms_leaf_cert_directory, config.secc_leaf_cert_directory),
         )
 
 
