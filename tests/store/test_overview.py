@@ -1,5 +1,6 @@
 """What is installed, as trees, and why each certificate is used or not."""
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -251,3 +252,40 @@ def test_problems_warnings_and_the_clock_are_told() -> None:
 def test_files_and_bytes_are_counted() -> None:
     found = drawn(Shelf().put("client/cso/a", "12345").put("client/cso/ocsp/b", "1"))
     assert (found.files, found.bytes) == (2, 6)
+
+
+EMPTY = "named like a certificate, but holds none"
+
+
+@pytest.mark.parametrize("content", ["", "nothing\n", b"\x00\xff\x17"], ids=["empty", "text", "noise"])
+@pytest.mark.parametrize("place", ["client/cso/strange.pem", "client/csms/strange.crt", f"{MO_BUNDLE}/strange.pem"])
+def test_files_that_hold_no_certificate_are_told_but_hide_nothing(place: str, content: str | bytes) -> None:
+    w = pki()
+    shelf = station(w).with_directory(MO_BUNDLE).put(place, content)
+    assert [(one.path, one.text) for one in drawn(shelf).problems] == [(shelf.path(place), EMPTY)]
+    assert shelf.look().readable
+    assert node(shelf, "SECC").used
+
+
+def test_an_empty_bundle_and_a_key_beside_certificates_are_lawful() -> None:
+    w = pki()
+    shelf = station(w).put(MO_BUNDLE, "").put("client/cso/key.pem", w["Other"].key_pem(), mode=0o600)
+    assert drawn(shelf).problems == ()
+
+
+def test_a_damaged_file_is_told_once() -> None:
+    shelf = Shelf().put("client/cso/bad.pem", junk_block()).put("client/cso/locked.pem", None)
+    assert [one.path.name for one in drawn(shelf).problems] == ["bad.pem", "locked.pem"]
+    assert EMPTY not in {one.text for one in drawn(shelf).problems}
+
+
+def test_cached_answers_that_are_none_are_told() -> None:
+    w = pki()
+    answer = ocsp_answer(w, "SECC")
+    shelf = station(w).with_ocsp("client/cso/ocsp/good", id_of(w, "SECC"), answer)
+    assert drawn(shelf).problems == ()
+    for held in (base64.b64encode(answer), b"noise", b""):
+        [problem] = drawn(shelf.with_ocsp("client/cso/ocsp/bad", id_of(w, "SECC"), held)).problems
+        assert problem.path == shelf.path("client/cso/ocsp/bad.der")
+        assert problem.text.startswith("no OCSP response in DER that says something (EVerest's own module ")
+    assert drawn(shelf.with_ocsp("client/cso/ocsp/half", id_of(w, "SECC"), None)).problems == ()

@@ -15,8 +15,10 @@ from evse_security.pki.ocsp import current
 from evse_security.pki.path import check_end_entity, why_not_ca
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.rules.select import usable
-from evse_security.store.snapshot import CaStore, Leaf, LeafStore, Problem, Snapshot
+from evse_security.store.snapshot import CaStore, Leaf, LeafStore, Problem, Snapshot, StoreForm
 from evse_security.vocabulary import CaCertificateType
+
+_NO_RESPONSE = "no OCSP response in DER that says something (EVerest's own module writes base64 text into such files)"
 
 
 class Role(StrEnum):
@@ -92,7 +94,7 @@ def overview(snapshot: Snapshot, moment: Moment, newest_by: str) -> Overview:
     return Overview(
         domains=tuple(_Domain(snapshot, store, moment, newest_by).drawn() for store in snapshot.cas.values()),
         pending_keys=_pending(snapshot),
-        problems=snapshot.problems,
+        problems=_problems(snapshot),
         warnings=tuple(_warnings(snapshot)),
         files=len(snapshot.names),
         bytes=snapshot.size,
@@ -104,6 +106,28 @@ def _pending(snapshot: Snapshot) -> tuple[Path, ...]:
     taken = {leaf.key.path for store in snapshot.leaves.values() for leaf in store.leaves if leaf.key is not None}
     keys = {key.path for store in snapshot.leaves.values() for key in store.keys if key.token is not None}
     return tuple(sorted(keys - taken))
+
+
+def _problems(snapshot: Snapshot) -> tuple[Problem, ...]:
+    """What cannot be read; and files that hold nothing of what their names and places promise.
+
+    A bundle that is one file may be empty: it is the store of a domain without roots. Beside certificates may lie what
+    is no certificate, such as a key in PEM.
+    """
+    bundles = {store.path for store in snapshot.cas.values()}
+    files = [file for store in snapshot.cas.values() if store.form is StoreForm.DIRECTORY for file in store.files]
+    files += [file for store in snapshot.leaves.values() for file in store.files]
+    empty = (
+        Problem(file.path, "named like a certificate, but holds none")
+        for file in files
+        if not (file.blocks or file.problem or file.holds_more) and file.path not in bundles
+    )
+    strange = (
+        Problem(entry.response_path, _NO_RESPONSE)
+        for entry in snapshot.ocsp
+        if entry.has_response and entry.answer is None
+    )
+    return tuple(dict.fromkeys((*snapshot.problems, *empty, *strange)))
 
 
 def _warnings(snapshot: Snapshot) -> list[str]:
