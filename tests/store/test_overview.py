@@ -176,6 +176,31 @@ def test_a_sub_ca_builds_chains_unless_its_issuer_is_missing() -> None:
     assert (found.used, found.because) == (False, "not used: its issuer is not installed")
 
 
+def test_a_sub_ca_whose_line_ends_elsewhere_is_not_used() -> None:
+    w = pki()
+    shelf = Shelf().with_leaf(w, "SECC", "Sub2", "Sub1")
+    assert node(shelf, "Sub1").because == "not used: its issuer is not installed"
+    assert (node(shelf, "Sub2").used, node(shelf, "Sub2").because) == (False, "not used: leads to no trusted root")
+    expired = pki(Root=PAST)
+    assert node(station(expired), "Sub1").because == "not used: leads to no trusted root"
+
+
+def test_of_several_lines_one_to_a_root_will_do() -> None:
+    w = world("A > Sub > SECC", "B > Cross >", A=PAST, Cross={"same_as": "Sub"})
+    shelf = Shelf().put(V2G_BUNDLE, w.pem("A", "B", "Sub", "Cross")).with_leaf(w, "SECC")
+    used = [one for one in walk(domain(shelf).trees) if one.because == "used to build chains"]
+    assert [one.serial for one in used] == [f"{w['Cross'].certificate.serial_number:x}"]
+
+
+def test_a_root_in_a_leaf_directory_is_not_trusted_and_says_where_it_lies() -> None:
+    w = pki()
+    shelf = Shelf().with_leaf(w, "SECC", "Sub2", "Sub1", "Root")
+    found = node(shelf, "Root")
+    assert (found.used, found.because) == (False, "not trusted: it lies in a leaf directory, not in the CA store")
+    assert node(shelf, "Sub1").because == "not used: leads to no trusted root"
+    assert node(shelf.put(V2G_BUNDLE, w["Root"].pem), "Root").because == "trusted as a root"
+
+
 def test_a_key_rollover_certificate_builds_chains() -> None:
     w = world("Root > Rollover >", Rollover={"subject": name(CN="Root", O="Test")})
     shelf = Shelf().put(V2G_BUNDLE, w.pem("Root", "Rollover"))
@@ -238,6 +263,13 @@ def test_keys_that_wait_for_their_certificate_are_named() -> None:
     w = pki()
     shelf = station(w).with_key(w, "Other", "client/cso/waiting.key").put("client/cso/junk.key", "junk", mode=0o600)
     assert drawn(shelf).pending_keys == (shelf.path("client/cso/waiting.key"),)
+
+
+def test_a_key_of_an_installed_certificate_waits_for_none() -> None:
+    w = pki()
+    shelf = Shelf().put(V2G_BUNDLE, w["Root"].pem).with_key(w, "Root", "client/cso/root.key")
+    shelf = shelf.with_leaf(w, "SECC").with_key(w, "SECC", "client/cso/copy.key")
+    assert drawn(shelf).pending_keys == ()
 
 
 def test_problems_warnings_and_the_clock_are_told() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 from evse_security.clock import Moment
 from evse_security.errors import ChainRefused
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
+from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.ocsp import current
 from evse_security.pki.path import check_end_entity, why_not_ca
 from evse_security.store.kinds import LEAF_KINDS
@@ -103,9 +105,10 @@ def overview(snapshot: Snapshot, moment: Moment, newest_by: str) -> Overview:
 
 
 def _pending(snapshot: Snapshot) -> tuple[Path, ...]:
-    taken = {leaf.key.path for store in snapshot.leaves.values() for leaf in store.leaves if leaf.key is not None}
-    keys = {key.path for store in snapshot.leaves.values() for key in store.keys if key.token is not None}
-    return tuple(sorted(keys - taken))
+    """Keys of which no certificate is installed anywhere, be it a leaf or a CA, in use or not."""
+    taken = {token_of_certificate(certificate) for certificate in snapshot.certificates}
+    keys = (key for store in snapshot.leaves.values() for key in store.keys)
+    return tuple(sorted({key.path for key in keys if key.token is not None and key.token not in taken}))
 
 
 def _problems(snapshot: Snapshot) -> tuple[Problem, ...]:
@@ -212,13 +215,29 @@ class _Domain:
             return False, f"not trusted: {problem}"
         if certificate.self_issued and not certificate.self_signed and self.forest.issuer_of(certificate) is None:
             return False, "not trusted: its own key does not confirm its signature"
+        if certificate.self_signed and certificate not in self.store.certificates:
+            return False, "not trusted: it lies in a leaf directory, not in the CA store"
         if self.validity(certificate) != "valid":
             return False, f"not trusted: {self.validity(certificate)}"
         if certificate in self.store.anchors:
             return True, "trusted as a root"
+        if certificate in self.led:
+            return True, "used to build chains"
         if self.forest.issuer_of(certificate) is None:
             return False, "not used: its issuer is not installed"
-        return True, "used to build chains"
+        return False, "not used: leads to no trusted root"
+
+    @cached_property
+    def led(self) -> frozenset[Certificate]:
+        """The CAs whose line of issuers reaches an anchor, all of it valid now."""
+        found = set(self.store.valid_roots(self.moment.now))
+        waiting = list(found)
+        while waiting:
+            issued = self.forest.issued_by(waiting.pop())
+            fresh = {c for c in issued if c.valid_at(self.moment.now) and why_not_ca(c) is None} - found
+            found |= fresh
+            waiting += fresh
+        return frozenset(found)
 
     def leaf_use(self, leaf: Leaf) -> tuple[bool, str]:
         certificate = leaf.certificate
