@@ -37,7 +37,9 @@ from evse_security.lab.ocsp import ResponseTemplate, ocsp_response, unsuccessful
 from evse_security.lab.resign import contents, members, resign, tlv
 from evse_security.pki import encode
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.hashdata import certificate_id
 from evse_security.pki.ocsp import MAX_RESPONSE_BYTES, OcspStatus, believe, current, decode, peek, responder_url
+from evse_security.pki.ocsp import about as answer_about
 from tests.builders import DAY, NOW, YEAR, World, at, key, world
 
 HOUR = timedelta(hours=1)
@@ -147,7 +149,7 @@ def test_a_responder_signing_with_pss() -> None:
 @pytest.mark.parametrize("junk", [b"", b"\x30", b"\x30\x00", b"not DER at all", b"\x30\x80\x00\x00", bytes(64)])
 def test_junk_is_malformed(junk: bytes) -> None:
     assert isinstance(refusal(junk), OcspMalformed)
-    assert peek(junk) is None
+    assert peek(junk) == ()
 
 
 def test_nothing_may_follow() -> None:
@@ -218,7 +220,7 @@ def test_a_responder_without_an_answer(status: OCSPResponseStatus) -> None:
     refused = refusal(unsuccessful_response(status))
     assert isinstance(refused, OcspUnsuccessful)
     assert refused.status == status.name.lower().replace("_", " ")
-    assert peek(unsuccessful_response(status)) is None
+    assert peek(unsuccessful_response(status)) == ()
 
 
 # ---- 3. the certificate
@@ -251,6 +253,10 @@ def single_of(encoded: bytes) -> bytes:
     return single
 
 
+def together(*singles: bytes) -> bytes:
+    return altered(response(), lambda parts: [*parts[:-1], tlv(0x30, *singles)])
+
+
 def test_one_of_several_single_responses_is_found() -> None:
     others = [single_of(response(about=about)) for about in ("Other", "Responder")]
     both = altered(response(), lambda parts: [*parts[:-1], tlv(0x30, *others, *members(parts[-1]))])
@@ -260,15 +266,12 @@ def test_one_of_several_single_responses_is_found() -> None:
 
 @pytest.mark.parametrize("order", [tuple, reversed])
 def test_of_contradicting_single_responses_the_newest_counts_then_the_revocation(order: Any) -> None:
-    def together(*singles: bytes) -> bytes:
-        return altered(response(), lambda parts: [*parts[:-1], tlv(0x30, *order(singles))])
-
     good, older = single_of(response()), single_of(response(this_update=NOW - 2 * HOUR))
     revoked = single_of(response(status=OCSPCertStatus.REVOKED))
     revoked_before = single_of(response(status=OCSPCertStatus.REVOKED, this_update=NOW - 2 * HOUR))
-    assert verdict(together(good, revoked)).status is OcspStatus.revoked
-    assert verdict(together(good, revoked_before)).status is OcspStatus.good
-    assert verdict(together(older, revoked)).status is OcspStatus.revoked
+    assert verdict(together(*order((good, revoked)))).status is OcspStatus.revoked
+    assert verdict(together(*order((good, revoked_before)))).status is OcspStatus.good
+    assert verdict(together(*order((older, revoked)))).status is OcspStatus.revoked
 
 
 @pytest.mark.parametrize(
@@ -284,7 +287,9 @@ def test_a_certificate_id_under_a_digest_that_ocsp_does_not_use(identifier: byte
         strange = tlv(0x30, tlv(0x30, identifier, b"\x05\x00"), *hashes_and_serial)
         return [*parts[:-1], tlv(0x30, tlv(0x30, strange, *rest))]
 
-    assert isinstance(refusal(altered(response(), alter)), OcspOtherCertificate)
+    encoded = altered(response(), alter)
+    assert isinstance(refusal(encoded), OcspOtherCertificate)
+    assert shown(encoded) is None
 
 
 # ---- 4. the signature
@@ -480,8 +485,7 @@ def test_the_first_responder_that_fits_the_name_need_not_be_the_right_one() -> N
 def test_currency(this_update: timedelta, next_update: timedelta | None, problem: str | None) -> None:
     until = None if next_update is None else NOW + next_update
     encoded = response(this_update=NOW + this_update, next_update=until)
-    seen = peek(encoded)
-    assert seen is not None
+    [(*_, seen)] = peek(encoded)
     assert current(seen, NOW) is (problem is None)
     if problem is None:
         assert verdict(encoded).next_update == until
@@ -508,8 +512,7 @@ def test_a_next_update_before_the_this_update() -> None:
 def test_a_responder_that_does_not_know_the_certificate() -> None:
     encoded = response(status=OCSPCertStatus.UNKNOWN)
     assert isinstance(refusal(encoded), OcspUnknown)
-    seen = peek(encoded)
-    assert seen is not None
+    [(*_, seen)] = peek(encoded)
     assert seen.status is OcspStatus.unknown
 
 
@@ -517,19 +520,37 @@ def test_a_responder_that_does_not_know_the_certificate() -> None:
 
 
 def test_peek_shows_what_nobody_believes() -> None:
-    seen = peek(response(signed_by=key("Mallory"), status=OCSPCertStatus.REVOKED))
-    assert seen is not None
+    [(*_, seen)] = peek(response(signed_by=key("Mallory"), status=OCSPCertStatus.REVOKED))
     assert (seen.status, seen.revoked_at) == (OcspStatus.revoked, NOW - HOUR)
 
 
-def test_peek_finds_the_serial_that_is_asked_for() -> None:
-    revoked = single_of(response(about="Other", status=OCSPCertStatus.REVOKED))
-    both = altered(response(), lambda parts: [*parts[:-1], tlv(0x30, revoked, *members(parts[-1]))])
-    first, second = peek(both), peek(both, PLAIN["SECC"].certificate.serial_number)
-    assert first is not None
-    assert second is not None
-    assert (first.status, second.status) == (OcspStatus.revoked, OcspStatus.good)
-    assert peek(both, 4711) is None
+def shown(encoded: bytes, about: str = "SECC", issuer: str = "SubCA") -> OcspStatus | None:
+    found = answer_about(peek(encoded), certificate_id(facts(PLAIN[about]), facts(PLAIN[issuer])))
+    return None if found is None else found.status
+
+
+@pytest.mark.parametrize("digest", ID_DIGESTS, ids=lambda digest: digest.name)
+def test_what_is_shown_about_a_certificate_is_about_that_one_whatever_comes_first(digest: Any) -> None:
+    revoked = single_of(response(about="Other", status=OCSPCertStatus.REVOKED, hash_algorithm=digest))
+    both = together(revoked, single_of(response(hash_algorithm=digest)))
+    assert (shown(both, "Other"), shown(both)) == (OcspStatus.revoked, OcspStatus.good)
+    assert shown(both, "Responder") is None
+    assert answer_about((), certificate_id(facts(PLAIN["SECC"]), facts(PLAIN["SubCA"]))) is None
+
+
+def test_one_serial_number_of_another_issuer_is_told_apart_where_the_digests_are_the_same() -> None:
+    assert shown(response(hash_algorithm=hashes.SHA256()), issuer="Root") is None
+    assert shown(response(hash_algorithm=hashes.SHA384()), issuer="Root") is OcspStatus.good
+
+
+@pytest.mark.parametrize("order", [tuple, reversed])
+def test_what_is_shown_of_contradictions_is_what_is_believed(order: Any) -> None:
+    good, older = single_of(response()), single_of(response(this_update=NOW - 2 * HOUR))
+    revoked = single_of(response(status=OCSPCertStatus.REVOKED))
+    revoked_before = single_of(response(status=OCSPCertStatus.REVOKED, this_update=NOW - 2 * HOUR))
+    for singles in ((good, revoked), (good, revoked_before), (older, revoked)):
+        encoded = together(*order(singles))
+        assert shown(encoded) is verdict(encoded).status
 
 
 # ---- base64
@@ -594,8 +615,7 @@ def test_a_responder_url_that_can_be_used() -> None:
 def test_a_real_response_is_shown_and_refused_for_a_foreign_certificate(realworld: Path) -> None:
     (file,) = (realworld / "ocsp").glob("*.der")
     encoded = file.read_bytes()
-    seen = peek(encoded)
-    assert seen is not None
+    [(*_, seen)] = peek(encoded)
     assert (seen.status, seen.this_update) == (OcspStatus.good, at("2024-04-18T04:45:01"))
     assert current(seen, at("2024-04-20"))
     assert not current(seen, NOW)

@@ -244,11 +244,12 @@ class _InMemory(Picture):
         some = (hash_file or response).path  # type: ignore[union-attr]  # as there
         lines = (self._content(hash_file) if hash_file else None) or b""
         held = (self._content(response) if response else None) or b""
+        cert_id = hashdata.from_lines(lines)
         return OcspEntry(
             some.with_suffix(".hash"),
             some.with_suffix(".der"),
-            hashdata.from_lines(lines),
-            _peeked(held),
+            cert_id,
+            None if cert_id is None else ocsp.about(_peeked(held), cert_id),
             hash_file is not None,
             response is not None,
         )
@@ -271,7 +272,7 @@ def _key(content: bytes, password: str | None) -> KeyReading:
 
 
 @functools.cache
-def _peeked(content: bytes) -> ocsp.OcspAnswer | None:
+def _peeked(content: bytes) -> tuple[ocsp.Statement, ...]:
     return ocsp.peek(content)
 
 

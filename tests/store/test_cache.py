@@ -15,6 +15,8 @@ from evse_security.errors import (
     OcspRefused,
     OcspUnknown,
 )
+from evse_security.lab.keys import PrivateKey
+from evse_security.lab.resign import contents, members, resign, tlv
 from evse_security.pki.hashdata import CertID
 from evse_security.store.changes import Decision, Write
 from evse_security.store.rules.cache import cache, offered
@@ -230,6 +232,44 @@ def test_what_cannot_be_read_blocks_nothing() -> None:
     assert decided(shelf, id_of(w, "SECC"), ocsp_answer(w, "SECC")).changes
 
 
+# ---- several answers in one response
+
+
+def singles(response: bytes) -> list[bytes]:
+    """Its single responses, DER."""
+    _, octets = members(members(members(response)[1])[0])
+    return members(members(members(contents(octets))[0])[-1])
+
+
+def with_singles(response: bytes, key: PrivateKey, *given: bytes) -> bytes:
+    """The response with other single responses, signed again."""
+    status, response_bytes = members(response)
+    kind, octets = members(members(response_bytes)[0])
+    basic = resign(contents(octets), key, lambda parts: [*parts[:-1], tlv(0x30, *given)])
+    return tlv(0x30, status, tlv(0xA0, tlv(0x30, kind, tlv(0x04, basic))))
+
+
+def both(w: World, first: bytes, second: bytes) -> bytes:
+    """The response that says what these two say, signed by the CA of the leaf."""
+    [single] = singles(first)
+    return with_singles(second, w["Sub2"].key, single, *singles(second))
+
+
+def test_a_revocation_is_not_replaced_whoever_else_the_kept_response_is_about() -> None:
+    w = pki()
+    other = ocsp_answer(w, "Responder", this_update=NOW - 20 * HOUR)
+    revoked = ocsp_answer(w, "SECC", this_update=NOW - HOUR, status=OCSPCertStatus.REVOKED, revoked_at=NOW - DAY)
+    shelf = cached(station(w), w, "SECC", both(w, other, revoked))
+    with pytest.raises(OcspOlder):
+        decided(shelf, id_of(w, "SECC"), ocsp_answer(w, "SECC", this_update=NOW - 2 * HOUR))
+
+
+def test_another_certificates_answer_blocks_nothing() -> None:
+    w = pki()
+    shelf = station(w).with_ocsp(f"{PLACE}/1_ocsp", id_of(w, "SECC"), ocsp_answer(w, "Responder", this_update=NOW))
+    assert decided(shelf, id_of(w, "SECC"), ocsp_answer(w, "SECC")).changes
+
+
 # ---- what is offered
 
 
@@ -262,6 +302,15 @@ def test_23_24_what_is_not_current_or_says_nothing_is_not_offered(given: dict[st
     w = pki()
     shelf = station(w).with_ocsp(f"{PLACE}/1_ocsp", id_of(w, "SECC"), ocsp_answer(w, "SECC", **given))
     assert offer(shelf, w) is None
+
+
+@pytest.mark.parametrize(("until", "path"), [(NOW + DAY, f"{PLACE}/1_ocsp.der"), (NOW - HOUR, None)])
+def test_23_24_what_is_current_about_others_only_is_not_offered(until: Any, path: str | None) -> None:
+    w = pki()
+    other = ocsp_answer(w, "Responder")
+    own = ocsp_answer(w, "SECC", this_update=NOW - DAY, next_update=until)
+    assert offer(station(w).with_ocsp(f"{PLACE}/1_ocsp", id_of(w, "SECC"), both(w, other, own)), w) == path
+    assert offer(station(w).with_ocsp(f"{PLACE}/1_ocsp", id_of(w, "SECC"), other), w) is None
 
 
 def test_23_46_half_a_pair_is_not_offered_and_hides_no_whole_one() -> None:

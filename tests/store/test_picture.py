@@ -11,13 +11,14 @@ import pytest
 from evse_security.config import StationConfig
 from evse_security.keys.files import public_key_of
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.hashdata import certificate_id
 from evse_security.store.disk import Disk
 from evse_security.store.layout import Layout
 from evse_security.store.picture import Picture
 from evse_security.store.scan import COARSE_SETTLING_NS
 from evse_security.store.snapshot import Snapshot, StoreForm
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
-from tests.builders import world
+from tests.builders import ocsp_answer, world
 
 V2G, MO, MF = CaCertificateType.V2G, CaCertificateType.MO, CaCertificateType.MF
 W = world("A > S >", "B >")
@@ -219,3 +220,15 @@ def test_a_file_time_that_no_calendar_has_stops_nothing(stamp: int, bench: Bench
     found = bench.picture.snapshot(odd)
     assert found.leaves[LeafCertificateType.V2G].keys[0].path == key
     assert (found.newest_written is None) == (stamp > 0)
+
+
+def test_a_cached_answer_is_the_one_that_the_file_beside_it_names(bench: Bench) -> None:
+    made = world("Root > Sub > SECC", "Sub > Other")
+    directory = bench.layout.leaves[LeafCertificateType.V2G].certificates / "ocsp"
+    ids = [certificate_id(Certificate(made[one].der), Certificate(made["Sub"].der)) for one in ("SECC", "Other")]
+    for cert_id in (*ids, None):
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "1_ocsp.der").write_bytes(ocsp_answer(made, "SECC"))
+        (directory / "1_ocsp.hash").write_bytes(b"" if cert_id is None else cert_id.lines)
+        [entry] = bench.look().ocsp
+        assert (entry.answer is not None) == (cert_id == ids[0])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +30,7 @@ from evse_security.errors import (
 )
 from evse_security.pki import algorithm, base64text, der, names
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.hashdata import CertID
 from evse_security.pki.path import check_key
 
 MAX_RESPONSE_BYTES = 64 * 1024
@@ -77,6 +78,16 @@ class OcspAnswer:
     """The responder's name, or its key hash in hexadecimal: whichever it goes by."""
 
 
+class Statement(NamedTuple):
+    """One single response, unverified: whom it names, and what it says."""
+
+    digest: str | None
+    """What its CertID is made with; None where it is none that OCSP uses."""
+    issuer_key_hash: str
+    serial: int
+    answer: OcspAnswer
+
+
 def decode(text: str) -> bytes:
     """The DER of a response from the base64 of `update_ocsp_cache`, wrapped or not. Raises NotBase64, TooLarge."""
     return base64text.decode(text, what="the OCSP response", limit=MAX_RESPONSE_BYTES)
@@ -106,17 +117,34 @@ def believe(encoded: bytes, certificate: Certificate, issuer: Certificate, now: 
     return answer
 
 
-def peek(encoded: bytes, serial: int | None = None) -> OcspAnswer | None:
-    """What a response (DER) says about the certificate of that serial number, or about the first one; None if nothing.
+def peek(encoded: bytes) -> tuple[Statement, ...]:
+    """All that a response (DER) says, whoever it is about; nothing where it cannot be read.
 
-    For showing a file of whatever origin: nothing is verified, so nothing must be decided by it.
+    For showing a file of whatever origin: nothing is verified, so nothing must be decided by it alone.
     """
     try:
         response = _load(encoded)
-        singles = (one for one in response.responses if serial is None or one.serial_number == serial)
-        return _answer(response, next(singles))
+        return tuple(
+            Statement(_id_digest(one), one.issuer_key_hash.hex(), one.serial_number, _answer(response, one))
+            for one in response.responses
+        )
     except Exception:  # junk raises every class of error
-        return None
+        return ()
+
+
+def about(statements: Iterable[Statement], wanted: CertID) -> OcspAnswer | None:
+    """What is said about the certificate of that identity: as `believe` chooses, the newest, then the revocation.
+
+    Responders mostly name certificates under SHA-1, of which a CertID knows nothing but the serial number.
+    """
+    matching = [
+        one.answer
+        for one in statements
+        if one.serial == wanted.serial
+        and one.digest is not None
+        and (one.digest != wanted.algorithm.lower() or one.issuer_key_hash == wanted.issuer_key_hash)
+    ]
+    return max(matching, key=lambda one: (one.this_update, one.status is OcspStatus.revoked), default=None)
 
 
 def current(answer: OcspAnswer, now: datetime) -> bool:
@@ -190,14 +218,20 @@ def _is_about(single: ocsp.OCSPSingleResponse, certificate: Certificate, issuer:
     """Whether a CertID names the certificate, under the digest that it was made with (RFC 6960 §4.1.1)."""
     if single.serial_number != certificate.serial:
         return False
-    try:
-        digest = single.hash_algorithm.name
-    except UnsupportedAlgorithm:
-        return False
-    if digest not in _ID_DIGESTS:
+    digest = _id_digest(single)
+    if digest is None:
         return False
     issuer_names = {_hash(digest, certificate.issuer), _hash(digest, issuer.subject)}
     return single.issuer_name_hash in issuer_names and single.issuer_key_hash == _hash(digest, issuer.key_bits)
+
+
+def _id_digest(single: ocsp.OCSPSingleResponse) -> str | None:
+    """The digest that a CertID is made with; None where it is none that OCSP uses."""
+    try:
+        digest = single.hash_algorithm.name
+    except UnsupportedAlgorithm:
+        return None
+    return digest if digest in _ID_DIGESTS else None
 
 
 def _hash(digest: str, octets: bytes) -> bytes:

@@ -86,8 +86,8 @@ class Picture:
         self._hashes: Contents[hashdata.CertID | None] = Contents(
             lambda _, data: hashdata.from_lines(data), lambda *_: None, _MAX_SMALL_BYTES, now
         )
-        self._responses: Contents[ocsp.OcspAnswer | None] = Contents(
-            lambda _, data: ocsp.peek(data), lambda *_: None, _MAX_SMALL_BYTES, now
+        self._responses: Contents[tuple[ocsp.Statement, ...]] = Contents(
+            lambda _, data: ocsp.peek(data), lambda *_: (), _MAX_SMALL_BYTES, now
         )
         self._last: _Last | None = None
 
@@ -141,11 +141,13 @@ class Picture:
     def ocsp_entry(self, hash_file: Seen | None, response: Seen | None) -> OcspEntry:
         """A cached response, from the halves that are there."""
         some = (hash_file or response).path  # type: ignore[union-attr]  # never called without either
+        cert_id = self._hashes.of(hash_file) if hash_file else None
+        statements = self._responses.of(response) if response else ()
         return OcspEntry(
             some.with_suffix(".hash"),
             some.with_suffix(".der"),
-            self._hashes.of(hash_file) if hash_file else None,
-            self._responses.of(response) if response else None,
+            cert_id,
+            None if cert_id is None else ocsp.about(statements, cert_id),
             hash_file is not None,
             response is not None,
         )
