@@ -74,7 +74,7 @@ def test_what_is_installed_is_told_as_a_tree(run: Run, tmp_path: Path) -> None:
     assert root.startswith("  └─ root CN=V2G Root CA: valid until ")
     assert sub_ca1.startswith("     └─ sub-CA CN=CPO Sub-CA 1: valid until ")
     assert sub_ca2.startswith("        └─ sub-CA CN=CPO Sub-CA 2: valid until ")
-    assert leaf.startswith("           └─ leaf CN=DEDMOE000001: valid until ")
+    assert leaf.startswith("           └─ leaf CN=DEDMOE000001: serial ")
     assert all("EC 256, OCSP good until " in line for line in (sub_ca1, sub_ca2, leaf))
     assert leaf.endswith("; in use: the newest that is valid and has its key")
 
@@ -106,7 +106,7 @@ def test_leaves_renewed_long_ago_are_counted_and_not_shown(run: Run, played: Pat
     for _ in range(RENEWED_IN_VIEW + 1):
         ran = run("demo", "--directory", played)
     tree = ran.out.partition("What is installed\n")[2]
-    assert tree.count("not used: another leaf is newer") == RENEWED_IN_VIEW
+    assert tree.count("not used: another leaf is newer, the one in ") == RENEWED_IN_VIEW
     assert "CN=CSMS Sub-CA (earlier leaves not shown: 1):" in tree
 
 

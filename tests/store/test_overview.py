@@ -214,7 +214,10 @@ def test_a_csms_root_that_its_predecessor_signed_is_trusted_where_that_is_demand
 
 
 LEAVES: dict[str, tuple[dict[str, Any], str]] = {
-    "older": ({"not_after": NOW + DAY}, "not used: another leaf is newer"),
+    "older": (
+        {"not_after": NOW + DAY},
+        f"not used: another leaf is newer, the one in CPO_CERT_SECC_LEAF_CHAIN_{token(1)}.pem",
+    ),
     "expired": (PAST, "not used: expired"),
     "future": (FUTURE, "not used: not yet valid"),
     "wrong usage": (

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from evse_security.station import Overview
     from evse_security.store.overview import DomainOverview, Node
 
+SERIAL_DIGITS = 16
+"""Of serial numbers so many hexadecimal digits are shown; they have up to 40."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the choice of JSON."""
@@ -78,8 +81,15 @@ def _tree(node: Node, indent: str, *, last: bool) -> Iterator[str]:
 
 def in_words(node: Node) -> str:
     """One certificate in a line."""
-    facts = [_validity(node), node.key, *_ocsp(node)]
+    facts = [*_whereabouts(node), _validity(node), node.key, *_ocsp(node)]
     return f"{node.role} {node.name}: {', '.join(facts)}; {node.because}"
+
+
+def _whereabouts(node: Node) -> Iterator[str]:
+    """What tells leaves of one name apart."""
+    if node.role == "leaf":
+        yield f"serial {node.serial if len(node.serial) <= SERIAL_DIGITS else node.serial[:SERIAL_DIGITS] + '...'}"
+        yield f"in {' and '.join(file.name for file in node.files)}"
 
 
 def _validity(node: Node) -> str:

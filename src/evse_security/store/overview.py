@@ -253,4 +253,5 @@ class _Domain:
             return False, f"not used: {self.validity(certificate)}"
         if not leaf.servable:
             return False, "not used: no file of it is without a bad block"
-        return False, "not used: another leaf is newer"
+        newer = " and ".join(self.leaves[one].file.path.name for one in self.chosen)
+        return False, f"not used: another leaf is newer, the one in {newer}"
