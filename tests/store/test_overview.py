@@ -284,6 +284,17 @@ def test_problems_warnings_and_the_clock_are_told() -> None:
     assert found.clock == "1970"
 
 
+def test_what_is_revoked_is_dangerous() -> None:
+    w = pki()
+    shelf = station(w).with_ocsp("client/cso/ocsp/1_ocsp", id_of(w, "Sub2"), ocsp_answer(w, "Sub2"))
+    assert drawn(shelf).warnings == ()
+    for holder, role in {"Sub1": "sub-CA", "SECC": "leaf"}.items():
+        answer = ocsp_answer(w, holder, status=OCSPCertStatus.REVOKED)
+        [warning] = drawn(shelf.with_ocsp("client/cso/ocsp/2_ocsp", id_of(w, holder), answer)).warnings
+        assert f"{role} CN={holder}," in warning
+        assert warning.endswith(f", serial {w[holder].certificate.serial_number:x}, is revoked, says its OCSP response")
+
+
 def test_files_and_bytes_are_counted() -> None:
     found = drawn(Shelf().put("client/cso/a", "12345").put("client/cso/ocsp/b", "1"))
     assert (found.files, found.bytes) == (2, 6)

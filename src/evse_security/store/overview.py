@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +14,7 @@ from evse_security.errors import ChainRefused
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.ocsp import current
+from evse_security.pki.ocsp import OcspStatus, current
 from evse_security.pki.path import check_end_entity, why_not_ca
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.rules.select import usable
@@ -93,11 +94,13 @@ class Overview:
 
 def overview(snapshot: Snapshot, moment: Moment, newest_by: str) -> Overview:
     """Draw the store."""
+    domains = tuple(_Domain(snapshot, store, moment, newest_by).drawn() for store in snapshot.cas.values())
+    revoked = dict.fromkeys(line for domain in domains for line in _revoked(domain.trees))
     return Overview(
-        domains=tuple(_Domain(snapshot, store, moment, newest_by).drawn() for store in snapshot.cas.values()),
+        domains=domains,
         pending_keys=_pending(snapshot),
         problems=_problems(snapshot),
-        warnings=tuple(_warnings(snapshot)),
+        warnings=(*_warnings(snapshot), *revoked),
         files=len(snapshot.names),
         bytes=snapshot.size,
         clock=moment.doubt,
@@ -137,6 +140,13 @@ def _warnings(snapshot: Snapshot) -> list[str]:
     keys = {key.path: key for store in snapshot.leaves.values() for key in store.keys}
     exposed = [key for key in keys.values() if key.mode & 0o077]
     return [f"{key.path}: private key readable by others (mode {key.mode:04o})" for key in exposed]
+
+
+def _revoked(trees: Iterable[Node]) -> Iterator[str]:
+    for node in trees:
+        if node.ocsp is not None and node.ocsp.status == OcspStatus.revoked:
+            yield f"{node.files[0]}: {node.role} {node.name}, serial {node.serial}, is revoked, says its OCSP response"
+        yield from _revoked(node.children)
 
 
 class _Domain:
