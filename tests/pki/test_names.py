@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,6 +104,30 @@ def test_an_endless_identifier_makes_a_name_unreadable_and_nothing_else() -> Non
     odd = tlv(0x30, tlv(0x31, tlv(0x30, tlv(0x06, b"\xff" * 9000 + b"\x01"), tlv(UTF8, b"a"))))
     assert names.text(odd).startswith("#")
     assert not names.has(odd, CN, bool)
+
+
+MANY: dict[str, Callable[[int], bytes]] = {
+    "relative names": lambda count: name(*(pair(CN, "a") for _ in range(count))),
+    "attributes of one": lambda count: name(tuple(pair(CN, "a") for _ in range(count))),
+    "empty relative names": lambda count: name(*(() for _ in range(count))),
+}
+
+
+@pytest.mark.parametrize("what", MANY)
+def test_a_name_of_more_than_a_hundred_attributes_is_compared_by_bytes_and_shown_by_them(what: str) -> None:
+    most, more = MANY[what](100), MANY[what](101)
+    assert names.key(most) != most
+    assert names.key(more) == more
+    assert names.text(more) == f"#{more[:32].hex()}"
+    assert not names.has(more, CN, lambda _: True)
+
+
+@pytest.mark.parametrize("ask", [names.key, names.text])
+def test_short_names_are_remembered_and_long_ones_leave_nothing(ask: Callable[[bytes], object]) -> None:
+    short, long = name(pair(CN, "x" * 1000)), name(pair(CN, "x" * 1025))
+    assert ask(short) is ask(short)
+    assert ask(long) == ask(long)
+    assert ask(long) is not ask(long)
 
 
 def test_an_attribute_is_found_by_kind_and_text() -> None:

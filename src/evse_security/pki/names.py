@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, wraps
+from itertools import islice
+from typing import NamedTuple, TypeVar
 
 from evse_security.pki import der
+
+T = TypeVar("T")
 
 COMMON_NAME = "2.5.4.3"
 DOMAIN_COMPONENT = "0.9.2342.19200300.100.1.25"
@@ -35,6 +38,10 @@ _CHARSETS = {
 }
 """How the kinds of strings are encoded."""
 _MAX_SHOWN = 1000
+_MAX_ATTRIBUTES = 100
+"""More make a name unreadable. Real ones have up to ten; 64 KiB hold 6,000, which take megabytes when they are read."""
+_MAX_REMEMBERED, _REMEMBERED = 1024, 512
+"""Longest name, in octets, and most names that are remembered: some 20 MiB at the worst. Real names have up to 300."""
 _ESCAPED = str.maketrans({character: f"\\{character}" for character in '\\,+"<>;'})
 """What would make one attribute look like two (RFC 4514 §2.4)."""
 
@@ -46,13 +53,31 @@ class Attribute(NamedTuple):
     text: str
 
 
-@lru_cache(maxsize=1024)
+def _remembered(read: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """Remember what short names say: most occur in many certificates. Long ones are read each time, and leave nothing."""
+    remember = lru_cache(_REMEMBERED)(read)
+
+    @wraps(read)
+    def ask(name: bytes) -> T:
+        return remember(name) if len(name) <= _MAX_REMEMBERED else read(name)
+
+    return ask
+
+
 def attributes(name: bytes) -> tuple[tuple[Attribute, ...], ...]:
-    """Read a Name (DER) as relative distinguished names, in the order of the encoding."""
-    return tuple(
-        tuple(_attribute(pair) for pair in der.expect(rdn, der.SET, "RelativeDistinguishedName").children())
-        for rdn in der.sequence(name, "Name")
-    )
+    """Read a Name (DER) as relative distinguished names, in the order of the encoding.
+
+    Raises ValueError on what is none, and on one of more than 100 attributes.
+    """
+    rdns: list[tuple[Attribute, ...]] = []
+    left = _MAX_ATTRIBUTES
+    for rdn in der.expect(der.read(name), der.SEQUENCE, "Name").children():
+        pairs = der.expect(rdn, der.SET, "RelativeDistinguishedName").children()
+        rdns.append(tuple(map(_attribute, islice(pairs, left + 1))))
+        left -= max(len(rdns[-1]), 1)
+        if left < 0:
+            raise ValueError(f"a Name of more than {_MAX_ATTRIBUTES} attributes")
+    return tuple(rdns)
 
 
 def _attribute(pair: der.Tlv) -> Attribute:
@@ -66,7 +91,7 @@ def _attribute(pair: der.Tlv) -> Attribute:
         return Attribute(der.oid(kind), value.value.decode("latin-1"))
 
 
-@lru_cache(maxsize=1024)
+@_remembered
 def key(name: bytes) -> bytes | tuple[object, ...]:
     """A token that is equal for equal names: letter case, kind of string and runs of blanks do not matter."""
     try:
@@ -76,7 +101,7 @@ def key(name: bytes) -> bytes | tuple[object, ...]:
     return tuple(frozenset((a.oid, " ".join(a.text.split()).lower()) for a in rdn) for rdn in rdns)
 
 
-@lru_cache(maxsize=1024)
+@_remembered
 def text(name: bytes) -> str:
     """Show a name on one line, most significant part last: `CN=SECC, O=Operator`. Never empty."""
     try:
