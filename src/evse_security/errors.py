@@ -145,12 +145,17 @@ class NoTrustAnchor(ChainRefused):
 
 @dataclass(eq=False)
 class IssuerNotFound(ChainRefused):
-    """Nobody at hand issued this certificate."""
+    """Nobody at hand issued this certificate. `namesake`: one of the issuer's name is installed, with another key."""
 
     certificate: str
     issuer: str
+    namesake: bool = False
     rank = 1
     template = "no certificate of the issuer {issuer} of {certificate} was sent along or is installed"
+
+    def __str__(self) -> str:
+        remark = "; one of that name is installed, but with another key (the key identifiers differ)"
+        return super().__str__() + (remark if self.namesake else "")
 
 
 @dataclass(eq=False)

@@ -361,6 +361,14 @@ def test_a_missing_sub_ca_is_told() -> None:
         judged(world("Root > Sub1 > Leaf", "Other >"), sent=("Sub1",), anchors=("Other",))
 
 
+def test_an_issuer_of_the_name_with_another_key_is_told() -> None:
+    made = world("Root > Leaf", "Renewed >", Renewed={"subject": name(CN="Root", O="Test")})
+    with pytest.raises(e.IssuerNotFound, match="is installed; one of that name is installed, but with another key"):
+        judged(made, sent=(), anchors=("Renewed",))
+    with pytest.raises(e.IssuerNotFound, match="is installed$"):
+        judged(world("Root > Leaf", "Other >"), sent=(), anchors=("Other",))
+
+
 def test_without_anchors_nothing_is_trusted() -> None:
     made = world("Root > Leaf")
     with pytest.raises(e.NoTrustAnchor, match="V2G or MO"):

@@ -243,7 +243,8 @@ class _Search:
         known = (*self.trust.forest.possible_issuers(child), *self.received.possible_issuers(child))
         named = [issuer for issuer in dict.fromkeys(known) if issuer not in path]
         if not named:
-            self.dead_ends.append(IssuerNotFound(child.name, child.issuer_name))
+            namesake = not known and any(c.subject_key == child.issuer_key for c in self.trust.forest.certificates)
+            self.dead_ends.append(IssuerNotFound(child.name, child.issuer_name, namesake=namesake))
         signers = named if len(named) == 1 else list(self._signers(child, named))
         if named and not signers and self.steps <= MAX_STEPS:
             self.dead_ends.append(BadSignature(child.name, child.issuer_name, len(path) - 1))
