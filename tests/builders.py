@@ -17,13 +17,15 @@ from functools import cache
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from evse_security.lab.authority import LEAF, OCSP_RESPONDER, ROOT_CA, SUB_CA, Entity, name, self_signed
 from evse_security.lab.keys import CURVES, KeyKind, PrivateKey, generate_key, natural_hash
 from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
 from evse_security.lab.resign import SEQUENCE, Alteration, members, resign, tlv
+from evse_security.pki import encode
 
 
 def at(text: str) -> datetime:
@@ -176,6 +178,20 @@ def ocsp_answer(made: World, subject: str, responder: str | None = None, **chang
 def altered(entity: Entity, alter: Alteration) -> bytes:
     """The DER of the entity's certificate with other contents, signed by its issuer all the same."""
     return resign(entity.der, (entity.issuer or entity).key, alter)
+
+
+def signed_with_rsa(world: World, holder: str, issuer: str, algorithm: str, digest: hashes.HashAlgorithm) -> bytes:
+    """The holder's certificate signed by the issuer with PKCS #1 and any digest, which `cryptography` makes none of.
+
+    `algorithm` is the dotted identifier that names it; both certificates keep their names.
+    """
+    identifier = tlv(0x30, encode.oid(algorithm), tlv(0x05))
+    fields = members(world[holder].certificate.tbs_certificate_bytes)
+    signed = tlv(0x30, *fields[:2], identifier, *fields[3:])
+    private_key = world[issuer].key
+    assert isinstance(private_key, rsa.RSAPrivateKey)
+    signature = private_key.sign(signed, padding.PKCS1v15(), digest)
+    return tlv(0x30, signed, identifier, tlv(0x03, b"\0", signature))
 
 
 def as_version_1(entity: Entity) -> bytes:

@@ -11,20 +11,31 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from evse_security import errors as e
 from evse_security.lab.authority import SUB_CA, KeyIdentifier, KeyUse, name, unknown_extension
 from evse_security.lab.keys import KeyKind
-from evse_security.lab.resign import members, tlv
+from evse_security.lab.resign import tlv
 from evse_security.outcomes import ANSWERS
 from evse_security.pki import encode, path, pem
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.path import LeafStart, Policy, TrustStore, VerifiedChain, verify
 from evse_security.pki.profile import ProfileName
 from evse_security.vocabulary import LeafCertificateType as Leaf
-from tests.builders import DAY, NOW, YEAR, World, altered, as_version_1, key, next_serial, with_explicit_false, world
+from tests.builders import (
+    DAY,
+    NOW,
+    YEAR,
+    World,
+    altered,
+    as_version_1,
+    key,
+    next_serial,
+    signed_with_rsa,
+    with_explicit_false,
+    world,
+)
 from tests.lab.conftest import OpenSsl, openssl  # noqa: F401  a fixture
 
 LATER = Policy((Leaf.V2G,), leaf_start=LeafStart.NOW_OR_LATER)
@@ -300,28 +311,17 @@ def test_fault_34_weak_digests_are_refused_but_not_in_a_root() -> None:
     made = world("Root > Sub > Leaf", Root={"key": KeyKind.RSA2048})
     root, leaf = read(made, "Root", "Leaf")
     md5, sha1 = ("1.2.840.113549.1.1.4", hashes.MD5()), ("1.2.840.113549.1.1.5", hashes.SHA1())  # noqa: S303
-    sub = _resigned(made, "Sub", *md5)
+    sub = Certificate(signed_with_rsa(made, "Sub", "Root", *md5))
     assert sub.signed_by(root)
     with pytest.raises(e.WeakDigest, match="CN=Sub, O=Test is signed with MD5"):
         verify(leaf, intermediates=[sub], trust=TrustStore([root]), policy=LATER, now=NOW)
-    anchor = _resigned(made, "Root", *md5)
+    anchor = Certificate(signed_with_rsa(made, "Root", "Root", *md5))
     assert anchor.self_signed
     verify(leaf, intermediates=read(made, "Sub"), trust=TrustStore([anchor]), policy=LATER, now=NOW)
-    old = _resigned(made, "Sub", *sha1)
+    old = Certificate(signed_with_rsa(made, "Sub", "Root", *sha1))
     verify(leaf, intermediates=[old], trust=TrustStore([root]), policy=LATER, now=NOW)
     with pytest.raises(e.ProfileViolated):
         verify(leaf, intermediates=[old], trust=TrustStore([root]), policy=STRICT, now=NOW)
-
-
-def _resigned(made: World, holder: str, dotted: str, digest: hashes.HashAlgorithm) -> Certificate:
-    """The certificate signed by the root with PKCS #1 and any digest, which `cryptography` makes none of."""
-    algorithm = tlv(0x30, encode.oid(dotted), tlv(0x05))
-    fields = members(made[holder].certificate.tbs_certificate_bytes)
-    signed = tlv(0x30, *fields[:2], algorithm, *fields[3:])
-    private_key = made["Root"].key
-    assert isinstance(private_key, rsa.RSAPrivateKey)
-    signature = private_key.sign(signed, padding.PKCS1v15(), digest)
-    return Certificate(tlv(0x30, signed, algorithm, tlv(0x03, b"\0", signature)))
 
 
 def test_an_algorithm_that_is_not_known_is_refused() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtensionOID
 
 from evse_security.errors import (
@@ -18,7 +19,9 @@ from evse_security.errors import (
     NotSignedByPredecessor,
     NotWritable,
     NotYetValid,
+    PathTooLong,
     StoreFull,
+    WeakDigest,
     WeakKey,
 )
 from evse_security.lab.authority import KeyIdentifier, KeyUse, name
@@ -28,7 +31,7 @@ from evse_security.store.changes import Decision, Edit, Remove, Write
 from evse_security.store.limits import Limits, with_room
 from evse_security.store.rules.install import install
 from evse_security.vocabulary import CaCertificateType, CertificateStoreUpdate, CertificateStoreUpdateOperation
-from tests.builders import DAY, NOW, YEAR, as_version_1, key, world
+from tests.builders import DAY, NOW, YEAR, as_version_1, key, signed_with_rsa, world
 from tests.store.pictures import (
     BELIEVED,
     CSMS,
@@ -369,6 +372,22 @@ def test_23_07_one_with_the_name_but_not_the_signature_of_the_installed_root_is_
     w = world("Root1 > Root2 >", Root2={"signed_by": "Mallory"})
     with pytest.raises(BadSignature):
         decided(Shelf(CHECKED).put(CSMS_BUNDLE, w["Root1"].pem), of(w, "Root2"), CSMS)
+
+
+def test_23_07_a_successor_is_no_way_round_a_path_length() -> None:
+    w = world("Root1 > Root2 > Root3 >", Root2={"path_length": 0})
+    with pytest.raises(PathTooLong, match="Root2"):
+        decided(Shelf(CHECKED).put(CSMS_BUNDLE, w.pem("Root1", "Root2")), of(w, "Root3"), CSMS)
+    w = world("Root1 > Root2 > Root3 >", Root1={"path_length": 1})
+    with pytest.raises(PathTooLong, match="Root1"):
+        decided(Shelf(CHECKED).put(CSMS_BUNDLE, w.pem("Root1", "Root2")), of(w, "Root3"), CSMS)
+
+
+def test_23_07_a_successor_is_not_signed_with_a_digest_that_can_collide() -> None:
+    w = world("Root1 > Root2 >", Root1={"key": KeyKind.RSA2048})
+    sha1 = parsed(signed_with_rsa(w, "Root2", "Root1", "1.2.840.113549.1.1.5", hashes.SHA1()))  # noqa: S303
+    with pytest.raises(WeakDigest, match="SHA1"):
+        decided(Shelf(CHECKED).put(CSMS_BUNDLE, w["Root1"].pem), sha1, CSMS)
 
 
 def test_23_07_the_same_root_again_changes_nothing() -> None:

@@ -52,6 +52,8 @@ _TLS_USAGES = frozenset({_ANY_USAGE, "1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"})
 _EXTENDED_USAGES = {LeafCertificateType.CSMS: _TLS_USAGES, LeafCertificateType.V2G: _TLS_USAGES}
 """Extended key usages of which a leaf that names any must name one. Contracts and firmware signers are free."""
 
+COLLIDING = frozenset({"md5", "sha1"})
+"""Digests for which collisions can be made."""
 _BROKEN = frozenset({"md5"})
 """Digests under which certificates were forged. SHA-1 chains are still in the field (RISE V2G's test PKI) and end at an
 installed root; the profile `iso15118` refuses them."""
@@ -154,15 +156,12 @@ def check_key(certificate: Certificate) -> None:
         raise WeakKey(certificate.name, f"{kind} {bits}")
 
 
-def check_digest(certificate: Certificate) -> None:
-    """Refuse signatures made with a broken digest, or in a way nobody knows here.
-
-    Raises `WeakDigest`.
-    """
+def check_digest(certificate: Certificate, refused: frozenset[str] = _BROKEN) -> None:
+    """Refuse signatures made with one of these digests, or in a way nobody knows here. Raises `WeakDigest`."""
     used = algorithm.recognised(certificate.signature_algorithm)
     if used is None:
         raise WeakDigest(certificate.name, f"an unknown algorithm ({profile.algorithms(certificate).signature})")
-    if used.digest is not None and used.digest.name in _BROKEN:
+    if used.digest is not None and used.digest.name in refused:
         raise WeakDigest(certificate.name, used.digest.name.upper())
 
 

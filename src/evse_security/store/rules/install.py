@@ -14,10 +14,12 @@ from evse_security.errors import (
     NotSignedByPredecessor,
     NotWritable,
     NotYetValid,
+    PathTooLong,
     StoreFull,
 )
 from evse_security.pki.certificate import Certificate
-from evse_security.pki.path import check_key, why_not_ca
+from evse_security.pki.forest import lineage
+from evse_security.pki.path import COLLIDING, check_digest, check_key, why_not_ca
 from evse_security.store.changes import Change, Decision, Edit, Write
 from evse_security.store.kinds import DOMAINS
 from evse_security.store.limits import Limits
@@ -76,7 +78,11 @@ def _check_time(certificate: Certificate, now: datetime) -> None:
 
 
 def _outdated(certificate: Certificate, store: CaStore) -> tuple[Certificate, ...]:
-    """Demand that the installed CSMS root signed the new one; of those before it, none is kept (M05.FR.10, .13)."""
+    """Demand that the installed CSMS root signed the new one; of those before it, none is kept (M05.FR.10, .13).
+
+    From then on the new one is trusted by itself, and nobody looks at its signature or at its predecessors any more: so
+    no digest that can collide, and no CA above it that allows no CA below (RFC 5280 §4.2.1.9).
+    """
     signers = {store.forest.issuer_of(c) for c in store.anchors if not c.self_signed}
     current = [c for c in store.anchors if c not in signers]
     if not current:
@@ -84,6 +90,11 @@ def _outdated(certificate: Certificate, store: CaStore) -> tuple[Certificate, ..
     signer = next((c for c in current if certificate.issuer_key == c.subject_key and certificate.signed_by(c)), None)
     if signer is None:
         raise NotSignedByPredecessor(certificate.name, current[0].name)
+    check_digest(certificate, COLLIDING)
+    for below, ancestor in enumerate((signer, *lineage(signer, store.forest)), start=1):
+        allowed = ancestor.basic_constraints.path_length if ancestor.basic_constraints is not None else None
+        if allowed is not None and allowed < below:
+            raise PathTooLong(ancestor.name)
     return tuple(c for c in store.certificates if c != signer)
 
 
