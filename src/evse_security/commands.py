@@ -27,6 +27,7 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import asked_for
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.path import LeafStart, Policy, VerifiedChain, verify
+from evse_security.pki.profile import ProfileName
 from evse_security.pki.request import RequestSubject, signing_request
 from evse_security.pki.signature import decode as decode_signature
 from evse_security.store import roots
@@ -278,7 +279,7 @@ class Commands:
             raise NoRequestForType(certificate_type)
         if use_tpm:
             raise KeyNotGenerated("no TPM is configured, and a key in a file would not be what was asked for")
-        domain_component = "CPO" if certificate_type == LeafCertificateType.V2G else None
+        domain_component = self._domain_component() if certificate_type == LeafCertificateType.V2G else None
         subject = RequestSubject(
             country=country, organization=organization, common=common, domain_component=domain_component
         )
@@ -294,6 +295,12 @@ class Commands:
         self._core.change(decide)
         return csr
 
+    def _domain_component(self) -> str:
+        """What the profile wants of an SECC leaf: with ISO 15118-20 keys DC=CSO, else DC=CPO."""
+        config = self._core.config
+        is_20 = self._core.profile is ProfileName.ISO15118 and config.csr_key_type in ("secp521r1", "ed448")
+        return "CSO" if is_20 else "CPO"
+
     # ---- leaves to use
 
     def get_leaf_certificate_info(
@@ -304,7 +311,7 @@ class Commands:
         store = snapshot.leaves.get(certificate_type)
         if store is None:
             return GetCertificateInfoResult(status=GetCertificateInfoStatus.Rejected)
-        leaf = next(iter(select.usable(store, self._core.config.newest_by, moment.now)), None)
+        leaf = self._leaves.chosen(snapshot, store, moment)
         if leaf is None:
             return GetCertificateInfoResult(status=select.status(store, moment.now))
         try:

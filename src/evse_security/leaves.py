@@ -11,6 +11,7 @@ from evse_security.core import Core, told
 from evse_security.errors import NotWritable, Refusal
 from evse_security.keys import files as key_files
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.path import Policy
 from evse_security.store.info import LeafFiles, files_in
 from evse_security.store.rules import select
 from evse_security.store.rules.cache import offered
@@ -37,8 +38,13 @@ class Leaves:
         """The store of a leaf type, and its newest usable leaf."""
         snapshot, moment = self._core.look()
         store = snapshot.leaves.get(certificate_type)
-        leaves = select.usable(store, self._core.config.newest_by, moment.now) if store is not None else []
-        return store, next(iter(leaves), None), moment
+        return store, self.chosen(snapshot, store, moment) if store is not None else None, moment
+
+    def chosen(self, snapshot: Snapshot, store: LeafStore, moment: Moment) -> Leaf | None:
+        """The leaf of a store that is in use."""
+        policy = Policy((store.kind.leaf_type,), self._core.profile)
+        trust = snapshot.cas[store.kind.ca_type].trust
+        return select.chosen(store, trust, self._core.config.newest_by, policy, moment.now)
 
     def info(
         self,

@@ -123,7 +123,7 @@ class Station:
     def overview(self) -> Overview:
         """All that is installed, as trees, and why each certificate is or is not used."""
         snapshot, moment = self._core.look()
-        return overview(snapshot, moment, self.config.newest_by)
+        return overview(snapshot, moment, self.config.newest_by, self._core.profile)
 
     def sweep(self, *, dry_run: bool = False) -> SweepReport:
         """Remove what nobody needs any more, and say what that was. Raises `NotWritable`."""

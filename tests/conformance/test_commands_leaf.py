@@ -436,3 +436,21 @@ def test_the_critical_extension_that_nobody_knows(tmp_path: Path) -> None:
     )
     b = rooted(tmp_path, made=made)
     assert b.ask("verify_certificate", certificate_chain=made["SECC"].pem, certificate_types=["V2G"]) == "InvalidChain"
+
+
+@pytest.mark.parametrize(
+    ("profile", "kind", "domain"),
+    [
+        ("iso15118", "secp521r1", "CSO"),
+        ("iso15118", "ed448", "CSO"),
+        ("iso15118", "secp256r1", "CPO"),
+        ("lenient", "secp521r1", "CPO"),
+    ],
+)
+def test_a_request_asks_for_the_domain_component_that_its_profile_wants(
+    tmp_path: Path, profile: str, kind: str, domain: str
+) -> None:
+    b = bench(tmp_path, certificate_profile=profile, csr_key_type=kind)
+    _, csr = requested(b, NEW, WAYS[0][1])
+    subject = x509.load_pem_x509_csr(csr.encode()).subject
+    assert [one.value for one in subject.get_attributes_for_oid(x509.NameOID.DOMAIN_COMPONENT)] == [domain]

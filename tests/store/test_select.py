@@ -8,13 +8,14 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from evse_security import Station, StationConfig
+from evse_security.errors import IssuerNotFound
 from evse_security.lab.authority import KeyUse
 from evse_security.pki.path import LeafStart, Policy
 from evse_security.pki.profile import ProfileName
-from evse_security.store.rules.select import newest_first, newest_per_root, status, usable
+from evse_security.store.rules.select import chosen, flaw, newest_first, newest_per_root, status, usable
 from evse_security.vocabulary import GetCertificateInfoStatus
 from tests.builders import DAY, NOW, YEAR, World, world
-from tests.store.pictures import CSMS_LEAF, SECC_LEAF, V2G, V2G_BUNDLE, Shelf, junk_block, token
+from tests.store.pictures import CSMS_LEAF, SECC_LEAF, V2G, V2G_BUNDLE, Shelf, junk_block, of, token
 
 SECOND = timedelta(seconds=1)
 PAST = {"not_before": NOW - 2 * YEAR, "not_after": NOW - YEAR}
@@ -230,3 +231,43 @@ def test_fault_59_no_leaf_can_be_told_from_one_that_expires_today(
         assert station.leaf_expiry_days(SECC_LEAF) == left
         assert station.interface().get_leaf_expiry_days_count(certificate_type=SECC_LEAF) == (left or 0)
         assert station.leaf_expiry_days(CSMS_LEAF) is None
+
+
+def taken(shelf: Shelf) -> str:
+    snapshot = shelf.look()
+    trust, policy = snapshot.cas[V2G].trust, Policy((SECC_LEAF,))
+    found = chosen(snapshot.leaves[SECC_LEAF], trust, "not_after", policy, NOW)
+    return found.certificate.name if found is not None else ""
+
+
+def test_a_leaf_that_leads_to_a_root_is_used_before_a_newer_one_that_leads_to_none() -> None:
+    w = world("Root > Sub > Good", "Other > Strange > Newer", Newer={"not_after": NOW + 2 * YEAR})
+    shelf = stocked(w, "Good").with_leaf(w, "Newer", "Strange", number=9)
+    assert used(shelf) == ["Newer", "Good"]
+    assert "CN=Good" in taken(shelf)
+
+
+def test_a_leaf_below_an_expired_sub_ca_gives_way() -> None:
+    w = world(
+        "Root > Sub > Good",
+        "Root > Late > Newer",
+        Late={**PAST, "not_before": NOW - 3 * YEAR},
+        Newer={"not_after": NOW + 2 * YEAR},
+    )
+    assert "CN=Good" in taken(stocked(w, "Good").with_leaf(w, "Newer", "Late", number=9))
+
+
+def test_where_no_leaf_leads_to_a_root_the_newest_is_used() -> None:
+    w = world("Other > Strange > Older", "Other > Strange > Newer", Newer={"not_after": NOW + 2 * YEAR})
+    shelf = Shelf().with_leaf(w, "Older", "Strange", number=1).with_leaf(w, "Newer", "Strange", number=2)
+    assert "CN=Newer" in taken(shelf)
+    assert taken(Shelf()) == ""
+
+
+def test_the_flaw_of_a_leaf_is_told() -> None:
+    w = world("Root > Sub > Good", "Other > Strange > Newer")
+    snapshot = stocked(w, "Good").with_leaf(w, "Newer", "Strange", number=9).look()
+    store, trust, policy = snapshot.leaves[SECC_LEAF], snapshot.cas[V2G].trust, Policy((SECC_LEAF,))
+    flaws = {leaf.certificate: flaw(leaf, trust, policy, NOW) for leaf in store.leaves}
+    assert flaws[of(w, "Good")] is None
+    assert isinstance(flaws[of(w, "Newer")], IssuerNotFound)
