@@ -1,6 +1,6 @@
 """Collect garbage: keys of requests that nobody answered, leaves long expired, files left behind.
 
-Prints one line per file: what was done with it, or would be, and why.
+Prints one line per file: what was done with it, or would be, and why; or that there is nothing to sweep.
 """
 
 from __future__ import annotations
@@ -26,4 +26,6 @@ def run(arguments: argparse.Namespace) -> int:
     done = "would remove" if report.dry_run else "removed"
     for swept in report.removed:
         answer(printable(f"{done} {swept.path}: {swept.reason}"))
+    if not report.removed:
+        answer("nothing to sweep")
     return 0
