@@ -54,7 +54,7 @@ class Attribute(NamedTuple):
 
 
 def _remembered(read: Callable[[bytes], T]) -> Callable[[bytes], T]:
-    """Remember what short names say: most occur in many certificates. Long ones are read each time and leave nothing."""
+    """Remember what short names say, most of which occur often; long ones are read each time, and leave nothing."""
     remember = lru_cache(_REMEMBERED)(read)
 
     @wraps(read)
