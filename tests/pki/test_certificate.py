@@ -499,6 +499,19 @@ def test_a_certificate_shows_no_more_of_itself_than_may_be_logged() -> None:
     assert repr(Certificate(leaf.der)).startswith("<Certificate CN=a?FATAL: b serial ")
 
 
+# ---- what is remembered
+
+
+def test_what_a_certificate_remembers_of_those_that_did_not_sign_it_has_a_bound() -> None:
+    made = world("Root > Leaf", "Other >")
+    root, leaf, other = (Certificate(made[holder].der) for holder in ("Root", "Leaf", "Other"))
+    for last in range(module.MAX_CONFIRMATIONS + 10):
+        assert not leaf.signed_by(Certificate(other.der[:-1] + bytes((last,))))
+    assert leaf.signed_by(root)
+    assert len(leaf._confirmations) == module.MAX_CONFIRMATIONS
+    assert leaf._confirmations[root.fingerprint]
+
+
 # ---- faults of the reference
 
 

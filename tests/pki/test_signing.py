@@ -111,6 +111,14 @@ def test_critical_extensions_bear_on_trust_not_on_who_signed(issue: Issue, signa
     assert not leaf.signed_by(other)
 
 
+def test_a_forged_copy_of_an_issuer_takes_nothing_from_the_genuine_one(issue: Issue) -> None:
+    """OpenSSL, where it is asked, looks at more of an issuer than its key."""
+    root, _, leaf = issue(*SIGNATURES["PSS, SHA-256 with a mask by SHA-1"])
+    forged = Certificate(root.der[:-1] + bytes((root.der[-1] ^ 1,)))
+    assert not leaf.signed_by(forged)
+    assert leaf.signed_by(root)
+
+
 @pytest.mark.parametrize("kind", KeyKind)
 def test_keys_of_all_kinds(kind: KeyKind) -> None:
     made = world("Root > Leaf", "Other > Sub >", Root={"key": kind}, Other={"key": kind})

@@ -27,6 +27,9 @@ T = TypeVar("T")
 MAX_CERTIFICATE_BYTES = 64 * 1024
 """Largest certificate that is read. The largest known real one has under 10 KiB; OCPP carries 5,500 characters."""
 
+MAX_CONFIRMATIONS = 128
+"""Most issuers of which a certificate remembers whether they signed it: 16 KiB. Chains bring any number of them."""
+
 _FOR_EVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -44,7 +47,7 @@ class Certificate:
         """Read the outline of a DER certificate; bytes that follow it are ignored."""
         if len(encoded) > MAX_CERTIFICATE_BYTES:
             raise MalformedCertificate(f"larger than {MAX_CERTIFICATE_BYTES} bytes")
-        self._confirmations: dict[bytes, bool] = {}
+        self._confirmations: dict[str, bool] = {}
         try:
             whole = der.expect(der.read(encoded), der.SEQUENCE, "Certificate")
             self.der = whole.encoded
@@ -273,7 +276,9 @@ class Certificate:
 
     def signed_by(self, issuer: Certificate) -> bool:
         """Whether the key of `issuer` confirms the signature. Names and validity are not looked at."""
-        known = self._confirmations.get(issuer.spki)
+        known = self._confirmations.get(issuer.fingerprint)  # not by key: OpenSSL looks at more than that
         if known is None:
-            known = self._confirmations[issuer.spki] = confirms(issuer, self)
+            known = confirms(issuer, self)
+            newest = [*self._confirmations.items(), (issuer.fingerprint, known)][-MAX_CONFIRMATIONS:]
+            self._confirmations = dict(newest)  # never altered: other threads may be reading it
         return known
