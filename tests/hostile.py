@@ -261,11 +261,11 @@ def _look_at(certificate: Certificate) -> None:
 
 
 def check_text(text: bytes) -> None:
-    """Blocks lie one behind the other; each is a certificate or says what is wrong."""
+    """Blocks lie one behind the other; each is a certificate or says what is wrong, or what others may read."""
     end = 0
     for block in pem.blocks(text):
         assert end <= block.start <= block.end <= len(text)
-        assert (block.certificate is None) != (block.problem is None)
+        assert bool(block.problem or (block.flaw and not block.certificate)) is (block.certificate is None)
         end = block.end
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 import subprocess
 import textwrap
 from pathlib import Path
@@ -137,7 +138,7 @@ NONE: dict[str, str | bytes] = {
 @pytest.mark.parametrize("what", NONE)
 def test_no_certificate_in(what: str) -> None:
     text = NONE[what]
-    assert pem.blocks(text.encode() if isinstance(text, str) else text) == ()
+    assert (found(text), problems(text)) == ([], [])
     if isinstance(text, str):
         with pytest.raises(NoCertificate, match="no certificate in the chain"):
             pem.chain(text, "the chain")
@@ -244,7 +245,7 @@ def test_any_octets_are_blocks_or_none(data: bytes) -> None:
     end = 0
     for one in pem.blocks(data):
         assert end <= one.start <= one.end <= len(data)
-        assert (one.certificate is None) is (one.problem is not None)
+        assert bool(one.problem or (one.flaw and not one.certificate)) is (one.certificate is None)
         end = one.end
 
 
@@ -281,3 +282,88 @@ def test_what_openssl_writes_with_trust_is_read(tmp_path: Path) -> None:
     text = subprocess.run(arguments, capture_output=True, check=True).stdout.decode()
     assert "TRUSTED CERTIFICATE" in text
     assert found(text) == [ROOT]
+
+
+SUB_LINES = SUB.pem.splitlines()
+FIRST, LAST, SUB_BODY = SUB_LINES[0], SUB_LINES[-1], "\n".join(SUB_LINES[1:-1])
+HIDING = {
+    **{f"a comment of {length} characters before BEGIN": "#" * length + SUB.pem for length in (1, 253, 254, 255, 508)},
+    "a vertical tab before BEGIN": "\v" + SUB.pem,
+    "a NUL byte before BEGIN": "\0" + SUB.pem,
+    "a lower-case label": SUB.pem.replace("CERTIFICATE", "certificate"),
+    "a BEGIN in a comment of another's": block("CERTIFICATE", f"X: {FIRST}\n\n{BODY}"),
+    "a BEGIN that has no label": "-----BEGIN" + ROOT.pem,
+}
+"""What we do not read, though others may, in one version or another."""
+UNUSUAL = {
+    "BEGIN directly behind END": ROOT.pem.rstrip() + SUB.pem,
+    "an indented BEGIN": "  " + SUB.pem,
+    "an indented END": f"{FIRST}\n{SUB_BODY}\n  {LAST}\n",
+    "an indented body": f"{FIRST}\n{textwrap.indent(SUB_BODY, chr(9))}\n{LAST}\n",
+    "a blank line in the body": SUB.pem.replace("-----END", "\n-----END"),
+    "headers": f"{FIRST}\nX-Note: a\n\n{SUB_BODY}\n{LAST}\n",
+    "text behind END": SUB.pem.rstrip() + " its end\n",
+    "a key without END": KEY.partition("-----END")[0] + SUB.pem,
+    "a key that is not base64": block("EC PRIVATE KEY", "AAAAA") + SUB.pem,
+    "one label behind another": "-----BEGIN FOO-----" + SUB.pem,
+    "unwrapped": block("CERTIFICATE", base64.b64encode(SUB.der).decode()),
+    "a byte order mark": "\ufeff" + SUB.pem,
+    "CR": SUB.pem.replace("\n", "\r"),
+    "many blanks behind BEGIN": SUB.pem.replace(FIRST, FIRST + " " * 300),
+}
+"""What we read, and others may not."""
+STRICT = {
+    "as it is written": SUB.pem,
+    "CRLF": SUB.pem.replace("\n", "\r\n"),
+    "blanks behind lines": SUB.pem.replace("\n", " \t\n"),
+    "no last newline": SUB.pem.rstrip(),
+    "76 columns": block("CERTIFICATE", "\n".join(textwrap.wrap(base64.b64encode(SUB.der).decode(), 76))),
+    "ragged": block("CERTIFICATE", "\n".join(f"{line[:50]}\n{line[50:]}" for line in SUB_LINES[1:-1]).rstrip()),
+    "X509 CERTIFICATE": SUB.pem.replace("CERTIFICATE", "X509 CERTIFICATE"),
+    "a key before": KEY + SUB.pem,
+    "long comments": f"{'#' * 254}\n{'=' * 1000}\n{SUB.pem}{'#' * 508}",
+    "an END alone": f"{LAST}\n{SUB.pem}",
+}
+
+
+def flaws(text: str) -> set[pem.Flaw]:
+    return {one.flaw for one in pem.blocks(text.encode()) if one.flaw is not None}
+
+
+@pytest.mark.parametrize("how", HIDING)
+def test_what_others_may_find_and_we_do_not_is_told(how: str) -> None:
+    assert pem.Flaw.HIDDEN in flaws(ROOT.pem + HIDING[how] + ROOT.pem)
+    assert SUB not in found(ROOT.pem + HIDING[how])
+
+
+@pytest.mark.parametrize("how", UNUSUAL)
+def test_what_we_read_and_others_may_not_is_told_and_read(how: str) -> None:
+    assert flaws(f"{LEAF.pem}{UNUSUAL[how]}\n{ROOT.pem}") == {pem.Flaw.FORM}
+    assert SUB in found(ROOT.pem + UNUSUAL[how])
+
+
+def test_the_place_of_a_flaw_is_where_the_block_begins() -> None:
+    text = f"{ROOT.pem}# {SUB.pem}  {LEAF.pem}"
+    [_, hidden, _] = pem.blocks(text.encode())
+    assert text[hidden.start : hidden.end] == "-----BEGIN"
+    assert (hidden.certificate, hidden.problem, hidden.flaw) == (None, None, pem.Flaw.HIDDEN)
+
+
+@pytest.mark.parametrize("how", [*STRICT, *UNUSUAL, *HIDING])
+def test_openssl_reads_the_same_certificates_from_a_text_without_a_flaw(how: str, tmp_path: Path) -> None:
+    text = LEAF.pem + {**STRICT, **UNUSUAL, **HIDING}[how]
+    (tmp_path / "bundle.pem").write_bytes(text.encode())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(tmp_path / "bundle.pem")
+        read = {*context.get_ca_certs(binary_form=True)}
+    except ssl.SSLError:
+        read = set()
+    same = read == {one.der for one in found(text) if one != LEAF}
+    assert same or flaws(text)
+    assert not (how in STRICT and flaws(text))
+
+
+def test_an_argument_with_flaws_is_read() -> None:
+    for text in UNUSUAL.values():
+        assert SUB in pem.chain(text, "the chain")

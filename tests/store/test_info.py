@@ -111,3 +111,20 @@ def test_other_files_are_copies_of_nothing(name: str) -> None:
 
 def test_what_lies_elsewhere_is_a_copy_of_nothing() -> None:
     assert source_of(PLACE / "bundle" / f"{SINGLE}.leaf.der") is None
+
+
+def test_a_leaf_in_text_that_others_read_differently_is_copied_with_its_sub_cas() -> None:
+    w = pki()
+    shelf = Shelf().put("client/cso/a.pem", w["SECC"].pem.rstrip() + w["Sub"].pem)
+    found = files_in(only_leaf(shelf.with_key(w, "SECC", "client/cso/a.key")), EncodingFormat.PEM)
+    copy = PLACE / "der/a.pem.chain.pem"
+    assert found == LeafFiles(PLACE / "a.key", None, copy, 2, (Write(copy, w.pem("SECC", "Sub").encode()),))
+    assert source_of(copy) == PLACE / "a.pem"
+
+
+def test_a_leaf_alone_in_text_that_others_read_differently_is_copied() -> None:
+    w = pki()
+    shelf = Shelf().put("client/cso/a.pem", "  " + w["SECC"].pem).with_key(w, "SECC", "client/cso/a.key")
+    copy = PLACE / "der/a.pem.leaf.pem"
+    found = files_in(only_leaf(shelf), EncodingFormat.PEM)
+    assert found == LeafFiles(PLACE / "a.key", copy, None, 1, (Write(copy, w["SECC"].pem.encode()),))

@@ -207,3 +207,39 @@ def test_a_directory_that_cannot_be_hashed_is_not_offered(tmp_path: Path) -> Non
     bench = hashed(tmp_path)
     bench.write(W["B"].pem, "b.pem")
     assert bench.location == bench.file == ""
+
+
+HIDING = W["A"].pem + "#" * 254 + W["B"].pem
+
+
+def test_a_root_that_only_others_would_find_is_not_handed_out(in_a_file: Bench, tmp_path: Path) -> None:
+    in_a_file.write(HIDING)
+    for path in (in_a_file.file, in_a_file.location):
+        assert path != str(in_a_file.bundle)
+        assert verifies("-CAfile", path, "LeafA", tmp_path)
+        assert not verifies("-CAfile", path, "LeafB", tmp_path)
+    assert in_a_file.bundle.read_text() == HIDING
+
+
+def test_a_bundle_that_may_hide_a_root_is_not_offered_where_no_copy_can_be_made(tmp_path: Path) -> None:
+    bench = Bench(Prepared(tmp_path), FailingAt(0, 30, for_good=True))
+    bench.write(HIDING)
+    assert bench.file == bench.location == ""
+
+
+def test_files_put_together_without_a_newline_are_offered_as_openssl_reads_them(
+    in_a_file: Bench, tmp_path: Path
+) -> None:
+    in_a_file.write(W["A"].pem.rstrip() + W["B"].pem)
+    for leaf in ("LeafA", "LeafB"):
+        assert verifies("-CAfile", in_a_file.file, leaf, tmp_path)
+
+
+def test_a_link_to_a_file_that_is_no_longer_fit_leads_to_its_copy(tmp_path: Path) -> None:
+    """OpenSSL would read the file itself, and with it a root that nobody here sees."""
+    bench = in_directory(tmp_path)
+    bench.write(W["A"].pem, "a.pem")
+    assert bench.location
+    bench.write(HIDING, "a.pem")
+    assert verifies("-CApath", bench.location, "LeafA", tmp_path)
+    assert {os.readlink(path) for path in bench.bundle.iterdir() if path.is_symlink()} == {"bundle/a.pem.pem"}

@@ -148,3 +148,28 @@ def test_a_ca_that_cannot_be_read_may_not_sign() -> None:
     broken = x509.Extension(oid, False, x509.UnrecognizedExtension(oid, b"\x05\x00"))
     w = world("Root >", Root={"basic_constraints": None, "more_extensions": (broken,)})
     assert not may_sign(of(w, "Root"))
+
+
+@pytest.mark.parametrize(
+    ("comment", "is_readable"), [("# ", False), ("  ", True), ("-----BEGIN FOO-----\n", True)], ids=repr
+)
+def test_a_file_that_others_read_differently_is_not_fit_and_unreadable_only_where_it_may_hide_something(
+    comment: str, is_readable: bool
+) -> None:
+    w = world("A >", "B >")
+    store = Shelf().put(V2G_BUNDLE, w["A"].pem + comment + w["B"].pem).look().cas[V2G]
+    [file] = store.files
+    assert file.problems[0].text.startswith("at byte ")
+    assert (file.fit, file.damaged, file.hides) == (False, False, not is_readable)
+    assert store.readable is is_readable
+    [clean] = Shelf().put(V2G_BUNDLE, f"# A\n{w.pem('A', 'B')}").look().cas[V2G].files
+    assert (clean.fit, clean.damaged, clean.hides) == (True, False, False)
+
+
+def test_files_of_a_leaf_that_are_fit_come_before_others() -> None:
+    w = world("Root > Sub > SECC")
+    shelf = Shelf().put("client/cso/1.pem", "  " + w["SECC"].pem).put("client/cso/2.pem", w["SECC"].pem)
+    shelf = shelf.put("client/cso/3.pem", "  " + w.pem("SECC", "Sub"))
+    [leaf] = shelf.look().leaves[SECC_LEAF].leaves
+    assert (leaf.single and leaf.single.path.name, leaf.chain and leaf.chain.path.name) == ("2.pem", "3.pem")
+    assert leaf.servable

@@ -2,6 +2,7 @@
 
 PEM with anything between its blocks (comments, keys, CRLs), CRLF, a byte order mark, indented or unwrapped lines; or
 one certificate in DER. Blocks keep their place in the bytes, so that a bundle is changed without rewriting the rest.
+Others read less than this, or other pieces of it; where they may, blocks have a flaw.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from enum import Enum
 from typing import NamedTuple
 
 from evse_security.errors import MalformedCertificate, NoCertificate, NotExactlyOne, TooLarge
@@ -27,18 +30,37 @@ _BOUNDARY = re.compile(
     rb"|-----END ([A-Z0-9 ]{1,64})-----"
 )
 """A BEGIN stands at the start of its line, or right behind an END (files put together that lacked a last newline)."""
+_ANY_BEGIN = re.compile(rb"-----BEGIN")
+_STRICT = re.compile(
+    rb"(?<![^\n])-----BEGIN (?P<label>[A-Z0-9 ]{1,64})-----[ \t]{0,16}\r?\n"
+    rb"(?P<body>(?:[A-Za-z0-9+/=]{1,76}+[ \t]{0,16}+\r?\n)++)"
+    rb"-----END (?P=label)-----[ \t]{0,16}\r?(?:\n|\Z)"
+)
+"""A block that everybody reads alike (RFC 7468 §3). OpenSSL reads in pieces of 254 characters, which are lines to it: a
+comment of that length makes what follows it the start of a line. mbed TLS finds a BEGIN anywhere."""
 _CERTIFICATE = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"})
 _BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
 _SPACE = re.compile(rb"[\s\x00]+")
 
 
+class Flaw(Enum):
+    """Why others may read a text differently, so that it is not to be handed to them as it is."""
+
+    FORM = "not every reader takes it in this form: BEGIN and END belong on lines of their own, with base64 between"
+    HIDDEN = "a BEGIN that is none here, but to other readers may start a certificate"
+
+
 class Block(NamedTuple):
-    """A certificate, or what is wrong with it, and the bytes it occupies (`start` … `end`)."""
+    """A certificate, or what is wrong with it, and the bytes it occupies (`start` … `end`).
+
+    Where neither is there, it is the beginning of something else that has a flaw.
+    """
 
     start: int
     end: int
     certificate: Certificate | None
     problem: str | None
+    flaw: Flaw | None = None
 
 
 def is_der(data: bytes) -> bool:
@@ -47,10 +69,39 @@ def is_der(data: bytes) -> bool:
 
 
 def blocks(data: bytes) -> tuple[Block, ...]:
-    """Read all certificates of a file or text, good and bad. Keys and anything else are passed over."""
+    """Read all certificates of a file or text, good and bad. Keys and anything else are passed over, but for flaws."""
     if is_der(data):
         return (_block(data, 0, len(data)),)
-    return tuple(_pem_blocks(data))
+    return _with_flaws(data, tuple(_pem_blocks(data)))
+
+
+def _with_flaws(data: bytes, found: Sequence[Block]) -> tuple[Block, ...]:
+    """Mark the blocks that others may read differently, and add the places where they may find one of their own."""
+    odd = [begin.start() for begin in _ANY_BEGIN.finditer(data) if not _is_strict(data, begin.start())]
+    if not odd:
+        return tuple(found)
+    lines = {boundary.start("begin") for boundary in _BOUNDARY.finditer(data)}
+    starts = [block.start for block in found]
+    marked = {block.start: block for block in found}
+    for at in odd:
+        flaw = Flaw.FORM if at in lines else Flaw.HIDDEN
+        before = bisect_right(starts, at) - 1
+        if before >= 0 and at < found[before].end:
+            marked[starts[before]] = found[before]._replace(flaw=flaw)
+        else:
+            marked[at] = Block(at, at + len(b"-----BEGIN"), None, None, flaw)
+    return tuple(marked[start] for start in sorted(marked))
+
+
+def _is_strict(data: bytes, start: int) -> bool:
+    found = _STRICT.match(data, start)
+    if found is None:
+        return False
+    try:
+        base64.b64decode(_SPACE.sub(b"", found["body"]), validate=True)
+    except binascii.Error:
+        return False
+    return True
 
 
 def _pem_blocks(data: bytes) -> Iterator[Block]:
@@ -90,7 +141,8 @@ def chain(text: str, what: str) -> tuple[Certificate, ...]:
     """Read the certificates of an argument, in order. Raises `NoCertificate`, `MalformedCertificate` or `TooLarge`."""
     if len(text) > MAX_TEXT_BYTES:
         raise TooLarge(what, MAX_TEXT_BYTES)
-    found = blocks(text.encode("utf-8", "replace"))
+    read = blocks(text.encode("utf-8", "replace"))
+    found = [block for block in read if block.certificate is not None or block.problem is not None]
     if not found:
         raise NoCertificate(what)
     if len(found) > MAX_CHAIN:

@@ -1,4 +1,4 @@
-"""The files of a leaf as the interface hands them out, in PEM or as copies in DER. The copies are only planned here."""
+"""The files of a leaf as the interface hands them out, in PEM or DER. Copies, where it takes them, are only planned."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 from evse_security.store.changes import SECRET_MODE, Write
 from evse_security.store.layout import CERTIFICATE_SUFFIXES, DER_DIRECTORY, KEY_SUFFIXES
-from evse_security.store.snapshot import Leaf
+from evse_security.store.snapshot import CertificateFile, Leaf
 from evse_security.vocabulary import EncodingFormat
 
 _MARKS = {
     ".leaf.der": CERTIFICATE_SUFFIXES,
     ".chain.der": CERTIFICATE_SUFFIXES,
     ".leaf.pem": CERTIFICATE_SUFFIXES,
+    ".chain.pem": CERTIFICATE_SUFFIXES,
     ".der": KEY_SUFFIXES,
 }
 """How the names of copies end, and those of what they are copies of."""
@@ -43,8 +44,7 @@ def files_in(leaf: Leaf, encoding: EncodingFormat, key_der: bytes | None = None)
         raise LookupError("a leaf without a key")
     length = len(leaf.chain.certificates) if leaf.chain else 1
     if encoding == EncodingFormat.PEM:
-        single, copies = _single_pem(leaf)
-        return LeafFiles(leaf.key.path, single, leaf.chain.path if leaf.chain else None, length, copies)
+        return _in_pem(leaf, leaf.key.path, length)
     key = Write(_copy_of(leaf.key.path, ".der"), key_der or b"", SECRET_MODE)
     leaf_copy = Write(_copy_of((leaf.single or leaf.file).path, ".leaf.der"), leaf.certificate.der)
     chain_copy = None
@@ -55,14 +55,26 @@ def files_in(leaf: Leaf, encoding: EncodingFormat, key_der: bytes | None = None)
     return LeafFiles(key.path, leaf_copy.path, chain_copy.path if chain_copy else None, length, copies)
 
 
-def _single_pem(leaf: Leaf) -> tuple[Path | None, tuple[Write, ...]]:
-    """The leaf alone; of one that lies there in DER only, a copy."""
-    if leaf.single is not None:
-        return leaf.single.path, ()
-    if leaf.chain is not None:
-        return None, ()
-    copy = Write(_copy_of(leaf.file.path, ".leaf.pem"), leaf.certificate.pem.encode())
-    return copy.path, (copy,)
+def _in_pem(leaf: Leaf, key: Path, length: int) -> LeafFiles:
+    """The files as they lie there, and copies of those that others may read differently, or that are in DER only."""
+    single, chain = _text(leaf.single, ".leaf.pem"), _text(leaf.chain, ".chain.pem")
+    if single is None and chain is None:
+        single = Write(_copy_of(leaf.file.path, ".leaf.pem"), leaf.certificate.pem.encode())
+    copies = tuple(copy for copy in (single, chain) if isinstance(copy, Write))
+    return LeafFiles(key, _path(single), _path(chain), length, copies)
+
+
+def _text(file: CertificateFile | None, suffix: str) -> Path | Write | None:
+    """A file that is fit to be handed out, or a copy of it that is."""
+    if file is None:
+        return None
+    if file.fit:
+        return file.path
+    return Write(_copy_of(file.path, suffix), "".join(certificate.pem for certificate in file.certificates).encode())
+
+
+def _path(found: Path | Write | None) -> Path | None:
+    return found.path if isinstance(found, Write) else found
 
 
 def _copy_of(source: Path, suffix: str) -> Path:

@@ -23,18 +23,14 @@ _NAME = re.compile(r"([0-9a-f]{8})\.(0|[1-9]\d{0,8})", re.ASCII)
 
 
 def copies(directory: Path, files: Iterable[CertificateFile]) -> list[Write]:
-    """The copies, for links to lead to, of files in DER or with a bad block: OpenSSL reads neither there."""
-    unfit = [file for file in files if file.certificates and not _is_fit(file)]
+    """The copies, for links to lead to, of files that OpenSSL does not read there, or not as they are read here."""
+    unfit = [file for file in files if file.certificates and not file.fit]
     return [Write(directory / name_of(file), "".join(c.pem for c in file.certificates).encode()) for file in unfit]
 
 
 def name_of(file: CertificateFile) -> str:
-    """What a link leads to, seen from the directory: the file, or the copy of one that OpenSSL does not read."""
-    return file.path.name if _is_fit(file) else f"{BUNDLE_DIRECTORY}/{file.path.name}.pem"
-
-
-def _is_fit(file: CertificateFile) -> bool:
-    return not file.in_der and not file.problems
+    """What a link leads to, seen from the directory: the file, or the copy of one that is not fit for OpenSSL."""
+    return file.path.name if file.fit else f"{BUNDLE_DIRECTORY}/{file.path.name}.pem"
 
 
 def links(directory: Path, files: Sequence[CertificateFile]) -> list[Change]:
@@ -68,11 +64,13 @@ class _Found:
         """Links to files of the store, or to what was one, by their numbers."""
         self.others: dict[str, set[int]] = defaultdict(set)
         """Numbers that are taken by what is none of ours."""
-        names, old = set(), set()
+        names: set[str] = set()
+        old: set[tuple[str, str]] = set()
         for file in files:
-            names.add(name_of(file))
+            both = {name_of(file), file.path.name}  # a link may be from when the file was fit, or not yet so
+            names |= both
             for certificate in file.certificates:
-                old.add((_old_hash(certificate), name_of(file)))
+                old |= {(_old_hash(certificate), name) for name in both}
                 self.wanted[f"{certificate.subject_hash:08x}"][name_of(file)].add(certificate)
         with os.scandir(directory) as entries:
             for entry in entries:

@@ -30,21 +30,22 @@ def _worth_offering(store: CaStore, moment: Moment) -> tuple[Certificate, ...]:
 
 
 def verify_file(store: CaStore, moment: Moment, writer: Writer) -> Path | None:
-    """A file with all valid roots, in text and without a bad block: OpenSSL reads no other, and consumers use OpenSSL.
+    """A file with all valid roots, in text that everybody reads alike: consumers use OpenSSL, and others.
 
     It is the bundle, or the file of a directory that holds them all; otherwise one made of them. A bundle with a bad
-    block is offered where nothing can be made. Raises `NotWritable`.
+    block is offered where nothing can be made, but none in which others may find roots that nobody installed. Raises
+    `NotWritable`.
     """
     anchors = _worth_offering(store, moment)
     if not anchors:
         return None
     for file in store.files:
-        if not file.in_der and not file.problems and set(anchors) <= set(file.certificates):
+        if file.fit and set(anchors) <= set(file.certificates):
             return file.path
     try:
         writer.ensure((Write(store.copy_of_roots, "".join(c.pem for c in anchors).encode()),), moment)
     except NotWritable:
-        if store.form is StoreForm.DIRECTORY:
+        if store.form is StoreForm.DIRECTORY or any(file.hides for file in store.files):
             raise
         return store.path
     return store.copy_of_roots

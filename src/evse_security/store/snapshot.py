@@ -19,7 +19,7 @@ from evse_security.pki.hashdata import CertID
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.ocsp import OcspAnswer
 from evse_security.pki.path import TrustStore, why_not_ca
-from evse_security.pki.pem import Block
+from evse_security.pki.pem import Block, Flaw
 from evse_security.store.kinds import LeafKind
 from evse_security.store.layout import BUNDLE_DIRECTORY
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
@@ -55,8 +55,23 @@ class CertificateFile:
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the file and its blocks."""
         whole = (Problem(self.path, self.problem),) if self.problem else ()
-        bad = (Problem(self.path, f"at byte {block.start}: {block.problem}") for block in self.blocks if block.problem)
-        return (*whole, *bad)
+        found = ((block.start, block.problem or (block.flaw and block.flaw.value)) for block in self.blocks)
+        return (*whole, *(Problem(self.path, f"at byte {start}: {text}") for start, text in found if text))
+
+    @property
+    def damaged(self) -> bool:
+        """Whether it or a block of it could not be read."""
+        return self.problem is not None or any(block.problem is not None for block in self.blocks)
+
+    @property
+    def hides(self) -> bool:
+        """Whether others may find certificates in it that are not seen here."""
+        return any(block.flaw is Flaw.HIDDEN for block in self.blocks)
+
+    @property
+    def fit(self) -> bool:
+        """Whether it may be handed to others as it is: text that they read exactly as it is read here."""
+        return not self.in_der and not self.problems
 
     @property
     def leaf(self) -> Certificate | None:
@@ -131,7 +146,7 @@ class CaStore:
     @property
     def readable(self) -> bool:
         """Whether every certificate file could be read; where not, nobody knows what is missing."""
-        return self.form is not StoreForm.UNREADABLE and not any(file.problems for file in self.files)
+        return self.form is not StoreForm.UNREADABLE and not any(file.damaged or file.hides for file in self.files)
 
     @cached_property
     def certificates(self) -> tuple[Certificate, ...]:
@@ -165,7 +180,10 @@ class CaStore:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Leaf:
-    """A leaf certificate with the files that hold it. `single` and `chain` are files without a bad block."""
+    """A leaf certificate with the files that hold it.
+
+    `single` and `chain` are texts without a bad block, and fit to be handed out if there are such.
+    """
 
     certificate: Certificate
     single: CertificateFile | None
@@ -180,12 +198,12 @@ class Leaf:
 
     @property
     def servable(self) -> bool:
-        """Whether a file of it can be handed to a TLS server, which takes none with a bad block."""
+        """Whether a file of it, or a copy, can be handed to a TLS server. None is made of one with a bad block."""
         return self._sound is not None
 
     @property
     def _sound(self) -> CertificateFile | None:
-        return next((file for file in self.copies if not file.problems), None)
+        return next((file for file in self.copies if not file.damaged), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +246,7 @@ class LeafStore:
         return tuple(self._leaf(certificate, copies) for certificate, copies in files.items())
 
     def _leaf(self, certificate: Certificate, copies: Sequence[CertificateFile]) -> Leaf:
-        texts = [file for file in copies if not file.in_der and not file.problems]
+        texts = sorted((f for f in copies if not f.in_der and not f.damaged), key=lambda file: not file.fit)
         return Leaf(
             certificate,
             next((file for file in texts if len(file.certificates) == 1), None),
@@ -245,7 +263,7 @@ class LeafStore:
     @property
     def readable(self) -> bool:
         """Whether every certificate file could be read; where not, nobody knows what is missing."""
-        return self.listed and not any(file.problems for file in self.files)
+        return self.listed and not any(file.damaged or file.hides for file in self.files)
 
 
 @dataclass(frozen=True, eq=False)
