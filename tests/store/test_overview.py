@@ -335,3 +335,17 @@ def test_cached_answers_that_are_none_are_told() -> None:
         assert problem.path == shelf.path("client/cso/ocsp/bad.der")
         assert problem.text.startswith("no OCSP response in DER that says something (EVerest's own module ")
     assert drawn(shelf.with_ocsp("client/cso/ocsp/half", id_of(w, "SECC"), None)).problems == ()
+
+
+def test_a_leaf_in_use_that_peers_will_refuse_says_why() -> None:
+    w = world("Other > Strange > SECC")
+    found = node(Shelf().with_leaf(w, "SECC", "Strange"), "SECC")
+    assert found.used
+    assert found.because.startswith("in use for want of a better one, but peers will refuse it: no root certificate")
+
+
+def test_a_newer_leaf_that_leads_to_no_root_is_not_used_and_says_why() -> None:
+    w = world("Root > Sub1 > Sub2 > SECC", "Other > Strange > Newer", Newer={"not_after": NOW + 2 * YEAR})
+    shelf = station(w).with_leaf(w, "Newer", "Strange", number=9)
+    assert node(shelf, "SECC").used
+    assert node(shelf, "Newer").because.startswith("not used: no certificate of the issuer")

@@ -15,9 +15,10 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.ocsp import OcspStatus, current
-from evse_security.pki.path import check_end_entity, why_not_ca
+from evse_security.pki.path import Policy, check_end_entity, why_not_ca
+from evse_security.pki.profile import ProfileName
 from evse_security.store.kinds import LEAF_KINDS
-from evse_security.store.rules.select import usable
+from evse_security.store.rules.select import chosen, flaw
 from evse_security.store.snapshot import CaStore, Leaf, LeafStore, Problem, Snapshot, StoreForm
 from evse_security.vocabulary import CaCertificateType
 
@@ -92,9 +93,11 @@ class Overview:
     """Why the clock is not believed."""
 
 
-def overview(snapshot: Snapshot, moment: Moment, newest_by: str) -> Overview:
+def overview(
+    snapshot: Snapshot, moment: Moment, newest_by: str, profile: ProfileName = ProfileName.LENIENT
+) -> Overview:
     """Draw the store."""
-    domains = tuple(_Domain(snapshot, store, moment, newest_by).drawn() for store in snapshot.cas.values())
+    domains = tuple(_Domain(snapshot, store, moment, newest_by, profile).drawn() for store in snapshot.cas.values())
     revoked = dict.fromkeys(line for domain in domains for line in _revoked(domain.trees))
     return Overview(
         domains=domains,
@@ -152,14 +155,18 @@ def _revoked(trees: Iterable[Node]) -> Iterator[str]:
 class _Domain:
     """One domain: its CA store, and the leaves whose roots it holds."""
 
-    def __init__(self, snapshot: Snapshot, store: CaStore, moment: Moment, newest_by: str) -> None:
+    def __init__(
+        self, snapshot: Snapshot, store: CaStore, moment: Moment, newest_by: str, profile: ProfileName
+    ) -> None:
         self.snapshot, self.store, self.moment = snapshot, store, moment
         kind = next((kind for kind in LEAF_KINDS.values() if kind.ca_type is store.ca_type), None)
         self.leaf_store: LeafStore | None = snapshot.leaves[kind.leaf_type] if kind is not None else None
         self.leaf_types = (kind.leaf_type,) if kind is not None else ()
         self.leaves = {leaf.certificate: leaf for leaf in self.leaf_store.leaves} if self.leaf_store else {}
-        chosen = usable(self.leaf_store, newest_by, moment.now)[:1] if self.leaf_store else []
-        self.chosen = frozenset(leaf.certificate for leaf in chosen)
+        self.policy = Policy(self.leaf_types, profile)
+        self.chosen: Leaf | None = None
+        if self.leaf_store is not None:
+            self.chosen = chosen(self.leaf_store, store.trust, newest_by, self.policy, moment.now)
         below = self.leaf_store.certificates if self.leaf_store else ()
         self.forest = Forest((*store.certificates, *below))
         self.drawn_once: set[Certificate] = set()
@@ -251,7 +258,10 @@ class _Domain:
 
     def leaf_use(self, leaf: Leaf) -> tuple[bool, str]:
         certificate = leaf.certificate
-        if certificate in self.chosen:
+        problem = flaw(leaf, self.store.trust, self.policy, self.moment.now)
+        if self.chosen is not None and certificate == self.chosen.certificate:
+            if problem is not None:
+                return True, f"in use for want of a better one, but peers will refuse it: {problem}"
             return True, "in use: the newest that is valid and has its key"
         try:
             check_end_entity(certificate, self.leaf_types)
@@ -263,5 +273,7 @@ class _Domain:
             return False, f"not used: {self.validity(certificate)}"
         if not leaf.servable:
             return False, "not used: no file of it is without a bad block"
-        newer = " and ".join(self.leaves[one].file.path.name for one in self.chosen)
+        if problem is not None:
+            return False, f"not used: {problem}"
+        newer = "" if self.chosen is None else self.chosen.file.path.name
         return False, f"not used: another leaf is newer, the one in {newer}"
