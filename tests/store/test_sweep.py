@@ -110,6 +110,9 @@ def test_foreign_files_stay() -> None:
         "client/cso/ocsp/readme.der",
         "client/cso/ocsp/mine.hash",
         "client/cso/der/mine.der",
+        "client/cso/der/site.key.der",
+        "client/cso/der/gone.der.leaf.pem",
+        "client/cso/backup/2029/der/old.key.der",
         "client/cso/der/other.pem.der",
         "client/cso/deeper/SECC_LEAF.pem",
     )
@@ -334,7 +337,7 @@ def test_copies_in_der_go_with_what_they_are_copies_of() -> None:
         f"client/cso/der/SECC_LEAF_{token(1)}.pem.leaf.der",
         f"client/cso/der/CPO_CERT_SECC_LEAF_CHAIN_{token(1)}.pem.chain.der",
         f"client/cso/der/SECC_LEAF_{token(1)}.key.der",
-        "client/cso/der/gone.der.leaf.pem",
+        f"client/cso/der/SECC_LEAF_{token(8)}.pem.leaf.pem",
     }
     kept = {f"client/cso/der/SECC_LEAF_{token(0)}.pem.leaf.der", f"client/cso/der/SECC_LEAF_{token(0)}.key.der"}
     shelf = stocked(w)
