@@ -227,3 +227,26 @@ def test_only_a_verified_chain_can_be_installed() -> None:
         chain_of(w, "SECC", "Sub2")
     with pytest.raises(TypeError):
         VerifiedChain((of(w, "SECC"),), object())
+
+
+def test_a_chain_placed_by_hand_is_never_written_over() -> None:
+    w = world("Root > Sub > SECC", "Root > Old >", Old={"same_as": "Sub"})
+    text = f"# placed by hand\n{w['SECC'].key_pem()}{w.pem('SECC', 'Old')}"
+    shelf = waiting(w).put("client/cso/A.pem", text).put("client/cso/A2.pem", w.pem("SECC", "Old"))
+    decision = decided(shelf, chain_of(w, "SECC", "Sub"))
+    assert [change.path for change in decision.changes] == [shelf.path(CHAIN), shelf.path(SINGLE)]
+    after = shelf.applied(decision.changes)
+    [leaf] = after.look().leaves[SECC_LEAF].leaves
+    assert leaf.file.path == shelf.path(CHAIN)
+    assert decided(after, chain_of(w, "SECC", "Sub")) == Decision()
+
+
+@pytest.mark.parametrize("addition", ["key", "junk", "hidden"])
+def test_a_file_that_holds_anything_else_is_never_written_over(addition: str) -> None:
+    w = world("Root > Sub > SECC", "Root > Old >", Old={"same_as": "Sub"})
+    more = {"key": w["SECC"].key_pem(), "junk": junk_block(), "hidden": f"# {w['Root'].pem}"}[addition]
+    name = f"client/cso/CPO_CERT_SECC_LEAF_CHAIN_{token(3)}.pem"
+    shelf = waiting(w).put(name, w.pem("SECC", "Old") + more)
+    decision = decided(shelf, chain_of(w, "SECC", "Sub"))
+    assert shelf.path(name) not in [change.path for change in decision.changes]
+    assert shelf.applied(decision.changes).text(name).endswith(more)

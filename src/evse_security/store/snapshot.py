@@ -21,7 +21,7 @@ from evse_security.pki.ocsp import OcspAnswer
 from evse_security.pki.path import TrustStore, why_not_ca
 from evse_security.pki.pem import Block, Flaw
 from evse_security.store.kinds import LeafKind
-from evse_security.store.layout import BUNDLE_DIRECTORY
+from evse_security.store.layout import BUNDLE_DIRECTORY, is_generated
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 
@@ -182,7 +182,8 @@ class CaStore:
 class Leaf:
     """A leaf certificate with the files that hold it.
 
-    `single` and `chain` are texts without a bad block, and fit to be handed out if there are such.
+    `single` and `chain` are texts without a bad block, and fit to be handed out if there are such; of several those
+    that the station wrote: what was placed by hand is left behind when the leaf is updated.
     """
 
     certificate: Certificate
@@ -246,7 +247,10 @@ class LeafStore:
         return tuple(self._leaf(certificate, copies) for certificate, copies in files.items())
 
     def _leaf(self, certificate: Certificate, copies: Sequence[CertificateFile]) -> Leaf:
-        texts = sorted((f for f in copies if not f.in_der and not f.damaged), key=lambda file: not file.fit)
+        texts = sorted(
+            (f for f in copies if not f.in_der and not f.damaged),
+            key=lambda f: (not f.fit, not is_generated(f.path.name)),
+        )
         return Leaf(
             certificate,
             next((file for file in texts if len(file.certificates) == 1), None),

@@ -8,6 +8,7 @@ from evse_security.errors import KeyNotFound
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.path import VerifiedChain
 from evse_security.store.changes import Decision, Write
+from evse_security.store.layout import is_generated
 from evse_security.store.snapshot import CertificateFile, Leaf, LeafStore
 from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
 
@@ -35,16 +36,22 @@ def renew(store: LeafStore, chain: VerifiedChain, token: str) -> Decision:
 
 
 def _place(store: LeafStore, leaf: Leaf | None, file: CertificateFile | None, prefix: str, token: str) -> Path:
-    """The file that is there already; else a new one, under the token of the leaf's other file."""
-    if file is not None:
+    """The file that is there already, if it is ours and holds nothing else; else one under the token of the other."""
+    if file is not None and _is_replaceable(file):
         return file.path
     for other in leaf.copies if leaf is not None else ():
         for known in (store.kind.chain_prefix, store.kind.single_prefix):
             if other.path.name.startswith(known) and other.path.suffix == ".pem":
                 beside = store.directory / f"{prefix}{other.path.name.removeprefix(known)}"
-                if all(one.path != beside or one.leaf is None for one in store.files):  # never another leaf's
+                if all(one.path != beside for one in store.files):  # never another's
                     return beside
     return store.directory / f"{prefix}{token}.pem"
+
+
+def _is_replaceable(file: CertificateFile) -> bool:
+    """Whether nothing of anybody is lost with a file: those placed by hand may hold keys and comments."""
+    only_certificates = not file.holds_more and all(block.certificate is not None for block in file.blocks)
+    return is_generated(file.path.name) and only_certificates
 
 
 def _write(path: Path, file: CertificateFile | None, certificates: tuple[Certificate, ...]) -> list[Write]:
