@@ -444,3 +444,11 @@ def test_every_removal_is_named_once() -> None:
     changes = decided(station(w), id_of(w, "SECC")).changes
     assert len(set(changes)) == len(changes)
     assert all(isinstance(change, Remove) for change in changes)
+
+
+def test_deleting_in_one_domain_leaves_the_copies_of_another_alone() -> None:
+    w = world("V2G >", "MO >")
+    shelf = Shelf().put(f"{V2G_BUNDLE}/root.der", w["V2G"].der).put(f"{MO_BUNDLE}/root.der", w["MO"].der)
+    theirs, own = f"{V2G_BUNDLE}/bundle/root.der.pem", f"{MO_BUNDLE}/bundle/root.der.pem"
+    shelf = shelf.put(theirs, w["V2G"].pem).put(own, w["MO"].pem)
+    assert shelf.names() - deleted(shelf, w, "MO").names() == {f"{MO_BUNDLE}/root.der", own}

@@ -11,6 +11,7 @@ from evse_security.pki.forest import Forest
 from evse_security.pki.hashdata import CertID
 from evse_security.store.changes import Change, Decision, Edit, Remove, Write
 from evse_security.store.info import source_of
+from evse_security.store.layout import BUNDLE_DIRECTORY
 from evse_security.store.snapshot import CaStore, CertificateFile, Leaf, LeafStore, Snapshot
 from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation, LeafCertificateType
 
@@ -66,12 +67,12 @@ def without(
     # What was issued goes first: after an interruption the CA is still there to be named, and so is the rest with it.
     files.sort(key=lambda file: max(issued.get(certificate, 0) for certificate in file.certificates))
     changes = [_cut(file, doomed, keep_empty=file.path == store.path) for file in files]
-    changed = {change.path for change in changes}
+    copies = {store.directory / BUNDLE_DIRECTORY / f"{change.path.name}.pem" for change in changes}
     roots = [root for root in (*store.anchors, *added) if root not in doomed]
     for path in snapshot.derived:
         if path == store.copy_of_roots and roots:
             changes.append(Write(path, "".join(root.pem for root in roots).encode()))
-        elif path == store.copy_of_roots or store.path / path.name.removesuffix(".pem") in changed:
+        elif path == store.copy_of_roots or path in copies:
             changes.append(Remove(path))
     return changes
 
