@@ -6,7 +6,8 @@ import logging
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
 
@@ -28,6 +29,9 @@ from evse_security.vocabulary import CertificateStoreUpdate
 log = logging.getLogger(__name__)
 
 Subscriber = Callable[[CertificateStoreUpdate], object]
+
+BRIEFLY = 0.5
+"""Seconds that a command which reads waits for writers, of this process and again of others, to renew its copies."""
 
 
 class Core:
@@ -80,7 +84,7 @@ class Core:
     def change(self, decide: Callable[[Snapshot, Moment], Decision]) -> Decision:
         """Be the only writer, look, decide, apply; then announce. Raises what the rule or the disk refuses.
 
-        Directories that are missing are made only for a change: a refusal changes nothing.
+        Directories and lock files that are missing are made only for a change: a refusal changes nothing.
         """
         with self._changing:
             if not self._disk.is_complete:
@@ -101,7 +105,7 @@ class Core:
         outdated = self._disk.outdated(copies)
         if not outdated:
             return
-        with self._changing, self._disk.writing():
+        with self._writing_briefly():
             if while_true(self._disk.look()):
                 self._disk.apply(outdated, moment.now)
 
@@ -109,8 +113,19 @@ class Core:
         """Make the changes that a plan finds necessary, if any, as the only writer. Raises `NotWritable`."""
         if not self._planned(plan):
             return
-        with self._changing, self._disk.writing():
+        with self._writing_briefly():
             self._disk.apply(self._planned(plan), moment.now)
+
+    @contextmanager
+    def _writing_briefly(self) -> Iterator[None]:
+        """Be the only writer, unless that takes long: who only reads must not wait for who writes."""
+        if not self._changing.acquire(timeout=BRIEFLY):
+            raise NotWritable("the store", "another thread is changing it")
+        try:
+            with self._disk.writing(BRIEFLY):
+                yield
+        finally:
+            self._changing.release()
 
     @staticmethod
     def _planned(plan: Callable[[], Sequence[Change]]) -> Sequence[Change]:

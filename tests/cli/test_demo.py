@@ -140,8 +140,7 @@ def test_marks_and_branches_are_those_that_the_terminal_can_show(tmp_path: Path,
 
 def test_a_step_without_its_expected_answer_makes_it_fail_and_go_on(run: Run, played: Path) -> None:
     bundle = played / ROOTS[3]
-    bundle.unlink()
-    bundle.parent.rmdir()
+    shutil.rmtree(bundle.parent)
     bundle.parent.write_text("not a directory")
     ran = run("demo", "--directory", played)
     assert (ran.code, ran.err) == (1, "")

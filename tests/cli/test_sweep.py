@@ -17,9 +17,9 @@ from tests.cli.conftest import Run
 def key(run: Run, certs: Path) -> Path:
     """A key that waits for its certificate for two hours."""
     subject = ["--certificate-type", "V2G", "--country", "DE", "--organization", "O", "--common", "CN"]
-    before = set((certs / "client/cso").iterdir())
+    before = set((certs / "client/cso").glob("*.key"))
     assert run("--certs", certs, "call", "generate_certificate_signing_request", *subject, "--no-use-tpm").code == 0
-    (made,) = set((certs / "client/cso").iterdir()) - before
+    (made,) = set((certs / "client/cso").glob("*.key")) - before
     os.utime(made, (NOW.timestamp() - 7200,) * 2)
     return made
 

@@ -16,7 +16,7 @@ from cryptography import x509
 
 from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
 from tests.builders import DAY, csms, world
-from tests.conformance.kit import NAMED, PASSWORD, Bench, bench
+from tests.conformance.kit import NAMED, PASSWORD, Bench, bench, tree
 from tests.conformance.test_commands_ocsp import told
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -69,9 +69,7 @@ def station(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
 def test_every_file_is_what_its_name_says(station: Bench) -> None:
     secret = {"PASSWORD": PASSWORD}
     station.ask("get_verify_location", certificate_type="V2G")
-    for path in station.root.rglob("*"):
-        if path.is_dir():
-            continue
+    for path in (station.root / name for name in tree(station.root)):
         if ".key" in path.name:
             form = "DER" if path.suffix == ".der" else "PEM"
             text = run("pkey", "-in", path, "-inform", form, "-noout", "-check", "-passin", "env:PASSWORD", env=secret)

@@ -19,6 +19,7 @@ from evse_security import Station
 from evse_security.errors import CommandRefused, NotWritable
 from evse_security.store.files import Files
 from evse_security.store.layout import BUNDLE_DIRECTORY
+from evse_security.store.lock import LOCK_FILE
 from evse_security.vocabulary import (
     CertificateType,
     DeleteCertificateResult,
@@ -232,7 +233,7 @@ def test_fault_12_and_13_a_full_disk_takes_no_root_and_no_leaf_away(
     assert install(station, store) is InstallCertificateResult.WriteError
     assert delete(station, store) is DeleteCertificateResult.Failed
     assert facts(store) == facts(service)
-    assert all(path.stat().st_size for path in store.root.rglob("*") if path.is_file())
+    assert all(path.stat().st_size for path in store.root.rglob("*") if path.is_file() and path.name != LOCK_FILE)
 
 
 def test_fault_15_no_request_without_its_key_on_the_disk(mount: Mount, service: Prepared, tmp_path: Path) -> None:
@@ -476,7 +477,8 @@ def test_a_bundle_that_is_no_file_is_refused_in_words(kind: str, tmp_path: Path)
         (bundle.parent / "file").write_text("")
     before = {path.name: path.lstat() for path in bundle.parent.iterdir()}
     assert not stores.installing("MORoot", MO_CA)(store.station(), store)
-    assert {path.name: path.lstat() for path in bundle.parent.iterdir()} == before
+    found = {path.name: path.lstat() for path in bundle.parent.iterdir() if path.name != LOCK_FILE}
+    assert found == before
     assert stores.installing("V2GRoot")(store.station(), store)
 
 
@@ -542,12 +544,27 @@ def test_fault_26_reading_makes_and_changes_nothing(kind: str, command: str, tmp
     assert marks(tmp_path) == before
 
 
+def test_a_refused_command_makes_no_lock_file(tmp_path: Path) -> None:
+    store = Prepared(tmp_path / "store")
+    for name in ("ca/v2g", "ca/mo", "ca/csms", "ca/mf", "client/cso", "client/csms"):
+        (store.root / name).mkdir(parents=True)
+    before = marks(tmp_path)
+    for run in (stores.deleting("V2GRoot"), stores.updating, stores.installing("SECC")):
+        assert not run(store.station(), store)
+    assert stores.sweeping(store.station(), store)
+    assert marks(tmp_path) == before
+    assert stores.installing("V2GRoot")(store.station(), store)
+    assert len(list(tmp_path.rglob(LOCK_FILE))) == 6
+    assert all(path.name != LOCK_FILE for path in store.snapshot().names)
+
+
 @pytest.mark.parametrize("kind", STORES)
 def test_asking_for_der_makes_nothing_but_copies(kind: str, tmp_path: Path) -> None:
     store = STORES[kind](tmp_path / "store")
     before = set(tree(tmp_path))
     ask_for_der(store.station(), store)
-    assert {Path(name).parent.name for name in set(tree(tmp_path)) - before} <= {"der"}
+    made = {Path(name) for name in set(tree(tmp_path)) - before}
+    assert {path.parent.name for path in made if path.name != LOCK_FILE} <= {"der"}
 
 
 @children.forks

@@ -251,3 +251,41 @@ def test_a_subscriber_may_use_the_station(tmp_path: Path) -> None:
     station.subscribe(lambda _: told.append(is_listed(station, 0)))
     install(station, 0)
     assert told == [True]
+
+
+def test_who_reads_waits_but_briefly_for_another_process_and_does_without_copies(tmp_path: Path) -> None:
+    store = stores.without_copies(tmp_path / "store")
+    station = store.station()
+    asked: list[float] = []
+
+    class Busy:
+        def held(self, directories: object, patience: float) -> object:
+            asked.append(patience)
+            raise TimeoutError(110, "another process is holding the lock on it", "/certs/ca/lock")
+
+    station._core._disk._writer = Busy()  # type: ignore[assignment]
+    assert not stores.asking_for_der(station, store)
+    bundle = store.config().v2g_ca_bundle
+    bundle.write_bytes(bundle.read_bytes() + b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    assert stores.asking_for_the_file(station, store)
+    assert stores.leaf_files(station)
+    assert len(asked) == 2
+    assert max(asked) <= 1
+
+
+def test_who_reads_waits_but_briefly_for_another_thread(tmp_path: Path) -> None:
+    store = stores.without_copies(tmp_path / "store")
+    station = store.station()
+    answers: list[bool] = []
+
+    def ask(_: object) -> None:
+        """Have another thread ask while this one changes the store, and wait for it."""
+        asking = threading.Thread(target=lambda: answers.append(stores.asking_for_der(station, store)), daemon=True)
+        asking.start()
+        asking.join(WAIT)
+        answers.append(asking.is_alive())
+
+    station.subscribe(ask)
+    assert stores.installing("NewRoot")(station, store)
+    assert answers == [False, False]
+    assert stores.asking_for_der(station, store)

@@ -369,7 +369,7 @@ def test_a_command_on_a_store_that_is_locked_for_good_is_refused(store: Prepared
     disk = disk_of(store)
 
     class Stuck:
-        def held(self, directories: object) -> object:
+        def held(self, directories: object, patience: float) -> object:
             raise TimeoutError(110, "another process is holding the lock on it", "/certs/ca")
 
     disk._writer = Stuck()  # type: ignore[assignment]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,22 +13,21 @@ from pathlib import Path
 
 import pytest
 
-from evse_security.store.lock import WriterLock
+from evse_security.store.lock import LOCK_FILE, WriterLock, is_prepared
+from tests.laws import children
+
+OTHER_USER = 65534
 
 
 @contextmanager
-def held_elsewhere(path: Path) -> Iterator[None]:
+def held_elsewhere(directory: Path) -> Iterator[None]:
     """Another process holds the lock: to the kernel another open file is another holder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    try:
+    with WriterLock().held([directory], 0):
         yield
-    finally:
-        os.close(descriptor)
 
 
-def is_free(path: Path) -> bool:
-    descriptor = os.open(path, os.O_RDONLY)
+def is_free(directory: Path) -> bool:
+    descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -36,10 +37,15 @@ def is_free(path: Path) -> bool:
     return True
 
 
-def test_all_directories_are_held_and_no_file_is_made(tmp_path: Path) -> None:
+def mode(path: Path) -> int:
+    return path.lstat().st_mode & 0o7777
+
+
+def test_all_directories_are_held_by_one_file_each_which_stays(tmp_path: Path) -> None:
     directories = [tmp_path / "a", tmp_path / "b"]
     for directory in directories:
         directory.mkdir()
+    assert not any(map(is_prepared, directories))
     lock = WriterLock()
     with lock.held(directories):
         assert not any(map(is_free, directories))
@@ -47,13 +53,18 @@ def test_all_directories_are_held_and_no_file_is_made(tmp_path: Path) -> None:
             pass
         assert not any(map(is_free, directories))
     assert all(map(is_free, directories))
-    assert not list(directories[0].iterdir())
+    assert all(map(is_prepared, directories))
+    files = [directory / LOCK_FILE for directory in directories]
+    assert [path for directory in directories for path in directory.iterdir()] == files
+    numbers = [path.stat().st_ino for path in files]
+    with WriterLock().held(directories):
+        assert [path.stat().st_ino for path in files] == numbers
 
 
 def test_two_names_of_one_directory_are_one(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    with WriterLock(0).held([tmp_path / "link", tmp_path / "real"]):
+    with WriterLock().held([tmp_path / "link", tmp_path / "real"], 0):
         assert not is_free(tmp_path / "real")
 
 
@@ -61,6 +72,99 @@ def test_what_is_no_directory_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with WriterLock().held([tmp_path / "nothing", tmp_path / "file", tmp_path]):
         assert not is_free(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LOCK_FILE, "file"]
+
+
+@children.forks
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+@pytest.mark.parametrize(("directory", "file"), [(0o755, 0o600), (0o700, 0o600), (0o775, 0o660), (0o2770, 0o660)])
+def test_a_lock_is_for_those_who_may_write_beside_it(directory: int, file: int, umask: int, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    place.chmod(directory)
+
+    def lock() -> None:
+        os.umask(umask)
+        with WriterLock().held([place]):
+            assert mode(place / LOCK_FILE) == file
+
+    assert children.run(lock) == 0
+
+
+@children.forks
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_whoever_may_only_read_a_directory_stops_no_writer(tmp_path: Path) -> None:
+    """Neither by locking the directory, nor by the file, which they cannot open."""
+    with WriterLock().held([tmp_path]):
+        pass
+    shown = os.open(tmp_path, os.O_RDONLY)
+
+    def hold() -> None:
+        os.setgroups([])
+        os.setgid(OTHER_USER)
+        os.setuid(OTHER_USER)
+        fcntl.flock(shown, fcntl.LOCK_EX)
+        os.fchdir(shown)
+        with pytest.raises(PermissionError):
+            os.open(LOCK_FILE, os.O_RDONLY)
+
+    tmp_path.chmod(0o755)
+    assert children.run(hold) == 0
+    other = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with WriterLock().held([tmp_path], 0):
+        assert not is_free(tmp_path)
+    os.close(other)
+    os.close(shown)
+
+
+@children.forks
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_lock_that_root_made_is_of_the_directorys_owner(tmp_path: Path) -> None:
+    os.chown(tmp_path, OTHER_USER, OTHER_USER)
+    with WriterLock().held([tmp_path]):
+        found = (tmp_path / LOCK_FILE).stat()
+    assert (found.st_uid, found.st_gid) == (OTHER_USER, OTHER_USER)
+
+
+@children.forks
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_directory_that_we_cannot_write_in_is_left_out() -> None:
+    """Its owner may lock it meanwhile; what is ours is locked."""
+    place = Path(tempfile.mkdtemp())  # others may not look into pytest's
+    theirs, ours = place / "theirs", place / "ours"
+    for directory in (theirs, ours):
+        directory.mkdir()
+    os.chown(ours, OTHER_USER, OTHER_USER)
+
+    def lock() -> None:
+        os.chdir(place)
+        os.setgroups([])
+        os.setgid(OTHER_USER)
+        os.setuid(OTHER_USER)
+        assert is_prepared(Path("theirs"))
+        with WriterLock().held([Path("theirs"), Path("ours")], 0):
+            assert not is_free(Path("ours"))
+
+    place.chmod(0o755)
+    assert children.run(lock) == 0
+    assert not (theirs / LOCK_FILE).exists()
+    with held_elsewhere(theirs):
+        assert children.run(lock) == 0
+    shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("leads_to", ["victim", "nowhere"])
+def test_a_lock_that_is_a_link_is_not_followed(leads_to: str, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    (tmp_path / "victim").write_text("victim")
+    (place / LOCK_FILE).symlink_to(tmp_path / leads_to)
+    with pytest.raises(OSError, match="symbolic links") as caught, WriterLock().held([place]):
+        pass
+    assert caught.value.filename == str(place / LOCK_FILE)
+    assert [path.name for path in tmp_path.iterdir() if path != place] == ["victim"]
 
 
 def test_it_is_free_after_an_error(tmp_path: Path) -> None:
@@ -73,10 +177,10 @@ def test_it_is_free_after_an_error(tmp_path: Path) -> None:
 def test_somebody_who_holds_it_too_long_is_named_in_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    impatient = WriterLock(patience=0).held([tmp_path / "a", tmp_path / "b"])
+    impatient = WriterLock().held([tmp_path / "a", tmp_path / "b"], 0)
     with held_elsewhere(tmp_path / "b"), pytest.raises(TimeoutError, match="another process") as caught, impatient:
         pass
-    assert caught.value.filename == str(tmp_path / "b")
+    assert caught.value.filename == str(tmp_path / "b" / LOCK_FILE)
     assert is_free(tmp_path / "a")
 
 

@@ -25,7 +25,7 @@ from evse_security.store import scan
 from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Edit, Link, Remove, Write
 from evse_security.store.files import Files
 from evse_security.store.layout import DERIVED_DIRECTORIES, TEMPORARY_SUFFIX, Layout
-from evse_security.store.lock import WriterLock
+from evse_security.store.lock import PATIENCE, WriterLock, is_prepared
 from evse_security.store.picture import Picture
 from evse_security.store.snapshot import Snapshot
 
@@ -85,8 +85,9 @@ class Disk:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all directories are there that hold the store's files."""
-        return all(os.path.isdir(directory) for directory in self._directories())
+        """Whether all directories are there that hold the store's files, and being the only writer makes no file."""
+        there = all(os.path.isdir(directory) for directory in self._directories())
+        return there and all(is_prepared(directory) for directory in self._locked())
 
     def make_directories(self) -> None:
         """Make the directories that hold the store's files, where that is possible."""
@@ -95,14 +96,20 @@ class Disk:
                 self._make_directory(directory, mode)
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Be the only writer. Raises `NotWritable` where a directory of the store cannot be opened, or is locked."""
-        behind_links = {Path(os.path.realpath(bundle)).parent for bundle in self._layout.bundles.values()}
+    def writing(self, patience: float = PATIENCE) -> Iterator[None]:
+        """Be the only writer, after waiting `patience` seconds at most.
+
+        Raises `NotWritable` where a directory of the store is locked by others, or its lock file cannot be opened.
+        """
         try:
-            with self._writer.held({*self._directories(), *behind_links}):
+            with self._writer.held(self._locked(), patience):
                 yield
         except OSError as error:
             raise _not_writable(Path(str(error.filename or "the store")), error) from error
+
+    def _locked(self) -> set[Path]:
+        """The directories to lock; those behind links may be missing."""
+        return {*self._directories(), *(Path(os.path.realpath(one)).parent for one in self._layout.bundles.values())}
 
     def _directories(self) -> dict[Path, int]:
         """The directories that hold the store's files, with the modes to make them with."""

@@ -1,4 +1,4 @@
-"""The steps that a write is made of. Everything that reaches the disk goes through here.
+"""The steps that a write is made of. Everything of the store that reaches the disk goes through here.
 
 One class, so that tests can stop before any step, fail any step, or forget what was not synchronised.
 """

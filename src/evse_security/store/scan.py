@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from evse_security.store.layout import CERTIFICATE_SUFFIXES, KEY_SUFFIXES, TEMPORARY_SUFFIX
+from evse_security.store.lock import LOCK_FILE
 
 T = TypeVar("T")
 
@@ -85,8 +86,8 @@ def _seen(path: Path, found: os.stat_result) -> Seen | None:
 def walk(directory: Path, depth: int = 0) -> Iterator[Seen | Unseen]:
     """All regular files below a directory, by name; links to files are followed, links to directories are not.
 
-    What is not there is passed over. What is there and cannot be looked at is said so: directories, and entries that
-    are named like certificates or keys.
+    What is not there is passed over, and so are lock files. What is there and cannot be looked at is said so:
+    directories, and entries that are named like certificates or keys.
     """
     try:
         with os.scandir(directory) as entries:
@@ -102,7 +103,7 @@ def walk(directory: Path, depth: int = 0) -> Iterator[Seen | Unseen]:
         if _is_directory(entry):
             if depth < MAX_DEPTH:
                 yield from walk(Path(entry.path), depth + 1)
-        elif (file := _entry(entry)) is not None:
+        elif entry.name != LOCK_FILE and (file := _entry(entry)) is not None:
             yield file
 
 
