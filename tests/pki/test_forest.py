@@ -9,7 +9,7 @@ import pytest
 
 from evse_security.lab.authority import KeyIdentifier, name
 from evse_security.pki.certificate import Certificate
-from evse_security.pki.forest import Forest, lineage
+from evse_security.pki.forest import MAX_CHECKS, Forest, lineage
 from evse_security.pki.hashdata import certificate_id
 from evse_security.vocabulary import HashAlgorithm
 from tests.builders import DAY, NOW, YEAR, World, with_serial_number, world
@@ -163,3 +163,48 @@ def test_an_issuer_with_another_key_identifier_is_none() -> None:
     forest = Forest(made.values())
     assert forest.possible_issuers(made["Leaf"]) == []
     assert forest.issued_by(made["Root"]) == []
+
+
+@pytest.mark.parametrize(("strangers", "known"), [(MAX_CHECKS - 1, True), (MAX_CHECKS, False)])
+def test_a_lineage_among_many_of_one_name_ends_at_a_hundred_signatures(strangers: int, known: bool) -> None:  # noqa: FBT001
+    named = {"subject": name(CN="Root"), **BARE}
+    made = read(world("Root > Leaf", "Other >", Root=named, Leaf=BARE, Other=named))
+    received = Forest(Certificate(made["Other"].der[:-1] + bytes((last,))) for last in range(strangers))
+    assert lineage(made["Leaf"], received, Forest([made["Root"]])) == ([made["Root"]] if known else [])
+
+
+class Counted(Certificate):
+    """Counts the signatures that are asked about."""
+
+    asked = 0
+
+    def signed_by(self, issuer: Certificate) -> bool:
+        self.asked += 1
+        return super().signed_by(issuer)
+
+
+def test_who_issued_whom_among_cross_certificates_of_one_name_is_worked_out_once() -> None:
+    named = {"subject": name(CN="Root"), **BARE}
+    holders = [f"R{number}" for number in range(9)]
+    made = world(*(f"Root > {holder} >" for holder in holders), Root=named, **dict.fromkeys(holders, named))
+    forest = Forest([Counted(made[holder].der) for holder in made])
+    root, *others = forest.certificates
+
+    def look() -> int:
+        assert forest.descendants(root) == others
+        assert {forest.issuer_of(one) for one in others} == {root}
+        assert not any(forest.issued_by(one) for one in others)
+        return sum(one.asked for one in forest.certificates if isinstance(one, Counted))
+
+    once = look()
+    assert 0 < once <= 3 * len(forest.certificates) ** 2
+    assert look() == once
+
+
+def test_a_forest_knows_nothing_of_what_others_issued_and_keeps_nothing_of_them() -> None:
+    made = read(world("Root > Leaf", "Root > Other"))
+    forest = Forest([made["Root"], made["Leaf"]])
+    assert Forest([made["Leaf"]]).issued_by(made["Root"]) == []
+    assert forest.issuer_of(made["Other"]) == forest.issuer_of(made["Other"]) == made["Root"]
+    forest.issued_by(made["Root"]).clear()
+    assert forest.issued_by(made["Root"]) == [made["Leaf"]]

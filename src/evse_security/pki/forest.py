@@ -9,6 +9,9 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import CertID, certificate_id
 from evse_security.vocabulary import HashAlgorithm
 
+MAX_CHECKS = 100
+"""Signatures verified for one lineage (webpki allows as many for a path). Real ones need a few."""
+
 
 class Forest:
     """A set of certificates, arranged. Built cheaply; each relation is worked out when it is first asked for."""
@@ -16,42 +19,54 @@ class Forest:
     def __init__(self, certificates: Iterable[Certificate]) -> None:
         """Arrange these certificates; copies of one count once."""
         self.certificates = tuple(dict.fromkeys(certificates))
+        self._members = frozenset(self.certificates)
         self._by_subject: dict[object, list[Certificate]] = defaultdict(list)
         self._by_serial: dict[int, list[Certificate]] = defaultdict(list)
         for certificate in self.certificates:
             self._by_subject[certificate.subject_key].append(certificate)
             self._by_serial[certificate.serial].append(certificate)
-        self._issued: dict[object, list[Certificate]] | None = None
+        self._by_issuer: dict[object, list[Certificate]] | None = None
+        self._issuers: dict[Certificate, Certificate | None] = {}
+        self._issued: dict[Certificate, list[Certificate]] = {}
 
     def possible_issuers(self, certificate: Certificate) -> list[Certificate]:
         """Those whose name and key identifier fit; their signatures are not looked at."""
-        authority = certificate.authority_key_id
-        return [
-            candidate
-            for candidate in self._by_subject.get(certificate.issuer_key, ())
-            if authority is None or candidate.subject_key_id in (None, authority)
-        ]
+        return [c for c in self._by_subject.get(certificate.issuer_key, ()) if _fits(certificate, c)]
 
     def issuer_of(self, certificate: Certificate) -> Certificate | None:
-        """The certificate whose key signed this one; a self-signed one is its own. Of several with one key, any."""
+        """The certificate whose key signed this one; a self-signed one is its own. Of several with one key, any.
+
+        Asked about what is installed only: nothing bounds the signatures that are verified for it.
+        """
+        if certificate in self._issuers:
+            return self._issuers[certificate]
         if certificate.self_signed:
-            return certificate
-        return next((c for c in self.possible_issuers(certificate) if certificate.signed_by(c)), None)
+            issuer: Certificate | None = certificate
+        else:
+            issuer = next((c for c in self.possible_issuers(certificate) if certificate.signed_by(c)), None)
+        if certificate in self._members:
+            self._issuers[certificate] = issuer
+        return issuer
 
     def issued_by(self, issuer: Certificate) -> list[Certificate]:
-        """The certificates that the key of `issuer` signed, itself excepted."""
-        if self._issued is None:
-            self._issued = defaultdict(list)
+        """The certificates that the key of `issuer`, one of this set, signed; itself excepted."""
+        if issuer not in self._members:
+            return []
+        if self._by_issuer is None:
+            by_issuer = defaultdict(list)
             for certificate in self.certificates:
-                self._issued[certificate.issuer_key].append(certificate)
-        return [
-            certificate
-            for certificate in self._issued.get(issuer.subject_key, ())
-            if certificate != issuer
-            and not certificate.self_signed
-            and issuer in self.possible_issuers(certificate)
-            and certificate.signed_by(issuer)
-        ]
+                by_issuer[certificate.issuer_key].append(certificate)
+            self._by_issuer = by_issuer
+        if issuer not in self._issued:
+            self._issued[issuer] = [
+                certificate
+                for certificate in self._by_issuer.get(issuer.subject_key, ())
+                if certificate != issuer
+                and not certificate.self_signed
+                and _fits(certificate, issuer)
+                and certificate.signed_by(issuer)
+            ]
+        return list(self._issued[issuer])
 
     def descendants(self, certificate: Certificate) -> list[Certificate]:
         """All that was issued below a certificate, depth first, parents before children, each once."""
@@ -80,13 +95,28 @@ class Forest:
 
 
 def lineage(certificate: Certificate, *forests: Forest) -> list[Certificate]:
-    """The issuers upwards as far as they are known, a self-signed root last. Earlier forests are asked first."""
+    """The issuers upwards as far as they are known, a self-signed root last. Earlier forests are asked first.
+
+    Whoever sent the certificates, at most 100 signatures of issuers are verified: what lies beyond is not known.
+    """
     found: list[Certificate] = []
     current = certificate
+    left = MAX_CHECKS
     while not current.self_signed:
-        issuer = next((i for i in (forest.issuer_of(current) for forest in forests) if i is not None), None)
-        if issuer is None or issuer in found or issuer == certificate:
+        for candidate in (one for forest in forests for one in forest.possible_issuers(current)):
+            left -= 1
+            if left < 0 or current.signed_by(candidate):
+                break
+        else:
             break
-        found.append(issuer)
-        current = issuer
+        if left < 0 or candidate in found or candidate == certificate:
+            break
+        found.append(candidate)
+        current = candidate
     return found
+
+
+def _fits(certificate: Certificate, issuer: Certificate) -> bool:
+    """Whether the key identifiers of a certificate and one of its issuer's name allow that this issued it."""
+    authority = certificate.authority_key_id
+    return authority is None or issuer.subject_key_id in (None, authority)
