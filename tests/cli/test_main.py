@@ -137,7 +137,7 @@ def test_the_environment_configures(tmp_path: Path) -> None:
 def test_a_locale_without_our_letters_is_no_reason_to_fail(certs: Path) -> None:
     ran = program("--certs", str(certs), "show", PYTHONIOENCODING="ascii")
     assert ran.returncode == 0
-    assert b"\\u2514\\u2500 root " in ran.stdout
+    assert b"`- root " in ran.stdout
 
 
 def test_a_reader_that_has_seen_enough_is_not_bothered() -> None:
@@ -152,3 +152,21 @@ def test_a_reader_that_has_seen_enough_is_not_bothered() -> None:
     )
     os.close(write)
     assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("argv", [["--certs", "/x", "config"], ["--certs", "/x", "show", "--json"]])
+def test_an_answer_that_cannot_be_written_is_said_once(argv: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "evse_security", *argv], stdout=full, stderr=-1, check=False, timeout=60
+        )
+    assert ran.stderr == b"evse-security: the answer cannot be written: No space left on device\n"
+    assert ran.returncode == 74
+
+
+@pytest.mark.parametrize(("encoding", "branch"), [("ascii", b"`- root"), ("utf-8", "└─ root".encode())])
+def test_branches_are_those_that_the_terminal_can_show(certs: Path, encoding: str, branch: bytes) -> None:
+    ran = program("--certs", str(certs), "show", PYTHONIOENCODING=encoding)
+    assert branch in ran.stdout
+    assert b"\\u25" not in ran.stdout

@@ -7,6 +7,7 @@ The rules of its voice:
 - 0: done; the answer is true, Accepted, Valid, or simply there.
 - 1: the answer is no: false, any other word of a result or status, an empty string, or a command that was refused.
 - 2: not asked rightly: usage, a malformed request, a configuration or a file that cannot be used. Nothing was done.
+- 74: done, but the answer could not be written, as to a disk that is full.
 - 130: interrupted. 141: whoever read the answer has stopped reading. What else may happen is a fault of ours and
   leaves a traceback.
 - Passwords are neither taken as options nor shown; only the answer of a command whose result has one contains it.
@@ -28,12 +29,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from evse_security.cli.options import add_configuration, add_places, configuration_of, formatter
-from evse_security.cli.voice import Unusable, complain
+from evse_security.cli.voice import Unusable, Unwritten, complain, flush
 
 if TYPE_CHECKING:
     from evse_security.cli.options import Opener
 
-DONE, NO, MISUSED, INTERRUPTED, NOT_READ = 0, 1, 2, 130, 141
+DONE, NO, MISUSED, NOT_WRITTEN, INTERRUPTED, NOT_READ = 0, 1, 2, 74, 130, 141
 
 
 class Subcommand(NamedTuple):
@@ -73,14 +74,17 @@ def main(
             code = _run(sys.argv[1:] if argv is None else argv, world)
         except SystemExit as ended:  # argparse has printed help, or what is wrong with the usage
             code = ended.code if isinstance(ended.code, int) else DONE
-        sys.stdout.flush()
+        flush()
         return code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Python would complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_the_answer()
         return NOT_READ
+    except Unwritten as problem:
+        _drop_the_answer()
+        complain(str(problem))
+        return NOT_WRITTEN
     except Exception as problem:
         return _told(problem)
 
@@ -127,6 +131,11 @@ def _run(argv: Sequence[str], world: argparse.Namespace) -> int:
     rest = arguments.rest
     del arguments.rest
     return int(module.run(parser.parse_args(rest, arguments)))
+
+
+def _drop_the_answer() -> None:
+    """Python would complain once more when it flushes stdout at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _told(problem: Exception) -> int:

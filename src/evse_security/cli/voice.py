@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import BinaryIO
 
 LARGEST_FILE = 4 << 20
@@ -15,6 +16,14 @@ class Unusable(Exception):
     """Something given on the command line cannot be used."""
 
 
+class Unwritten(Exception):
+    """The answer could not be written."""
+
+
+PLAIN = str.maketrans({"├": "|", "└": "`", "│": "|", "─": "-"})
+"""Branches for terminals that show nothing but ASCII."""
+
+
 def complain(text: str) -> None:
     """Say on stderr what is wrong."""
     print(f"evse-security: {printable(text)}", file=sys.stderr)
@@ -22,12 +31,33 @@ def complain(text: str) -> None:
 
 def answer(text: str) -> None:
     """Print a line of the answer. Text that comes from elsewhere goes through `printable` first."""
-    print(text)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = text.translate(PLAIN)
+    with _writing():
+        print(text)
+
+
+def flush() -> None:
+    """Let the answer reach whoever reads it. Raises `Unwritten`; BrokenPipeError where nobody reads any more."""
+    with _writing():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise Unwritten(f"the answer cannot be written: {problem.strerror}") from None
 
 
 def answer_json(value: object) -> None:
     """Print the answer as JSON, escaped to ASCII: safe for any terminal and any locale."""
-    print(json.dumps(value, indent=2))
+    answer(json.dumps(value, indent=2))
 
 
 def printable(text: str) -> str:
