@@ -452,3 +452,12 @@ def test_deleting_in_one_domain_leaves_the_copies_of_another_alone() -> None:
     theirs, own = f"{V2G_BUNDLE}/bundle/root.der.pem", f"{MO_BUNDLE}/bundle/root.der.pem"
     shelf = shelf.put(theirs, w["V2G"].pem).put(own, w["MO"].pem)
     assert shelf.names() - deleted(shelf, w, "MO").names() == {f"{MO_BUNDLE}/root.der", own}
+
+
+@pytest.mark.parametrize("form", [V2G_BUNDLE, f"{V2G_BUNDLE}/all.pem"])
+def test_the_old_root_of_a_rollover_takes_only_what_has_no_other_issuer(form: str) -> None:
+    w = world("New > Sub > Sub2 >", "Old > Cross >", "Old > Branch > Twig >", Cross={"same_as": "New"})
+    shelf = Shelf().put(form, w.pem("Old", "New", "Cross", "Branch", "Twig", "Sub2", "Sub"))
+    assert names_in(deleted(shelf, w, "Old").text(form)) == ["New", "Sub2", "Sub"]
+    assert names_in(deleted(shelf, w, "New").text(form)) == ["Old", "New", "Branch", "Twig", "Sub2", "Sub"]
+    assert names_in(deleted(shelf, w, "Sub").text(form)) == ["Old", "New", "New", "Branch", "Twig"]

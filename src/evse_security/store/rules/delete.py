@@ -42,14 +42,25 @@ def _from_cas(snapshot: Snapshot, stores: Iterable[CaStore], targets: Collection
     changes: dict[Change, None] = {}
     updates: dict[Path, CertificateStoreUpdate] = {}
     for store in stores:
-        doomed = {c for c in store.certificates if c in targets}
-        doomed |= {below for c in tuple(doomed) for below in store.forest.descendants(c)}
+        doomed = _with_orphans(store.forest, {c for c in store.certificates if c in targets})
         if store.additional_anchors and not doomed.intersection(store.anchors) <= set(targets):
             # M05.FR.10: the root that replaced it is in use, and without it nobody could name that root any more
             raise MustStay(next(iter(targets)).name, "it signed the CSMS root that replaced it, and is its fallback")
         changes |= dict.fromkeys(without(snapshot, store, doomed))
         updates.setdefault(store.path, CertificateStoreUpdate(operation=_DELETED, ca_certificate_type=store.ca_type))
     return Decision(tuple(changes), tuple(updates.values()))
+
+
+def _with_orphans(forest: Forest, targets: Collection[Certificate]) -> set[Certificate]:
+    """CA certificates to delete, and all below them of which no issuer stays: a cross certificate is one of two."""
+    gone = {*targets, *(below for target in targets for below in forest.descendants(target))}
+    while kept := {
+        certificate
+        for certificate in gone.difference(targets)
+        if any(one not in gone and certificate.signed_by(one) for one in forest.possible_issuers(certificate))
+    }:
+        gone -= kept
+    return gone
 
 
 def without(
