@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
+import weakref
 from datetime import datetime, timedelta
 from itertools import permutations
 from pathlib import Path
@@ -20,7 +22,7 @@ from evse_security.lab.keys import KeyKind
 from evse_security.lab.resign import tlv
 from evse_security.pki import certificate as module
 from evse_security.pki import der, encode
-from evse_security.pki.certificate import Certificate
+from evse_security.pki.certificate import Certificate, certificate_of
 from evse_security.pki.extensions import KEY_USAGES, BasicConstraints, read_all
 from evse_security.pki.outline import moment
 from tests.builders import (
@@ -510,6 +512,19 @@ def test_what_a_certificate_remembers_of_those_that_did_not_sign_it_has_a_bound(
     assert leaf.signed_by(root)
     assert len(leaf._confirmations) == module.MAX_CONFIRMATIONS
     assert leaf._confirmations[root.fingerprint]
+
+
+def test_one_certificate_in_many_files_is_read_once_and_forgotten_with_the_last() -> None:
+    encoded = world("Root > Leaf")["Leaf"].der
+    first = certificate_of(encoded)
+    assert certificate_of(bytes(bytearray(encoded))) is first
+    assert certificate_of(encoded + b"\n") is first
+    assert certificate_of(encoded[:-1] + bytes((encoded[-1] ^ 1,))) != first
+    gone = weakref.ref(first)
+    del first
+    gc.collect()
+    assert gone() is None
+    assert certificate_of(encoded).der == encoded
 
 
 # ---- faults of the reference

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from OpenSSL import crypto
@@ -282,3 +283,16 @@ class Certificate:
             newest = [*self._confirmations.items(), (issuer.fingerprint, known)][-MAX_CONFIRMATIONS:]
             self._confirmations = dict(newest)  # never altered: other threads may be reading it
         return known
+
+
+_in_use: WeakValueDictionary[bytes, Certificate] = WeakValueDictionary()
+"""Certificates by their DER, as long as somebody holds them: a sub-CA lies in every chain file. What one remembers follows from its bytes alone."""
+
+
+def certificate_of(encoded: bytes) -> Certificate:
+    """The certificate of these bytes (DER), one for all who hold it; else `MalformedCertificate`."""
+    known = _in_use.get(encoded)
+    if known is None:
+        read = Certificate(encoded)
+        known = _in_use.setdefault(read.der, read)
+    return known

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from evse_security.errors import MalformedCertificate, NoCertificate, NotExactlyOne, TooLarge
-from evse_security.pki.certificate import Certificate
+from evse_security.pki.certificate import Certificate, certificate_of
 
 MAX_TEXT_BYTES = 1024 * 1024
 """Longest text taken as an argument. OCPP carries 10,000 characters of a chain; whole bundles of roots have 300 KiB."""
@@ -132,7 +132,7 @@ def _pem_block(body: bytes, start: int, end: int) -> Block:
 
 def _block(encoded: bytes, start: int, end: int) -> Block:
     try:
-        return Block(start, end, Certificate(encoded), None)
+        return Block(start, end, certificate_of(encoded), None)
     except MalformedCertificate as error:
         return Block(start, end, None, error.problem)
 
