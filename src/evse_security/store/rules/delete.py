@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from evse_security.errors import MustStay, NotInstalled
@@ -103,18 +103,32 @@ def _from_leaves(snapshot: Snapshot, targets: Collection[Certificate]) -> Decisi
     store = snapshot.leaves[LeafCertificateType.V2G]
     doomed = _issued(snapshot, store, targets)
     files = {file.path: file for leaf in doomed for file in leaf.copies}
-    changes: list[Change] = [Remove(path) for path in sorted(files, key=lambda path: _chains_last(files[path]))]
+    keys = _keys_of(snapshot, doomed)
+    changes: list[Change] = _with_keys_last(snapshot, store, doomed, keys)
     for file in store.files:
         if file.path not in files and any(certificate in targets for certificate in file.certificates):
             changes.append(_cut(file, targets, keep_empty=False))
     if not changes:
         raise MustStay(next(iter(targets)).name, "it is part of what the CSMS connection needs (M04.FR.06)")
-    keys = _keys_of(snapshot, doomed)
-    changes += [Remove(path) for path in _responses(snapshot, doomed)]
-    changes += [Remove(path) for path in _copies(snapshot, files.keys() | set(keys))]
-    changes += [Remove(path) for path in keys]
     update = CertificateStoreUpdate(operation=_DELETED, leaf_certificate_type=store.kind.leaf_type)
     return Decision(tuple(dict.fromkeys(changes)), (update,))
+
+
+def _with_keys_last(snapshot: Snapshot, store: LeafStore, doomed: Sequence[Leaf], keys: Sequence[Path]) -> list[Change]:
+    """Remove leaves with all their files: of each its last one and then its key at the very end.
+
+    After an interruption the leaf is still there to be named, so that the command can be given again and finds the key;
+    no sweep would take one that was placed by hand. Leaves that hold no target go before those that name it.
+    """
+    files = {leaf: sorted(leaf.copies, key=_chains_last) for leaf in reversed(doomed)}
+    last_user = {key.path: leaf for leaf in files for key in store.keys_for(leaf.certificate)}
+    gone = [file.path for copies in files.values() for file in copies]
+    early = [file for copies in files.values() for file in copies[:-1]]
+    paths = [file.path for file in sorted(early, key=_chains_last)]
+    paths += [*_responses(snapshot, doomed), *_copies(snapshot, {*gone, *keys})]
+    for leaf, copies in files.items():
+        paths += [copies[-1].path, *(key for key in keys if last_user[key] is leaf)]
+    return [Remove(path) for path in paths]
 
 
 def _holds(leaf: Leaf, targets: Collection[Certificate]) -> bool:
