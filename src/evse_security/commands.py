@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from evse_security.clock import Moment
@@ -71,6 +71,8 @@ class CheckReport:
     result: CertificateValidationResult
     reason: Refusal | None
     path: tuple[str, ...]
+    valid_from: datetime | None = None
+    """When the leaf begins to be valid, if that lies ahead."""
 
 
 class Commands:
@@ -147,14 +149,15 @@ class Commands:
         """Verify a leaf or chain, and say why not."""
         try:
             if not certificate_types:
-                raise NoTrustAnchor("no domain")
+                raise NoTrustAnchor("the domains asked for (there are none)")
             received = pem.chain(certificate_chain, "the certificate chain")
             snapshot, moment = self._core.look()
             chain = self._verified(snapshot, received, tuple(certificate_types), moment)
         except Refusal as refusal:
             told("verify_certificate", refusal)
             return CheckReport(answers(refusal).validation, refusal, ())
-        return CheckReport(CertificateValidationResult.Valid, None, tuple(c.name for c in chain.path))
+        begin = chain.leaf.not_before if chain.leaf.not_yet_valid(moment.now) else None
+        return CheckReport(CertificateValidationResult.Valid, None, tuple(c.name for c in chain.path), begin)
 
     def _verified(
         self,

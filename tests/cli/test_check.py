@@ -73,3 +73,12 @@ def test_the_purpose_must_be_said(run: Run, certs: Path, chain: Path) -> None:
     ran = run("--certs", certs, "check", chain)
     assert ran.code == 2
     assert "the following arguments are required: --type" in ran.err
+
+
+def test_a_leaf_that_becomes_valid_later_says_when(run: Run, tmp_path: Path) -> None:
+    assert run("pki", tmp_path / "later", "--variant", "future-leaf").code == 0
+    chain = tmp_path / "later/client/cso/CPO_CERT_CHAIN.pem"
+    ran = run("--certs", tmp_path / "later", "check", chain, "--type", "V2G")
+    assert ran.out.startswith("Valid (from 2")
+    as_json = run("--certs", tmp_path / "later", "check", chain, "--type", "V2G", "--json").json
+    assert as_json["valid_from"].endswith("Z")

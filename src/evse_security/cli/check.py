@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the verdict; 1 if the chain is not valid."""
     chain = pem_of(arguments.chain)
-    with open_station(arguments, say=logging.ERROR) as station:  # its warnings would say the reason once more
+    # Its warnings would say the reason once more.
+    with open_station(arguments, say=logging.ERROR, only_reads=True) as station:
         report = station.check(chain, [LeafCertificateType(each) for each in arguments.types])
     if arguments.json:
         answer_json(as_json(report))
@@ -49,13 +50,15 @@ def run(arguments: argparse.Namespace) -> int:
 def in_words(report: CheckReport) -> str:
     """The verdict in one line: the path from leaf to root, or the reason."""
     said = " <- ".join(report.path) if report.reason is None else str(report.reason)
-    return f"{report.result}: {said}" if said else str(report.result)
+    later = "" if report.valid_from is None else f" (from {report.valid_from:%Y-%m-%d %H:%M:%SZ} on)"
+    return f"{report.result}{later}: {said}" if said else f"{report.result}{later}"
 
 
 def as_json(report: CheckReport) -> dict[str, object]:
     """The verdict as JSON; without a reason if there is none."""
     reason = {} if report.reason is None else {"reason": error_reply(report.reason)["error"]}
-    return {"result": str(report.result), **reason, "path": list(report.path)}
+    later = {} if report.valid_from is None else {"valid_from": f"{report.valid_from:%Y-%m-%dT%H:%M:%SZ}"}
+    return {"result": str(report.result), **reason, "path": list(report.path), **later}
 
 
 def pem_of(source: str) -> str:

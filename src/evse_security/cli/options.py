@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,18 +33,25 @@ Opener = Callable[["StationConfig"], AbstractContextManager[OpenStation]]
 
 
 @contextmanager
-def open_station(arguments: argparse.Namespace, *, say: int = logging.WARNING) -> Iterator[OpenStation]:
+def open_station(
+    arguments: argparse.Namespace, *, say: int = logging.WARNING, only_reads: bool = False
+) -> Iterator[OpenStation]:
     """The station that the options, the environment and the configuration file describe.
 
     What it logs is said on stderr in the end, from the level `say` on: its warnings are why an answer is no. Where a
-    problem is raised instead, that says why, and only errors are said beside it.
+    problem is raised instead, that says why, and only errors are said beside it. That a command that `only_reads`
+    finds no directory is said, too: the path may be mistyped.
     """
     opener: Opener = arguments.opener or _station
     heard = _Heard()
     log = logging.getLogger("evse_security")
     log.addHandler(heard)
     try:
-        with opener(settings_of(arguments).station_config()) as station:
+        config = settings_of(arguments).station_config()
+        common = os.path.commonpath(list(_places(config)))
+        if only_reads and not os.path.isdir(common):
+            complain(f"nothing is installed: there is no directory {common}")
+        with opener(config) as station:
             yield station
     except BaseException:
         say = logging.ERROR
@@ -53,6 +61,15 @@ def open_station(arguments: argparse.Namespace, *, say: int = logging.WARNING) -
         for record in heard.records:
             if record.levelno >= say:
                 complain(record.getMessage())
+
+
+def _places(config: StationConfig) -> Iterator[str]:
+    """The directories in which a station's files lie."""
+    for key, value in vars(config).items():
+        if key.endswith("_ca_bundle"):
+            yield os.path.dirname(value)
+        elif key.endswith("_directory"):
+            yield os.fspath(value)
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:

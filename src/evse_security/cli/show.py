@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the trees."""
-    with open_station(arguments) as station:
+    with open_station(arguments, only_reads=True) as station:
         overview = station.overview()
     if arguments.json:
         answer_json(as_json(overview))

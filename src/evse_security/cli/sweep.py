@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Sweep, and say what went; 1 if nothing could, because the clock is not to be believed."""
-    with open_station(arguments) as station:
+    with open_station(arguments, only_reads=True) as station:
         report = station.sweep(dry_run=arguments.dry_run)
     if report.kept_because is not None:
         complain(f"nothing swept: {report.kept_because}")

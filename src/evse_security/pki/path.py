@@ -133,7 +133,7 @@ def verify(
     """
     _check_leaf(leaf, policy, now)
     if not trust.anchors:
-        raise NoTrustAnchor(" or ".join(policy.leaf_types) or "no domain")
+        raise NoTrustAnchor(" or ".join(policy.leaf_types) or "the domains asked for (there are none)")
     search = _Search(intermediates, trust, now)
     refusals: list[ChainRefused] = []
     for path in search.paths((leaf,)):
