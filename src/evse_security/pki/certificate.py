@@ -286,7 +286,7 @@ class Certificate:
 
 
 _in_use: WeakValueDictionary[bytes, Certificate] = WeakValueDictionary()
-"""Certificates by their DER, as long as somebody holds them: a sub-CA lies in every chain file. What one remembers follows from its bytes alone."""
+"""By DER, as long as somebody holds them: a sub-CA lies in every chain file. What one knows follows from the DER."""
 
 
 def certificate_of(encoded: bytes) -> Certificate:
