@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from evse_security.cli.check import pem_of
-from evse_security.lab.hierarchy import Pki
+from evse_security.lab.hierarchy import Edition, Pki, Variant, make_pki
+from evse_security.lab.layouts import write_everest
+from tests.builders import NOW
 from tests.cli.conftest import Run
 
 
@@ -76,9 +78,11 @@ def test_the_purpose_must_be_said(run: Run, certs: Path, chain: Path) -> None:
 
 
 def test_a_leaf_that_becomes_valid_later_says_when(run: Run, tmp_path: Path) -> None:
-    assert run("pki", tmp_path / "later", "--variant", "future-leaf").code == 0
+    later = make_pki(Edition.ISO15118_2, now=NOW, variant=Variant.FUTURE_LEAF)
+    write_everest(later, tmp_path / "later")
     chain = tmp_path / "later/client/cso/CPO_CERT_CHAIN.pem"
     ran = run("--certs", tmp_path / "later", "check", chain, "--type", "V2G")
-    assert ran.out.startswith("Valid (from 2")
+    begin = later["SECC_LEAF"].certificate.not_valid_before_utc
+    assert ran.out.startswith(f"Valid (from {begin:%Y-%m-%d %H:%M:%SZ} on): CN=")
     as_json = run("--certs", tmp_path / "later", "check", chain, "--type", "V2G", "--json").json
-    assert as_json["valid_from"].endswith("Z")
+    assert as_json["valid_from"] == f"{begin:%Y-%m-%dT%H:%M:%SZ}"
