@@ -249,7 +249,7 @@ class _InMemory(Picture):
             some.with_suffix(".hash"),
             some.with_suffix(".der"),
             cert_id,
-            None if cert_id is None else ocsp.about(_peeked(held), cert_id),
+            ocsp.about(_peeked(held), cert_id),
             hash_file is not None,
             response is not None,
         )

@@ -132,19 +132,20 @@ def peek(encoded: bytes) -> tuple[Statement, ...]:
         return ()
 
 
-def about(statements: Iterable[Statement], wanted: CertID) -> OcspAnswer | None:
+def about(statements: Iterable[Statement], wanted: CertID | None) -> OcspAnswer | None:
     """What is said about the certificate of that identity: as `believe` chooses, the newest, then the revocation.
 
-    Responders mostly name certificates under SHA-1, of which a CertID knows nothing but the serial number.
+    Responders mostly name certificates under SHA-1, of which a CertID knows nothing but the serial number. Without an
+    identity, what is said of any.
     """
-    matching = [
-        one.answer
-        for one in statements
-        if one.serial == wanted.serial
-        and one.digest is not None
-        and (one.digest != wanted.algorithm.lower() or one.issuer_key_hash == wanted.issuer_key_hash)
-    ]
+    matching = [one.answer for one in statements if wanted is None or _names(one, wanted)]
     return max(matching, key=lambda one: (one.this_update, one.status is OcspStatus.revoked), default=None)
+
+
+def _names(one: Statement, wanted: CertID) -> bool:
+    if one.serial != wanted.serial or one.digest is None:
+        return False
+    return one.digest != wanted.algorithm.lower() or one.issuer_key_hash == wanted.issuer_key_hash
 
 
 def current(answer: OcspAnswer, now: datetime) -> bool:

@@ -147,7 +147,7 @@ class Picture:
             some.with_suffix(".hash"),
             some.with_suffix(".der"),
             cert_id,
-            None if cert_id is None else ocsp.about(statements, cert_id),
+            ocsp.about(statements, cert_id),
             hash_file is not None,
             response is not None,
         )
