@@ -364,6 +364,15 @@ def test_openssl_reads_the_same_certificates_from_a_text_without_a_flaw(how: str
     assert not (how in STRICT and flaws(text))
 
 
+def test_a_byte_order_mark_is_no_flaw_where_a_file_begins(tmp_path: Path) -> None:
+    text = "\ufeff" + SUB.pem
+    assert (flaws(text), flaws(f"\n{text}")) == (set(), {pem.Flaw.FORM})
+    (tmp_path / "bundle.pem").write_bytes(text.encode())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(tmp_path / "bundle.pem")
+    assert context.get_ca_certs(binary_form=True) == [SUB.der]
+
+
 def test_an_argument_with_flaws_is_read() -> None:
     for text in UNUSUAL.values():
         assert SUB in pem.chain(text, "the chain")

@@ -154,7 +154,7 @@ def test_a_ca_that_cannot_be_read_may_not_sign() -> None:
     ("comment", "is_readable"), [("# ", False), ("  ", True), ("-----BEGIN FOO-----\n", True)], ids=repr
 )
 def test_a_file_that_others_read_differently_is_not_fit_and_unreadable_only_where_it_may_hide_something(
-    comment: str, is_readable: bool
+    comment: str, *, is_readable: bool
 ) -> None:
     w = world("A >", "B >")
     store = Shelf().put(V2G_BUNDLE, w["A"].pem + comment + w["B"].pem).look().cas[V2G]

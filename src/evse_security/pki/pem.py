@@ -32,7 +32,7 @@ _BOUNDARY = re.compile(
 """A BEGIN stands at the start of its line, or right behind an END (files put together that lacked a last newline)."""
 _ANY_BEGIN = re.compile(rb"-----BEGIN")
 _STRICT = re.compile(
-    rb"(?<![^\n])-----BEGIN (?P<label>[A-Z0-9 ]{1,64})-----[ \t]{0,16}\r?\n"
+    rb"(?:(?<![^\n])|(?<=\A\xef\xbb\xbf))-----BEGIN (?P<label>[A-Z0-9 ]{1,64})-----[ \t]{0,16}\r?\n"
     rb"(?P<body>(?:[A-Za-z0-9+/=]{1,76}+[ \t]{0,16}+\r?\n)++)"
     rb"-----END (?P=label)-----[ \t]{0,16}\r?(?:\n|\Z)"
 )
