@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from evse_security.clock import RELEASED, SKEW, Moment, judge, system_clock
+from evse_security.clock import OUTDATED, RELEASED, SKEW, Moment, believable, judge, system_clock
 from tests.builders import DAY, NOW
 
 SECOND = timedelta(seconds=1)
@@ -20,6 +20,17 @@ def test_fault_68_a_clock_before_this_release_is_not(now: datetime) -> None:
     doubt = judge(now, None).doubt
     assert doubt is not None
     assert f"{now:%Y-%m-%d %H:%M:%SZ}" in doubt
+
+
+@pytest.mark.parametrize("now", [OUTDATED, datetime(2099, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+def test_a_clock_that_ran_decades_ahead_is_not_believed(now: datetime) -> None:
+    assert "decades after this release" in (judge(now, None).doubt or "")
+    assert judge(OUTDATED - SECOND, None).doubt is None
+
+
+def test_only_times_that_a_right_clock_may_have_shown_are_believable() -> None:
+    assert believable(RELEASED) and believable(OUTDATED - SECOND)
+    assert not believable(RELEASED - SECOND) and not believable(OUTDATED)
 
 
 def test_nor_is_one_before_a_file_that_was_written_here_but_for_some_skew() -> None:

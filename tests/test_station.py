@@ -65,6 +65,12 @@ def test_leaves_and_trust_anchors_do_not_share_a_directory_however_spelled(
         StationConfig.under(tmp_path, **places)
 
 
+def test_a_clock_without_zone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfiguration, match="aware") as refused:
+        Station.open(StationConfig.under(tmp_path, clock=lambda: NOW.replace(tzinfo=None)))
+    assert refused.value.key == "clock"
+
+
 def test_relative_paths_are_refused() -> None:
     with pytest.raises(InvalidConfiguration):
         StationConfig.under("certs")

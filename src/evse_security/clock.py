@@ -11,6 +11,8 @@ Clock = Callable[[], datetime]
 
 RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
 """No clock that shows less is right: this release did not exist then."""
+OUTDATED = datetime(2056, 11, 1, tzinfo=UTC)
+"""No clock that shows this or more is right: 30 years are too long for a release. Lost clocks show 2066, 2099, 2106."""
 SKEW = timedelta(seconds=300)
 """Difference of clocks that is forgiven at installations and OCSP responses (Hubject HUB20 42-001)."""
 
@@ -18,6 +20,11 @@ SKEW = timedelta(seconds=300)
 def system_clock() -> datetime:
     """The machine's time."""
     return datetime.now(UTC)
+
+
+def believable(moment: datetime) -> bool:
+    """Whether this release can be in use then. What was written in 1970 or 2099 was so by a clock that was lost."""
+    return RELEASED <= moment < OUTDATED
 
 
 class Moment(NamedTuple):
@@ -28,12 +35,16 @@ class Moment(NamedTuple):
 
 
 def judge(now: datetime, newest_written: datetime | None) -> Moment:
-    """Decide whether the clock can be right: not before this release, nor before the newest file that we wrote."""
+    """Decide whether the clock can be right: not before this release, nor before the newest file that we wrote.
+
+    Nor decades after it. Raises ValueError for a time without zone, which `Station.open` refuses as configuration.
+    """
     if now.tzinfo is None:
         raise ValueError("the clock must tell an aware datetime")
     now = now.astimezone(UTC)
-    if now < RELEASED:
-        return Moment(now, f"the clock shows {now:%Y-%m-%d %H:%M:%SZ}, before this release was made")
+    if not believable(now):
+        when = "before this release was made" if now < RELEASED else "decades after this release was made"
+        return Moment(now, f"the clock shows {now:%Y-%m-%d %H:%M:%SZ}, {when}")
     if newest_written is not None and now + SKEW < newest_written:
         return Moment(now, f"the clock shows {now:%Y-%m-%d %H:%M:%SZ}, before a file that was written here")
     return Moment(now, None)

@@ -60,7 +60,9 @@ class Core:
         self._numbers = count()
 
     def check_places(self) -> None:
-        """Refuse leaf directories that are something else. Raises `InvalidConfiguration`."""
+        """Refuse leaf directories that are something else, and a clock without zone. Raises `InvalidConfiguration`."""
+        if self.config.clock().tzinfo is None:
+            raise InvalidConfiguration("clock", "must tell aware datetimes, such as datetime.now(timezone.utc)")
         for key in (
             "csms_leaf_cert_directory",
             "csms_leaf_key_directory",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from evse_security.store.picture import Picture
 from evse_security.store.scan import COARSE_SETTLING_NS
 from evse_security.store.snapshot import Snapshot, StoreForm
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
-from tests.builders import ocsp_answer, world
+from tests.builders import NOW, ocsp_answer, world
 
 V2G, MO, MF = CaCertificateType.V2G, CaCertificateType.MO, CaCertificateType.MF
 W = world("A > S >", "B >")
@@ -220,6 +221,14 @@ def test_a_file_time_that_no_calendar_has_stops_nothing(stamp: int, bench: Bench
     found = bench.picture.snapshot(odd)
     assert found.leaves[LeafCertificateType.V2G].keys[0].path == key
     assert found.newest_written is None
+
+
+def test_a_file_from_a_clock_that_ran_decades_ahead_makes_no_other_clock_doubted(bench: Bench) -> None:
+    keys = bench.layout.leaves[LeafCertificateType.V2G].keys
+    for number, written in enumerate((NOW, datetime(2099, 1, 1, tzinfo=UTC))):
+        key = bench.write(keys / f"SECC_LEAF_M01_D01_Y2030_H00_M00_S00_i{number}_r1.key", "")
+        os.utime(key, (written.timestamp(),) * 2)
+    assert bench.look().newest_written == NOW
 
 
 def test_a_cached_answer_is_the_one_that_the_file_beside_it_names(bench: Bench) -> None:

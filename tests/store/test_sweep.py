@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from evse_security.clock import Moment
+from evse_security.clock import RELEASED, Moment
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.store.rules.sweep import Sweep, sweep
 from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
@@ -198,6 +198,13 @@ def test_23_39_the_key_of_an_unanswered_request_goes_after_its_lifetime() -> Non
 def test_a_key_from_the_future_stays() -> None:
     w = leaves(-30)
     assert removed(stocked(w).with_key(w, "Waiting", KEY, age=-DAY)) == set()
+
+
+@pytest.mark.parametrize("made", [datetime(1970, 1, 1, tzinfo=UTC), RELEASED - timedelta(seconds=1)])
+def test_a_key_from_before_the_clock_was_set_has_no_age_and_stays(made: datetime) -> None:
+    w = leaves(-30)
+    assert removed(stocked(w).with_key(w, "Waiting", KEY, age=NOW - made)) == set()
+    assert removed(stocked(w).with_key(w, "Waiting", KEY, age=NOW - RELEASED)) == {KEY}
 
 
 def test_a_key_that_is_about_to_be_used_stays() -> None:

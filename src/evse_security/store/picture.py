@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from evse_security.clock import believable
 from evse_security.keys.files import KeyReading
 from evse_security.pki import hashdata, ocsp, pem
 from evse_security.store.kinds import LEAF_KINDS
@@ -260,12 +261,13 @@ class _Parts:
         return tuple(found)
 
     def _newest_written(self) -> datetime | None:
-        times = [
-            file.modified_ns
+        """When we wrote last, but for what was written by a clock that cannot have been right."""
+        times = (
+            _moment(file.modified_ns)
             for file in self._files
-            if is_generated(file.path.name) and file.path.parent.name != DER_DIRECTORY and file.modified_ns < _LAST_NS
-        ]
-        return _moment(max(times)) if times else None
+            if is_generated(file.path.name) and file.path.parent.name != DER_DIRECTORY
+        )
+        return max(filter(believable, times), default=None)
 
 
 def _moment(nanoseconds: int) -> datetime:

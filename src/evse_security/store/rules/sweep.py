@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from evse_security.clock import Moment
+from evse_security.clock import Moment, believable
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.store.changes import Decision, Remove
 from evse_security.store.info import source_of
@@ -94,7 +94,7 @@ def _keys(
         return
     went = {token_of_certificate(c) for s in stores for f in s.files if f.path in doomed for c in f.certificates}
     for key in {key.path: key for store in stores for key in store.keys}.values():
-        old = moment.now - key.modified > lifetime
+        old = believable(key.modified) and moment.now - key.modified > lifetime
         if not is_generated(key.path.name) or key.token in needed:
             continue
         if key.token in went:
