@@ -31,8 +31,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     ),
     "keys": ("keys", "errors pki"),
     "disk": (
-        "store.disk store.files store.firmware store.lock store.picture store.rehash store.roots store.scan "
-        "store.view",
+        "store.disk store.files store.firmware store.lock store.picture store.rehash store.roots store.scan store.view",
         f"{BASE} config pki rules keys",
     ),
     "serve": ("serve", "vocabulary errors interface"),
