@@ -115,6 +115,61 @@ def test_fault_61_a_file_that_cannot_be_read_is_false() -> None:
         assert not file_signature_is_valid(path, signer(kind), empty(kind))
 
 
+class Waiting(FileIO):
+    """A file as /proc/kmsg is one: what was there is read, and more is to be waited for."""
+
+    def readinto(self, buffer: Any) -> int:
+        return super().readinto(buffer) or None  # type: ignore[return-value]  # as RawIOBase has it
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(size) or None  # type: ignore[return-value]
+
+
+class Endless(FileIO):
+    """A file that gives more than its size."""
+
+    def readinto(self, buffer: Any) -> int:
+        buffer[:1] = b"x"
+        return 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("opened", [Waiting, Endless])
+def test_a_file_without_end_is_not_read_for_ever(tmp_path: Path, kind: KeyKind, opened: type[FileIO]) -> None:
+    (tmp_path / "firmware.bin").write_bytes(CONTENT[:5000])
+    signed = signature(CONTENT[:5000], kind)
+    with opened(tmp_path / "firmware.bin") as file, pytest.raises(OSError, match=r"waited for|longer than"):
+        open_file_signature_is_valid(file, tmp_path, signer(kind), signed)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_proc_says_to_be_empty_is_not_read_beyond(kind: KeyKind) -> None:
+    path = Path("/proc/version")
+    if not path.is_file():
+        pytest.skip("no /proc")
+    assert not file_signature_is_valid(path, signer(kind), signature(path.read_bytes(), kind))
+
+
+class Untouchable(FileIO):
+    """A file that must not be read."""
+
+    def readinto(self, buffer: Any) -> int:
+        raise AssertionError
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("kind", [KeyKind.ED25519, KeyKind.ED448])
+def test_a_sparse_file_whose_copy_would_fill_the_disk_is_not_copied(tmp_path: Path, kind: KeyKind) -> None:
+    found = os.statvfs(tmp_path)
+    with (tmp_path / "firmware.bin").open("wb") as sparse:
+        sparse.truncate(found.f_bavail * found.f_frsize)
+    with Untouchable(tmp_path / "firmware.bin") as file, pytest.raises(OSError, match="free space"):
+        open_file_signature_is_valid(file, tmp_path, signer(kind), bytes(64))
+    assert not file_signature_is_valid(tmp_path / "firmware.bin", signer(kind), bytes(64))
+
+
 def test_a_key_for_key_exchange_confirms_nothing(tmp_path: Path) -> None:
     exchange = x25519.X25519PrivateKey.from_private_bytes(bytes(range(32))).public_key()
     made = world("Maker > Signer")["Maker"].certify(exchange, Template(subject=name(CN="Exchange")))

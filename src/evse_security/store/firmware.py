@@ -6,13 +6,14 @@ effects (a watchdog starts), and a FIFO has no end.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
 import os
-import shutil
 import stat
 import tempfile
-from io import FileIO
+from collections.abc import Iterator
+from io import FileIO, RawIOBase
 from pathlib import Path
 
 from evse_security.pki.certificate import Certificate
@@ -22,6 +23,11 @@ from evse_security.pki.signature import (
     message_signature_is_valid,
     signed_part,
 )
+
+_PIECE = 1 << 18
+"""Bytes that are read at once: as hashlib does; more is not faster."""
+_LARGEST_SHARE = 0.5
+"""Of the free space, for a copy: a sparse file takes next to none of it, and its copy all."""
 
 
 def file_signature_is_valid(path: Path, certificate: Certificate, signature: bytes) -> bool:
@@ -72,21 +78,48 @@ def _version(file: FileIO) -> tuple[int, int]:
 
 
 def _digest_confirmed(file: FileIO, certificate: Certificate, signature: bytes) -> bool:
-    digest = hashlib.file_digest(file, "sha256").digest()
-    return digest_signature_is_valid(digest, certificate, signature)
+    digest = hashlib.sha256()
+    for piece in _pieces(file, os.fstat(file.fileno()).st_size):
+        digest.update(piece)
+    return digest_signature_is_valid(digest.digest(), certificate, signature)
+
+
+def _pieces(file: RawIOBase, size: int) -> Iterator[memoryview]:
+    """What a file of this size holds, each piece to be used before the next is asked for. Raises OSError.
+
+    Some that are called regular, as in /proc, have no end, or make readers wait.
+    """
+    buffer = memoryview(bytearray(_PIECE))
+    while count := file.readinto(buffer):
+        size -= count
+        if size < 0:
+            raise OSError(errno.EFBIG, "longer than it says")
+        yield buffer[:count]
+    if count is None:
+        raise OSError(errno.EAGAIN, "somebody would have to be waited for")
 
 
 def _message_confirmed(file: FileIO, scratch: Path, certificate: Certificate, signature: bytes) -> bool:
     """Verify EdDSA, which wants the whole message at once, without holding it in memory.
 
-    What is mapped is a nameless copy: were the file itself mapped and then cut
+    What is mapped is a nameless copy, if there is ample room for one: were the file itself mapped and then cut
     short by its owner, the process would die of SIGBUS. Old versions of `cryptography` (44 for one) let no other thread
     run while they verify, some two seconds a gigabyte.
     """
     with tempfile.TemporaryFile(dir=scratch if os.access(scratch, os.W_OK) else None) as copy:
-        shutil.copyfileobj(file, copy)
+        size = os.fstat(file.fileno()).st_size
+        if size > _free(copy.fileno()) * _LARGEST_SHARE:
+            raise OSError(errno.ENOSPC, "a copy would take most of the free space")
+        for piece in _pieces(file, size):
+            copy.write(piece)
         copy.flush()
         if not copy.tell():  # nothing to map
             return message_signature_is_valid(b"", certificate, signature)
         with mmap.mmap(copy.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as message:
             return message_signature_is_valid(message, certificate, signature)
+
+
+def _free(descriptor: int) -> int:
+    """Bytes that are free on a file's file system, for those who are not root."""
+    found = os.fstatvfs(descriptor)
+    return found.f_bavail * found.f_frsize
