@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from base64 import b64encode
 from pathlib import Path
@@ -103,6 +104,41 @@ def test_whatever_fails_every_kind_of_change_is_taken_back(number: int, tmp_path
         apply(disk_of(store, files), *changes)
     assert tree(store.root) == before
     assert mode(place / "replaced") == 0o600
+
+
+class WithoutHardLinks(FailingAt):
+    """As on FAT, or where a link to another user's file is forbidden."""
+
+    def keep(self, path: Path, aside: Path) -> None:
+        self.step("keep", path)
+        if path.lstat():
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_without_hard_links_a_failed_change_is_taken_back_all_the_same(number: int, tmp_path: Path) -> None:
+    store = Prepared(tmp_path / "store")
+    place = store.root / "ca"
+    place.mkdir(parents=True)
+    for name in ("edited", "replaced", "gone"):
+        (place / name).write_text(f"old {name}\n")
+    (place / "replaced").chmod(0o600)
+    (place / "link").symlink_to("old")
+    (place / "directory").mkdir()
+    before = tree(store.root)
+    changes = (
+        Write(place / "replaced", b"new"),
+        Edit(place / "edited", append=b"new"),
+        Link(place / "link", "elsewhere"),
+        Remove(place / "gone"),
+        Write(place / "directory", b""),
+    )
+    with pytest.raises(NotWritable):
+        apply(disk_of(store, WithoutHardLinks(number, errno.EIO)), *changes)
+    assert tree(store.root) == before
+    assert mode(place / "replaced") == 0o600
+    apply(disk_of(store, WithoutHardLinks(99, errno.EIO)), *changes[:-1])
+    assert sorted(path.name for path in place.iterdir()) == ["directory", "edited", "link", "replaced"]
 
 
 def test_an_edit_cuts_only_what_was_seen(store: Prepared) -> None:

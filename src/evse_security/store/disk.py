@@ -33,8 +33,8 @@ _TRIES = 5
 """Looks at a directory that others are changing, before the last one is taken."""
 _CANNOT_REPLACE = frozenset({errno.EBUSY, errno.EXDEV})
 """What rename(2) answers for a file that is mounted by itself."""
-_CANNOT_KEEP = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
-"""What link(2) answers where a file cannot have a second name: file systems without hard links, mounted files."""
+_CANNOT_KEEP = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+"""What link(2) answers where a file cannot have a second name, as on file systems without hard links."""
 
 
 class _Staged(NamedTuple):
@@ -212,10 +212,20 @@ class Disk:
         except FileNotFoundError:
             return None
         except OSError as error:
-            if error.errno not in _CANNOT_KEEP:
+            if error.errno in _CANNOT_KEEP and self._copied(target, aside):
+                return aside
+            if error.errno not in _CANNOT_KEEP | {errno.EXDEV}:  # a file that is mounted by itself
                 raise
             return target  # which taking back leaves alone
         return aside
+
+    def _copied(self, target: Path, aside: Path) -> bool:
+        """Make a copy of what cannot have a second name; false for what is neither file nor link."""
+        try:
+            return self._files.copy(target, aside)
+        except (OSError, ValueError):
+            self._drop(aside)
+            raise
 
     def _rename(self, one: _Staged) -> None:
         """Give a staged file its name. A bundle that is mounted by itself is added to in place."""

@@ -6,12 +6,16 @@ One class, so that tests can stop before any step, fail any step, or forget what
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
+from evse_security.pki.pem import MAX_FILE_BYTES
+from evse_security.store.scan import read
+
 
 class Files:
-    """The operating system's files. Every method is one step; each raises OSError."""
+    """The operating system's files. Every method but `copy` is one step; each raises OSError."""
 
     def make_directory(self, path: Path, mode: int) -> None:
         """Make one directory."""
@@ -41,6 +45,21 @@ class Files:
     def keep(self, path: Path, aside: Path) -> None:
         """Give what has a name a second one, so that it can come back after it was replaced."""
         os.link(path, aside, follow_symlinks=False)
+
+    def copy(self, path: Path, aside: Path) -> bool:
+        """The same where the file system knows no second names, in further steps; false for neither file nor link.
+
+        Raises ValueError for a file that is too large to be the store's.
+        """
+        found = path.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            self.make_link(aside, os.readlink(path))
+        elif stat.S_ISREG(found.st_mode):
+            owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
+            self.write_new(aside, read(path, MAX_FILE_BYTES), found.st_mode & 0o777, owner, found.st_mtime)
+        else:
+            return False
+        return True
 
     def replace(self, source: Path, target: Path) -> None:
         """Give a file its name; what had that name is gone at the same moment."""
