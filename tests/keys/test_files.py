@@ -24,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evse_security.errors import KeyNotGenerated
+from evse_security.keys.derivation import MAX_ROUNDS, rounds
 from evse_security.keys.files import (
     KEY_DERIVATION_ROUNDS,
     MAX_KEY_BYTES,
@@ -39,6 +40,8 @@ from evse_security.keys.kinds import KeyType
 from evse_security.lab.keys import KeyKind, PrivateKey
 from evse_security.pki import encode
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.der import MAX_DEPTH, Malformed
+from evse_security.pki.encode import tlv
 from evse_security.pki.keytoken import token_of_certificate, token_of_spki
 from tests.builders import key, world
 
@@ -50,6 +53,10 @@ SECRET = PASSWORD.encode()
 def salt(size: int) -> bytes:
     """Randomness that is none."""
     return bytes(range(size))
+
+
+def octet_string(octets: bytes) -> bytes:
+    return tlv(0x04, octets)
 
 
 def spki_of(private_key: PrivateKey) -> bytes:
@@ -291,6 +298,72 @@ NO_KEYS: dict[str, bytes] = {
 def test_what_is_no_key(data: bytes, password: str | None) -> None:
     assert public_key_of(data, password) == KeyReading(problem=KeyProblem.NotAKey)
     assert to_der(data, password) is KeyProblem.NotAKey
+
+
+def asking_for(derivation: bytes, shape: Callable[[bytes], bytes] = octet_string) -> bytes:
+    """A key encrypted after this derivation, or so it says; what it hides is junk."""
+    cipher = tlv(0x30, encode.oid("2.16.840.1.101.3.4.1.42"), octet_string(salt(16)))
+    algorithm = tlv(0x30, encode.oid("1.2.840.113549.1.5.13"), tlv(0x30, derivation, cipher))
+    return tlv(0x30, algorithm, shape(salt(64)))
+
+
+def pbkdf2(count: int) -> bytes:
+    prf = tlv(0x30, encode.oid("1.2.840.113549.2.9"), tlv(0x05))
+    numbers = (octet_string(salt(16)), encode.integer(count), encode.integer(32), prf)
+    return tlv(0x30, encode.oid("1.2.840.113549.1.5.12"), tlv(0x30, *numbers))
+
+
+def scrypt(*numbers: int) -> bytes:
+    cost = (encode.integer(number) for number in numbers)
+    return tlv(0x30, encode.oid("1.3.6.1.4.1.11591.4.11"), tlv(0x30, octet_string(salt(16)), *cost))
+
+
+LABORIOUS = [
+    pbkdf2(MAX_ROUNDS + 1),
+    pbkdf2(1 << 62),
+    scrypt(1 << 14, 8, 9),
+    scrypt(2, 1, 1 << 29),
+    scrypt(1 << 40, 8, 1),
+]
+
+
+@pytest.mark.parametrize("derivation", LABORIOUS)
+@pytest.mark.parametrize("password", [PASSWORD, None])
+def test_a_key_whose_writer_wants_too_much_work_is_not_opened(derivation: bytes, password: str | None) -> None:
+    data = asking_for(derivation)
+    problem = KeyProblem.TooLaborious if password else KeyProblem.Encrypted
+    assert public_key_of(data, password) == KeyReading(problem=problem, encrypted=True)
+    assert public_key_of(encode.pem("ENCRYPTED PRIVATE KEY", data).encode(), password).problem is problem
+
+
+@pytest.mark.parametrize("derivation", LABORIOUS)
+def test_nor_if_it_does_not_look_encrypted(derivation: bytes) -> None:
+    """As an OCTET STRING in pieces, which OpenSSL takes."""
+    data = asking_for(derivation, lambda octets: tlv(0x24, octet_string(octets)))
+    for password in (PASSWORD, None):
+        assert public_key_of(encode.pem("ENCRYPTED PRIVATE KEY", data).encode(), password).problem is (
+            KeyProblem.TooLaborious
+        )
+
+
+def test_parameters_that_hide_the_work_by_their_depth_are_malformed() -> None:
+    derivation = pbkdf2(MAX_ROUNDS + 1)
+    for _ in range(MAX_DEPTH):
+        derivation = tlv(0x30, derivation)
+    with pytest.raises(Malformed):
+        rounds(asking_for(derivation))
+    assert public_key_of(asking_for(derivation), PASSWORD).problem is KeyProblem.WrongPassword
+
+
+@pytest.mark.parametrize("derivation", [pbkdf2(MAX_ROUNDS), scrypt(2, 1, 1)])
+def test_as_much_work_as_is_usual_is_done(derivation: bytes) -> None:
+    assert public_key_of(asking_for(derivation), PASSWORD).problem is KeyProblem.WrongPassword
+
+
+def test_rounds_of_every_encryption() -> None:
+    assert rounds(body(to_pem(key("Station"), PASSWORD))) == KEY_DERIVATION_ROUNDS
+    assert rounds(asking_for(scrypt(1 << 14, 8, 1))) == 1 << 17
+    assert rounds(body(to_pem(key("Station"), None))) == 0
 
 
 def test_other_reasons() -> None:

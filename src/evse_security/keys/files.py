@@ -35,6 +35,7 @@ from cryptography.hazmat.primitives.serialization import (
 from OpenSSL import crypto
 
 from evse_security.errors import KeyNotGenerated
+from evse_security.keys.derivation import MAX_ROUNDS, rounds
 from evse_security.keys.kinds import KeyType
 from evse_security.pki import der, encode
 from evse_security.pki.algorithm import PrivateKey
@@ -87,6 +88,7 @@ class KeyProblem(StrEnum):
     NotAKey = "no private key, or a damaged one"
     BoundToTpm = "bound to a TPM, which is not supported"
     TooLarge = "too large for a private key"
+    TooLaborious = f"encrypted with more than {MAX_ROUNDS} rounds of key derivation"
     Unsupported = "encrypted in a way that DER does not have, and of a kind that cannot be encrypted anew"
 
 
@@ -252,9 +254,12 @@ def _load(block: _Block, password: str | None) -> _Loaded | KeyProblem:
     secret = _secret(password) if block.encrypted else None
     if block.encrypted and secret is None:
         return KeyProblem.Encrypted
-    for opened in (_by_cryptography, _by_openssl):
-        with suppress(Exception):  # damaged and foreign keys raise every class of error
-            return opened(block, secret)
+    with suppress(Exception):  # damaged and foreign keys raise every class of error
+        if block.encoded and rounds(block.encoded) > MAX_ROUNDS:
+            return KeyProblem.TooLaborious
+        with suppress(Exception):
+            return _by_cryptography(block, secret)
+        return _by_openssl(block, secret)
     return KeyProblem.WrongPassword if block.encrypted else KeyProblem.NotAKey
 
 
