@@ -25,7 +25,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "config": ("config settings", BASE),
     "pki": ("pki", "vocabulary errors"),
     "rules": (
-        "store store.changes store.info store.kinds store.layout store.limits store.overview store.rules "
+        "store store.changes store.info store.kinds store.layout store.limits store.overview store.reasons store.rules "
         "store.snapshot",
         f"{BASE} config pki",
     ),

@@ -5,32 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
 
 from evse_security.clock import Moment
-from evse_security.errors import ChainRefused
 from evse_security.pki.certificate import Certificate
-from evse_security.pki.forest import Forest
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.ocsp import OcspStatus, current
-from evse_security.pki.path import Policy, check_end_entity, why_not_ca
 from evse_security.pki.profile import ProfileName
-from evse_security.store.kinds import LEAF_KINDS
-from evse_security.store.rules.select import chosen, flaw
-from evse_security.store.snapshot import CaStore, Leaf, LeafStore, Problem, Snapshot, StoreForm
+from evse_security.store.reasons import Domain, Role
+from evse_security.store.snapshot import Problem, Snapshot, StoreForm
 from evse_security.vocabulary import CaCertificateType
 
 _NO_RESPONSE = "no OCSP response in DER that says something (EVerest's own module writes base64 text into such files)"
-
-
-class Role(StrEnum):
-    """What a certificate is in its tree."""
-
-    ROOT = "root"
-    SUB_CA = "sub-CA"
-    LEAF = "leaf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +48,8 @@ class Node:
     names_responder: bool
     used: bool
     """A leaf: whether it is the one in use. A CA: whether it is trusted."""
+    reason: str
+    """Why it is or is not used, as a stable code."""
     because: str
     """Why it is or is not used, in words."""
     private_key: Path | None
@@ -97,7 +85,9 @@ def overview(
     snapshot: Snapshot, moment: Moment, newest_by: str, profile: ProfileName = ProfileName.LENIENT
 ) -> Overview:
     """Draw the store."""
-    domains = tuple(_Domain(snapshot, store, moment, newest_by, profile).drawn() for store in snapshot.cas.values())
+    domains = tuple(
+        _Drawing(Domain(snapshot, store, moment, newest_by, profile)).drawn() for store in snapshot.cas.values()
+    )
     revoked = dict.fromkeys(line for domain in domains for line in _revoked(domain.trees))
     return Overview(
         domains=domains,
@@ -152,128 +142,52 @@ def _revoked(trees: Iterable[Node]) -> Iterator[str]:
         yield from _revoked(node.children)
 
 
-class _Domain:
-    """One domain: its CA store, and the leaves whose roots it holds."""
+class _Drawing:
+    """The trees of one domain."""
 
-    def __init__(
-        self, snapshot: Snapshot, store: CaStore, moment: Moment, newest_by: str, profile: ProfileName
-    ) -> None:
-        self.snapshot, self.store, self.moment = snapshot, store, moment
-        kind = next((kind for kind in LEAF_KINDS.values() if kind.ca_type is store.ca_type), None)
-        self.leaf_store: LeafStore | None = snapshot.leaves[kind.leaf_type] if kind is not None else None
-        self.leaf_types = (kind.leaf_type,) if kind is not None else ()
-        self.leaves = {leaf.certificate: leaf for leaf in self.leaf_store.leaves} if self.leaf_store else {}
-        self.policy = Policy(self.leaf_types, profile)
-        self.chosen: Leaf | None = None
-        if self.leaf_store is not None:
-            self.chosen = chosen(self.leaf_store, store.trust, newest_by, self.policy, moment.now)
-        below = self.leaf_store.certificates if self.leaf_store else ()
-        self.forest = Forest((*store.certificates, *below))
+    def __init__(self, domain: Domain) -> None:
+        self.domain = domain
         self.drawn_once: set[Certificate] = set()
 
     def drawn(self) -> DomainOverview:
         """The trees: roots first, then whatever hangs under nothing."""
-        tops = [c for c in self.forest.certificates if self.forest.issuer_of(c) in (None, c)]
+        store, forest = self.domain.store, self.domain.forest
+        tops = [c for c in forest.certificates if forest.issuer_of(c) in (None, c)]
         trees = [self.node(top) for top in tops]
-        trees += [self.node(c) for c in self.forest.certificates if c not in self.drawn_once]
-        return DomainOverview(self.store.ca_type, self.store.path, self.store.form.value, tuple(trees))
+        trees += [self.node(c) for c in forest.certificates if c not in self.drawn_once]
+        return DomainOverview(store.ca_type, store.path, store.form.value, tuple(trees))
 
     def node(self, certificate: Certificate) -> Node:
         self.drawn_once.add(certificate)
-        leaf = self.leaves.get(certificate)
-        used, because = self.leaf_use(leaf) if leaf is not None else self.ca_use(certificate)
+        domain = self.domain
+        leaf, use = domain.leaves.get(certificate), domain.use(certificate)
         kind, bits = certificate.key_strength
         return Node(
-            role=self.role(certificate),
+            role=domain.role(certificate),
             name=certificate.name,
             serial=certificate.serial_text,
             fingerprint=certificate.fingerprint,
             not_before=certificate.not_before,
             not_after=certificate.not_after,
-            validity=self.validity(certificate),
+            validity=domain.validity(certificate),
             key=f"{kind} {bits}",
-            files=self.files(certificate),
+            files=domain.files.get(certificate, ()),
             ocsp=self.ocsp(certificate),
             names_responder=bool(certificate.ocsp_urls),
-            used=used,
-            because=because,
+            used=use.used,
+            reason=use.reason.code,
+            because=use.reason.text,
             private_key=leaf.key.path if leaf is not None and leaf.key is not None else None,
-            children=tuple(self.node(one) for one in self.forest.issued_by(certificate) if one not in self.drawn_once),
+            children=tuple(
+                self.node(one) for one in domain.forest.issued_by(certificate) if one not in self.drawn_once
+            ),
         )
 
-    def role(self, certificate: Certificate) -> Role:
-        if certificate in self.leaves:
-            return Role.LEAF
-        if certificate.self_issued:
-            return Role.ROOT
-        constraints = certificate.basic_constraints
-        return Role.SUB_CA if constraints is not None and constraints.ca else Role.LEAF
-
-    def validity(self, certificate: Certificate) -> str:
-        if certificate.expired(self.moment.now):
-            return "expired"
-        return "not yet valid" if certificate.not_yet_valid(self.moment.now) else "valid"
-
-    def files(self, certificate: Certificate) -> tuple[Path, ...]:
-        files = (*self.store.files, *(self.leaf_store.files if self.leaf_store else ()))
-        return tuple(file.path for file in files if certificate in file.certificates)
-
     def ocsp(self, certificate: Certificate) -> OcspState | None:
-        cert_id = self.snapshot.forest.id_of(certificate)
-        entries = self.snapshot.ocsp_by_id.get(cert_id, []) if cert_id is not None else []
+        snapshot = self.domain.snapshot
+        cert_id = snapshot.forest.id_of(certificate)
+        entries = snapshot.ocsp_by_id.get(cert_id, []) if cert_id is not None else []
         newest = max((e.answer for e in entries if e.answer), key=lambda answer: answer.this_update, default=None)
         if newest is None:
             return None
-        return OcspState(newest.status, newest.this_update, newest.next_update, current(newest, self.moment.now))
-
-    def ca_use(self, certificate: Certificate) -> tuple[bool, str]:
-        problem = why_not_ca(certificate)
-        if problem is not None:
-            return False, f"not trusted: {problem}"
-        if certificate.self_issued and not certificate.self_signed and self.forest.issuer_of(certificate) is None:
-            return False, "not trusted: its own key does not confirm its signature"
-        if certificate.self_signed and certificate not in self.store.certificates:
-            return False, "not trusted: it lies in a leaf directory, not in the CA store"
-        if self.validity(certificate) != "valid":
-            return False, f"not trusted: {self.validity(certificate)}"
-        if certificate in self.store.anchors:
-            return True, "trusted as a root"
-        if certificate in self.led:
-            return True, "used to build chains"
-        if self.forest.issuer_of(certificate) is None:
-            return False, "not used: its issuer is not installed"
-        return False, "not used: leads to no trusted root"
-
-    @cached_property
-    def led(self) -> frozenset[Certificate]:
-        """The CAs whose line of issuers reaches an anchor, all of it valid now."""
-        found = set(self.store.valid_roots(self.moment.now))
-        waiting = list(found)
-        while waiting:
-            issued = self.forest.issued_by(waiting.pop())
-            fresh = {c for c in issued if c.valid_at(self.moment.now) and why_not_ca(c) is None} - found
-            found |= fresh
-            waiting += fresh
-        return frozenset(found)
-
-    def leaf_use(self, leaf: Leaf) -> tuple[bool, str]:
-        certificate = leaf.certificate
-        problem = flaw(leaf, self.store.trust, self.policy, self.moment.now)
-        if self.chosen is not None and certificate == self.chosen.certificate:
-            if problem is not None:
-                return True, f"in use for want of a better one, but peers will refuse it: {problem}"
-            return True, "in use: the newest that is valid and has its key"
-        try:
-            check_end_entity(certificate, self.leaf_types)
-        except ChainRefused as refusal:
-            return False, f"not used: {refusal}"
-        if leaf.key is None:
-            return False, "not used: no private key fits"
-        if self.validity(certificate) != "valid":
-            return False, f"not used: {self.validity(certificate)}"
-        if not leaf.servable:
-            return False, "not used: no file of it is without a bad block"
-        if problem is not None:
-            return False, f"not used: {problem}"
-        newer = "" if self.chosen is None else self.chosen.file.path.name
-        return False, f"not used: another leaf is newer, the one in {newer}"
+        return OcspState(newest.status, newest.this_update, newest.next_update, current(newest, self.domain.moment.now))
