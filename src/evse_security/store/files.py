@@ -15,7 +15,7 @@ from evse_security.store.scan import read
 
 
 class Files:
-    """The operating system's files. Every method but `copy` is one step; each raises OSError."""
+    """The operating system's files. Every method but `copy` and `force` is one step; each raises OSError."""
 
     def make_directory(self, path: Path, mode: int) -> None:
         """Make one directory."""
@@ -34,7 +34,7 @@ class Files:
             os.fchmod(descriptor, mode)
             _write_all(descriptor, content)
             os.utime(descriptor, (time, time))
-            os.fsync(descriptor)
+            self.force(descriptor)
         finally:
             os.close(descriptor)
 
@@ -73,9 +73,13 @@ class Files:
         """Force the names in a directory to the disk."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
+            self.force(descriptor)
         finally:
             os.close(descriptor)
+
+    def force(self, descriptor: int) -> None:
+        """Force to the disk what an open file holds, or which names an open directory has. Part of other steps."""
+        os.fsync(descriptor)
 
     def append(self, path: Path, addition: bytes) -> None:
         """Add to the end of a file in place, and take it back if it does not fit.
@@ -88,11 +92,11 @@ class Files:
             size = os.fstat(descriptor).st_size
             try:
                 _write_all(descriptor, addition)
-                os.fsync(descriptor)
+                self.force(descriptor)
             except OSError:
                 with suppress(OSError):
                     os.ftruncate(descriptor, size)
-                    os.fsync(descriptor)
+                    self.force(descriptor)
                 raise
         finally:
             os.close(descriptor)
