@@ -15,7 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from evse_security.cli import top_parser
-from evse_security.config import DEFAULT_PATHS, StationConfig
+from evse_security.config import AUDIT_LOG, DEFAULT_PATHS, StationConfig
 from evse_security.interface import REVISIONS
 from evse_security.serve.codec import MAX_ARRAY, MAX_STRING
 from evse_security.serve.command import Command, commands
@@ -235,6 +235,8 @@ def default_in_words(key: str) -> str:
     """A key's default, as text has it."""
     if key in DEFAULT_PATHS:
         return f"`{DEFAULT_PATHS[key]}`"
+    if key == "audit_log":
+        return f"`{AUDIT_LOG}`"
     value = next(each.default for each in fields(StationConfig) if each.name == key)
     return "" if value in (None, ()) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 

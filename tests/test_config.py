@@ -16,8 +16,8 @@ PATHS = tuple(DEFAULT_PATHS)
 INTEGERS = ("max_store_bytes", "max_store_entries", "csr_lifetime", "keep_newest", "certificate_store_max_length")
 CHOICES = ("certificate_profile", "ocsp_check", "newest_by", "csr_key_type")
 LISTS = ("csr_dns_names", "csr_ip_addresses")
-SWITCHES = ("additional_root_certificate_check",)
-OTHERS = ("private_key_password", "clock")
+SWITCHES = ("additional_root_certificate_check", "audit_log_sync")
+OTHERS = ("private_key_password", "clock", "audit_log")
 
 
 def under(**overrides: Any) -> StationConfig:
@@ -294,3 +294,25 @@ def test_what_type_checkers_see_are_the_fields() -> None:
     written = zip(signature.args.kwonlyargs, signature.args.kw_defaults, strict=True)
     seen = {argument.arg: default is not None for argument, default in written}
     assert seen == {one.name: one.default is not MISSING for one in fields(StationConfig)}
+
+
+# ---- the audit log
+
+
+def test_the_audit_log_has_a_directory_of_its_own_and_can_be_elsewhere_or_nowhere() -> None:
+    assert under().audit_log == CERTS / "audit/audit.jsonl"
+    assert under(audit_log="log").audit_log == CERTS / "log"
+    assert under(audit_log="/var/log/station.jsonl").audit_log == Path("/var/log/station.jsonl")
+    assert under(audit_log=None).audit_log is None
+    assert StationConfig(**{key: f"/elsewhere/{key}/x" for key in PATHS}).audit_log is None
+
+
+@pytest.mark.parametrize("place", ["client/cso", "client/csms/audit", "ca/v2g", "ca/mf/MF_ROOT_CA.pem"])
+def test_the_audit_log_lies_in_no_directory_of_certificates(place: str) -> None:
+    assert "lies in the directory of" in refused("audit_log", audit_log=f"{place}/audit.jsonl")
+
+
+def test_what_is_no_path_is_no_audit_log() -> None:
+    assert "must be a path" in refused("audit_log", audit_log=7)
+    with pytest.raises(InvalidConfiguration, match="absolute"):
+        rebuilt(audit_log="relative")

@@ -106,6 +106,8 @@ VALUES = [
     ("additional_root_certificate_check", "false", "false", False),
     ("newest_by", "not_before", '"not_before"', "not_before"),
     ("csms_ca_bundle", "/x", '"/x"', Path("/x")),
+    ("audit_log", "/x", '"/x"', Path("/x")),
+    ("audit_log", "none", '"none"', None),
 ]
 
 
@@ -134,6 +136,7 @@ MALFORMED = [
     ("newest_by", None, "1", "expected one of not_after, not_before"),
     ("v2g_ca_bundle", "", '""', "expected a path"),
     ("v2g_ca_bundle", "a\0b", "[]", "expected a path"),
+    ("audit_log", "", '""', "expected a path, or none"),
     ("certs", "", "7", "expected a path"),
     ("secc_leaf_cert_directory", "/certs/ca/v2g", '"/certs/ca/v2g"', "overlaps v2g_ca_bundle"),
 ]

@@ -28,6 +28,8 @@ DEFAULT_PATHS = {
     "secc_leaf_key_directory": "client/cso",
 }
 """EVerest's defaults, relative to its `certs` directory."""
+AUDIT_LOG = "audit/audit.jsonl"
+"""Beside them, in a directory of its own that nothing else looks into."""
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "certificate_profile": get_args(CertificateProfile),
@@ -96,6 +98,10 @@ class StationConfig:
     """Most installed CA certificates (OCPP CertificateStoreMaxLength); None: no limit but the store's."""
     additional_root_certificate_check: bool = False
     """A new CSMS root must be signed by the installed one; two are kept at most (OCPP M05.FR.09–.16)."""
+    audit_log: Path | None = None
+    """Where changes are recorded, one JSON line each; `none`: nowhere, as where no `certs` directory is given."""
+    audit_log_sync: bool = False
+    """Force each line of the audit log to the disk before a change is answered."""
     clock: Clock = field(default=system_clock, repr=False, compare=False)
     """Tells the time."""
 
@@ -125,6 +131,8 @@ class StationConfig:
             newest_by: NewestBy = ...,
             certificate_store_max_length: int | None = ...,
             additional_root_certificate_check: bool = ...,
+            audit_log: str | os.PathLike[str] | None = ...,
+            audit_log_sync: bool = ...,
             clock: Clock = ...,
         ) -> None: ...
 
@@ -137,19 +145,24 @@ class StationConfig:
             if key not in known:
                 raise InvalidConfiguration(key, "no such key")
         paths = {key: root / _text(key, overrides.get(key, default)) for key, default in DEFAULT_PATHS.items()}
+        log = overrides.get("audit_log", AUDIT_LOG)
+        paths |= {} if log is None else {"audit_log": root / _text("audit_log", log)}
         return cls(**{**overrides, **paths})
 
     def __post_init__(self) -> None:
         for key in DEFAULT_PATHS:
             object.__setattr__(self, key, _absolute(key, getattr(self, key)))
+        if self.audit_log is not None:
+            object.__setattr__(self, "audit_log", _absolute("audit_log", self.audit_log))
         if not isinstance(self.private_key_password, str | None):
             raise InvalidConfiguration("private_key_password", "must be text")  # and is not shown
         object.__setattr__(self, "private_key_password", self.private_key_password or None)
         for key, choices in _CHOICES.items():
             if getattr(self, key) not in choices:
                 raise InvalidConfiguration(key, f"must be one of {', '.join(choices)}")
-        if not isinstance(self.additional_root_certificate_check, bool):
-            raise InvalidConfiguration("additional_root_certificate_check", "must be true or false")
+        for key in ("additional_root_certificate_check", "audit_log_sync"):
+            if not isinstance(getattr(self, key), bool):
+                raise InvalidConfiguration(key, "must be true or false")
         if not callable(self.clock):
             raise InvalidConfiguration("clock", "must be a function that tells the time")
         self._check_numbers()
@@ -189,9 +202,21 @@ class StationConfig:
                 bundle = _normal(getattr(self, ca_key))
                 if leaf == bundle or bundle in leaf.parents or leaf == bundle.parent:
                     raise InvalidConfiguration(leaf_key, f"overlaps {ca_key}")
+        self._check_audit_log()
         csms, *others = (_normal(getattr(self, key)) for key in _BUNDLES)
         if self.additional_root_certificate_check and csms in others:
             raise InvalidConfiguration("additional_root_certificate_check", "needs a csms_ca_bundle of its own")
+
+
+    def _check_audit_log(self) -> None:
+        """Not where certificates and keys are: what lies there is listed, counted and swept."""
+        if self.audit_log is None:
+            return
+        place = _normal(self.audit_log.parent)
+        for key in DEFAULT_PATHS:
+            taken = _normal(getattr(self, key))
+            if taken == place or taken in place.parents or (key in _BUNDLES and taken.parent == place):
+                raise InvalidConfiguration("audit_log", f"lies in the directory of {key}")
 
 
 def same_place(one: Path, other: Path) -> bool:

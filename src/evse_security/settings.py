@@ -68,7 +68,8 @@ class Settings:
                 f" configuration file (or each of its parts: {missing[0]} is not given)",
             )
         try:
-            return StationConfig.under(self.given[CERTS].value, **values) if missing else StationConfig(**values)
+            certs = self.given.get(CERTS)
+            return StationConfig(**values) if certs is None else StationConfig.under(certs.value, **values)
         except InvalidConfiguration as refusal:
             raise self._with_source(refusal) from None
 
@@ -78,7 +79,7 @@ class Settings:
         if CERTS in self.given:
             yield self.given[CERTS]
         for key in keys():
-            source = CERTS if key in required_keys() else "default"
+            source = CERTS if key in (*required_keys(), "audit_log") and CERTS in self.given else "default"
             yield self.given.get(key) or Setting(key, getattr(config, key), source)
         yield Setting(PASSWORD, "(set)" if self.password else None, self.password_source)
 
@@ -183,7 +184,12 @@ def _strings(value: object, _: Path) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _path_or_none(value: object, base: Path) -> Path | None:
+    return None if value == "none" else _path(value, base)
+
+
 PATH = Kind("a path", "PATH", _path, _path)
+PATH_OR_NONE = Kind("a path, or none", "PATH", _path_or_none, _path_or_none)
 TEXT = Kind("a string", "TEXT", lambda text, _: text, _of(str))
 NUMBER = Kind("a whole number", "N", lambda text, _: int(text), _of(int))
 FLAG = Kind("true or false", "", lambda text, _: {"true": True, "false": False}[text], _of(bool), ("true", "false"))
@@ -191,11 +197,13 @@ LIST = Kind(
     "a list of strings", "A,B,…", lambda text, _: tuple(each.strip() for each in text.split(",") if each), _strings
 )
 
-_KINDS: Mapping[Any, Kind] = {Path: PATH, str: TEXT, int: NUMBER, bool: FLAG, tuple[str, ...]: LIST}
+_KINDS: Mapping[Any, Kind] = {Path: PATH, Path | None: PATH_OR_NONE, str: TEXT, int: NUMBER, bool: FLAG, tuple[str, ...]: LIST}
 
 
 def _kind_of(hint: Any) -> Kind | None:
     """The kind of a field; None for one that text cannot express (a clock)."""
+    if hint in _KINDS:
+        return _KINDS[hint]
     if get_origin(hint) in (Union, UnionType):
         (hint,) = (each for each in get_args(hint) if each is not NoneType)
     if get_origin(hint) is Literal:
@@ -214,7 +222,7 @@ def _from_file(path: Path) -> _Layer:
 
     try:
         table = tomllib.loads(_read(path, CONFIG))
-    except tomllib.TOMLDecodeError as problem:
+    except (ValueError, RecursionError) as problem:  # numbers of 4,301 digits, and what is nested too deeply
         raise InvalidConfiguration(CONFIG, f"{path} is not TOML: {problem}") from None
     known = all_keys()
     for key in table:
