@@ -180,6 +180,24 @@ def test_text_that_is_not_toml_is_refused_with_the_line(tmp_path: Path) -> None:
     assert "line 1" in str(refusal(config=file))
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    {
+        "digits": ("csr_lifetime = " + "9" * 5000, "is not TOML: Exceeds the limit"),
+        "brackets": ("certs = " + "[" * 60_000, "is not TOML: "),
+        "tables within tables": ("a" + ".a" * 30_000 + " = 1", "has more than 200 dots in line 1"),
+        "the same in a header": ("\n[" + "a." * 30_000 + "a]", "has more than 200 dots in line 2"),
+    }.values(),
+)
+def test_hostile_text_is_refused_before_it_costs_anything(tmp_path: Path, text: str, problem: str) -> None:
+    file = toml(tmp_path, text)
+    assert f"{file} {problem}" in str(refusal(config=file))
+
+
+def test_a_path_that_is_none_is_refused() -> None:
+    assert refusal(config="a\0b").key == "config"
+
+
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     assert str(refusal(config="/nowhere/x.toml")) == (
         "configuration config: /nowhere/x.toml cannot be read: No such file or directory"
@@ -188,7 +206,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"certs = '/\xfc'")
     assert str(refusal(config=str(tmp_path / "latin"))).endswith("is not UTF-8 text")
     (tmp_path / "large").write_bytes(b"#" * (LONGEST_FILE + 1))
-    assert str(refusal(config=str(tmp_path / "large"))).endswith("has more than 1048576 bytes")
+    assert str(refusal(config=str(tmp_path / "large"))).endswith("has more than 65536 bytes")
 
 
 def test_a_byte_order_mark_does_not_hurt(tmp_path: Path) -> None:

@@ -33,8 +33,10 @@ PASSWORD_FILE = "private_key_password_file"  # noqa: S105 - the name of a key
 CREDENTIAL = "evse-security.private-key-password"
 """Name of the systemd credential (`LoadCredential=` of systemd.exec(5))."""
 
-LONGEST_FILE = 1 << 20
+LONGEST_FILE = 1 << 16
 """Bytes of a TOML or password file: far more than either needs."""
+MOST_DOTS = 200
+"""Dots in one line of TOML. Tables within tables take memory by the square of their depth: 23 GiB in a file of 1 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +222,12 @@ _Layer = dict[str, Setting]
 def _from_file(path: Path) -> _Layer:
     import tomllib
 
+    text = _read(path, CONFIG)
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > MOST_DOTS:
+            raise InvalidConfiguration(CONFIG, f"{path} has more than {MOST_DOTS} dots in line {number}")
     try:
-        table = tomllib.loads(_read(path, CONFIG))
+        table = tomllib.loads(text)
     except (ValueError, RecursionError) as problem:  # numbers of 4,301 digits, and what is nested too deeply
         raise InvalidConfiguration(CONFIG, f"{path} is not TOML: {problem}") from None
     known = all_keys()
@@ -288,6 +294,8 @@ def _read(path: Path, key: str) -> str:
             content = file.read(LONGEST_FILE + 1)
     except OSError as problem:
         raise InvalidConfiguration(key, f"{path} cannot be read: {problem.strerror}") from None
+    except ValueError:
+        raise InvalidConfiguration(key, "is no path: it holds a NUL character") from None
     if len(content) > LONGEST_FILE:
         raise InvalidConfiguration(key, f"{path} has more than {LONGEST_FILE} bytes")
     try:
