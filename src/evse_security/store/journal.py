@@ -1,0 +1,215 @@
+"""The audit log as text: entries in a chain of hashes, what its head says of it, and what is wrong with it.
+
+One entry is one line of JSON in ASCII. Its last member, `hash`, is the SHA-256 of the line before `,"hash":`; its
+member `prev` is the hash of the entry before, and random in the first of a chain. So who edits, removes, inserts or
+moves a line breaks the chain there. The head says beside the log how many entries there are and what the hash of the
+last is: it shows that the last ones were removed. Whoever can write all of these files can make another chain
+altogether; that only shows against a hash that was noted elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+FORMAT = 1
+LONGEST_LINE = 16 * 1024
+"""Bytes of an entry. Fields are bounded so that none needs more."""
+HEAD_BYTES = 256
+"""Bytes of the head: less than a block of any disk, so that it is written at once."""
+_HASH = b',"hash":"'
+_DIGITS = 64
+
+
+class Link(NamedTuple):
+    """An entry's place in the chain: how many there were with it, and its hash."""
+
+    number: int
+    hash: str
+
+
+class Entry(NamedTuple):
+    """A line that was read. `sound`: its hash is that of its content."""
+
+    link: Link
+    prev: str
+    sound: bool
+    body: dict[str, Any]
+
+
+def sealed(before: Link, body: Mapping[str, Any]) -> tuple[bytes, Link]:
+    """The line of the entry that comes after another, and its place."""
+    number = before.number + 1
+    text = json.dumps({"n": number, **body, "prev": before.hash}, separators=(",", ":"))[:-1].encode("ascii")
+    digest = hashlib.sha256(text).hexdigest()
+    return b'%b%b%b"}\n' % (text, _HASH, digest.encode()), Link(number, digest)
+
+
+def opened(line: bytes) -> Entry:
+    """Read a line. Raises ValueError where it is no entry."""
+    text, found, tail = line.rstrip(b"\n").rpartition(_HASH)
+    body = json.loads(line) if found and len(tail) == _DIGITS + 2 and len(line) <= LONGEST_LINE else None
+    if not isinstance(body, dict):
+        raise ValueError("not an entry")
+    number, prev, said = body.get("n"), body.get("prev"), body.get("hash")
+    if type(number) is not int or not isinstance(prev, str) or not isinstance(said, str):
+        raise ValueError("not an entry")
+    return Entry(Link(number, said), prev, hashlib.sha256(text).hexdigest() == said, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is known beside the log: the last entry, the log's size then, and the first entries that are kept."""
+
+    last: Link
+    size: int
+    """Bytes of the log itself."""
+    began: int
+    """Number of its first entry."""
+    first: int
+    """Number of the oldest entry that is kept: those before it went as the log was rotated."""
+
+    def text(self) -> bytes:
+        """As it is written: one line of constant length."""
+        fields = [FORMAT, self.last.number, self.last.hash, self.size, self.began, self.first]
+        keys = ("format", "entries", "hash", "size", "began", "first")
+        line = json.dumps(dict(zip(keys, fields, strict=True)))
+        line = f"{line[:-1]}, " + f'"check": "{_short(line)}"}}'
+        return line.ljust(HEAD_BYTES - 1).encode("ascii") + b"\n"
+
+    @classmethod
+    def of(cls, text: bytes) -> Head | None:
+        """Read it; None where it is none, or was not written to its end."""
+        try:
+            found = json.loads(text)
+            head = cls(Link(found["entries"], found["hash"]), found["size"], found["began"], found["first"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
+        numbers = (head.last.number, head.size, head.began, head.first)
+        return head if all(type(one) is int for one in numbers) and head.text() == text else None
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# ---- what is wrong
+
+
+class Finding(NamedTuple):
+    """Something wrong with the log: the file, its line (counted from 1; 0: the file as a whole), and what."""
+
+    file: str
+    line: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}{f', line {self.line}' if self.line else ''}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check of the whole log found."""
+
+    entries: int
+    last: Link | None
+    findings: tuple[Finding, ...]
+    remarks: tuple[str, ...]
+    """What is no sign of tampering, but worth knowing: entries that could not be written, writes that were torn."""
+
+    @property
+    def intact(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+
+class Check:
+    """Follows the chain through the files of a log, oldest first."""
+
+    def __init__(self, head: Head | None) -> None:
+        """`head` as it was before the files were read."""
+        self._head = head
+        self._expected: Link | None = None
+        self._findings: list[Finding] = []
+        self._remarks: list[str] = []
+        self._entries = 0
+        self._file = ""
+
+    def follow(self, file: str, lines: Iterable[bytes]) -> Iterator[Entry]:
+        """Look at the lines of one file; what can be read is handed on."""
+        self._file = file
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n") and len(line) <= LONGEST_LINE:
+                self._remarks.append(f"{file}, line {number}: not written to its end, as after a power cut")
+                continue
+            try:
+                entry = opened(line)
+            except (ValueError, RecursionError):
+                self._found(number, "no entry of the log: edited, or not written by this program")
+                continue
+            self._look(number, entry)
+            yield entry
+
+    def _look(self, number: int, entry: Entry) -> None:
+        self._entries += 1
+        if not entry.sound:
+            self._found(number, f"entry {entry.link.number} was edited: its hash is not that of what it says")
+        if (problem := self._misplaced(entry)) is not None:
+            self._found(number, problem)
+        if self._expected is None or entry.link.number > self._expected.number or entry.link.number == 1:
+            self._expected = entry.link
+        if "event" in entry.body:
+            self._remarks.append(f"entry {entry.link.number}: {_in_words(entry.body)}")
+
+    def _misplaced(self, entry: Entry) -> str | None:
+        """What is wrong with an entry's place, seen from the entry before it."""
+        number, before = entry.link.number, self._expected
+        if before is None:
+            first = 1 if self._head is None else max(self._head.first, 1)
+            return None if number <= first else f"the entries before {number} are missing; {first} should be the first"
+        if number == 1:
+            return "a new chain begins here: the log before it was taken away while nobody wrote"
+        if number <= before.number:
+            return f"entry {number} stands after {before.number}: moved here or put in"
+        if number > before.number + 1:
+            missing = number - before.number - 1
+            return f"{missing} {'entry is' if missing == 1 else 'entries are'} missing before entry {number}"
+        if entry.prev != before.hash:
+            return f"entry {number} does not follow the entry before it, which was replaced or edited"
+        return None
+
+    def _found(self, line: int, what: str) -> None:
+        self._findings.append(Finding(self._file, line, what))
+
+    def verdict(self, noted: Link | None = None, hash_of_noted: str | None = None) -> Verdict:
+        """The verdict, after the last file.
+
+        `noted` is an entry whose hash was noted elsewhere, and `hash_of_noted` what the log says of it.
+        """
+        head, last = self._head, self._expected
+        self._file = self._file or "the log"
+        if head is None:
+            self._found(0, "its head is missing or damaged: whether the last entries were removed cannot be seen")
+        elif head.last.number > (last.number if last else 0):
+            missing = head.last.number - (last.number if last else 0)
+            self._found(0, f"the last {missing} entries are missing: removed, or lost in a power cut")
+        elif last is not None and head.last.number == last.number and head.last.hash != last.hash:
+            self._found(0, f"entry {last.number}, the last, is not the one that was written")
+        if noted is not None and hash_of_noted != noted.hash:
+            was = "is missing" if hash_of_noted is None else f"has another hash: {hash_of_noted}"
+            self._found(0, f"entry {noted.number} {was}; the log is not the one that was noted")
+        return Verdict(self._entries, last, tuple(self._findings), tuple(self._remarks))
+
+
+def _in_words(body: Mapping[str, Any]) -> str:
+    words = {
+        "missed": "{count} entries before it could not be written",
+        "torn": "{count} bytes of an entry that was not written to its end were cut off before it",
+        "lost": "{count} entries before it were gone when it was written",
+        "headless": "the head of the log was missing or damaged when it was written",
+    }
+    template = words.get(str(body["event"]), "{event}")
+    return template.format(event=str(body["event"])[:40], count=body.get("count"))
