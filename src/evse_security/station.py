@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, overload
 
@@ -11,19 +12,35 @@ from evse_security.clock import Moment
 from evse_security.commands import CheckReport, Commands
 from evse_security.config import StationConfig
 from evse_security.core import Core, Subscriber
+from evse_security.doctor import WARN_DAYS, Doctor, Mended, MendReport
 from evse_security.errors import MalformedRequest
 from evse_security.interface import NEWEST, r2023_10, r2026_04
 from evse_security.older import Commands202310
 from evse_security.serve.dispatch import dispatch
 from evse_security.serve.typed import Typed
 from evse_security.store.changes import Decision
+from evse_security.store.diagnosis import Diagnosis
+from evse_security.store.diagnosis.finding import Finding
+from evse_security.store.explanation import Explanation, FileExplanation, explain, explain_text
 from evse_security.store.files import Files
 from evse_security.store.overview import Overview, overview
 from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
 from evse_security.store.snapshot import Snapshot
-from evse_security.vocabulary import LeafCertificateType
+from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
-__all__ = ["CheckReport", "Overview", "Station", "SweepReport", "SweptFile"]
+__all__ = [
+    "CheckReport",
+    "Diagnosis",
+    "Explanation",
+    "FileExplanation",
+    "Finding",
+    "MendReport",
+    "Mended",
+    "Overview",
+    "Station",
+    "SweepReport",
+    "SweptFile",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,7 @@ class Station:
         self._core = Core(config, files)
         commands = Commands(self._core)
         self._commands = commands
+        self._doctor = Doctor(self._core)
         self._revisions: dict[str, Any] = {
             "2023-10": Commands202310(self._core, commands),
             "2026-04": commands,
@@ -125,6 +143,27 @@ class Station:
         snapshot, moment = self._core.look()
         return overview(snapshot, moment, self.config.newest_by, self._core.profile)
 
+    def diagnose(self, warn_days: int = WARN_DAYS) -> Diagnosis:
+        """Everything that is wrong with the store, the worst first; certificates that expire in so many days, too."""
+        return self._doctor.diagnose(warn_days)
+
+    def mend(self, aside: Path | None = None, *, dry_run: bool = False) -> MendReport:
+        """Mend what is safe to mend, and say what that was. Files that change are copied to `aside` first.
+
+        That is a directory that is not there yet, by default beside the store. Raises `NotWritable`.
+        """
+        return self._doctor.mend(aside, dry_run=dry_run)
+
+    def explain(self, domain: CaCertificateType) -> Explanation:
+        """Why each certificate of a domain is or is not used, with every path of each chain that was tried."""
+        snapshot, moment = self._core.look()
+        return explain(snapshot, snapshot.cas[domain], moment, self.config.newest_by, self._core.profile)
+
+    def explain_text(self, certificates: str) -> FileExplanation:
+        """Whether each command would take these certificates (PEM, leaf first), and why not. Nothing is changed."""
+        snapshot, moment = self._core.look()
+        return explain_text(snapshot, certificates, moment, self._core.limits, self._core.profile)
+
     def sweep(self, *, dry_run: bool = False) -> SweepReport:
         """Remove what nobody needs any more, and say what that was. Raises `NotWritable`."""
         done: list[Sweep] = []
@@ -137,5 +176,6 @@ class Station:
         if dry_run:
             decide(*self._core.look())
         else:
-            self._core.change(decide)
+            with self._core.deed("sweep") as deed:
+                self._core.change(decide, deed)
         return SweepReport(done[-1].removed, dry_run, done[-1].kept_because)

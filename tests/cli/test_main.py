@@ -50,7 +50,7 @@ def test_help_lists_every_subcommand(run: Run) -> None:
     ran = run("--help")
     assert (ran.code, ran.err) == (0, "")
     for name, subcommand in SUBCOMMANDS.items():
-        assert f"  {name:6}  {subcommand.summary}\n" in ran.out
+        assert f"  {name:{max(map(len, SUBCOMMANDS))}}  {subcommand.summary}\n" in ran.out
 
 
 def test_the_version(run: Run) -> None:

@@ -7,6 +7,7 @@ The rules of its voice:
 - 0: done; the answer is true, Accepted, Valid, or simply there.
 - 1: the answer is no: false, any other word of a result or status, an empty string, or a command that was refused.
 - 2: not asked rightly: usage, a malformed request, a configuration or a file that cannot be used. Nothing was done.
+- 3: from `doctor` only: errors were found; its 1 is for warnings.
 - 74: done, but the answer could not be written, as to a disk that is full.
 - 130: interrupted. 141: whoever read the answer has stopped reading. What else may happen is a fault of ours and
   leaves a traceback.
@@ -49,6 +50,8 @@ SUBCOMMANDS = {
     "call": Subcommand("evse_security.cli.call", "call a command of the interface"),
     "show": Subcommand("evse_security.cli.show", "show what is installed, as a tree"),
     "check": Subcommand("evse_security.cli.check", "verify a certificate chain, with the reason in words"),
+    "doctor": Subcommand("evse_security.cli.doctor", "say everything that is wrong, and what mends it"),
+    "explain": Subcommand("evse_security.cli.explain", "say why each certificate is or is not used"),
     "sweep": Subcommand("evse_security.cli.sweep", "collect garbage"),
     "config": Subcommand("evse_security.cli.config", "print the configuration and where each value came from"),
     "demo": Subcommand("evse_security.cli.demo", "play the life of a charging station", configured=False),

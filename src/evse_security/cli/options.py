@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evse_security.cli.voice import complain
@@ -14,8 +15,16 @@ from evse_security.cli.voice import complain
 if TYPE_CHECKING:
     from evse_security.config import StationConfig
     from evse_security.settings import Kind, Settings
-    from evse_security.station import CheckReport, Overview, SweepReport
-    from evse_security.vocabulary import LeafCertificateType
+    from evse_security.station import (
+        CheckReport,
+        Diagnosis,
+        Explanation,
+        FileExplanation,
+        MendReport,
+        Overview,
+        SweepReport,
+    )
+    from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 _DEST = "configuration:"
 
@@ -27,6 +36,10 @@ class OpenStation(Protocol):
     def sweep(self, *, dry_run: bool = ...) -> SweepReport: ...
     def check(self, certificate_chain: str, types: Sequence[LeafCertificateType], /) -> CheckReport: ...
     def overview(self) -> Overview: ...
+    def diagnose(self, warn_days: int = ..., /) -> Diagnosis: ...
+    def mend(self, aside: Path | None = ..., /, *, dry_run: bool = ...) -> MendReport: ...
+    def explain(self, domain: CaCertificateType, /) -> Explanation: ...
+    def explain_text(self, certificates: str, /) -> FileExplanation: ...
 
 
 Opener = Callable[["StationConfig"], AbstractContextManager[OpenStation]]
@@ -82,6 +95,20 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
 def configuration_of(arguments: argparse.Namespace) -> dict[str, str]:
     """The options of the configuration that were given, by key."""
     return {name.removeprefix(_DEST): text for name, text in vars(arguments).items() if name.startswith(_DEST)}
+
+
+def given_options(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The options of the configuration that were given, as they are typed."""
+    from evse_security.settings import FLAG, all_keys, option_of
+
+    typed: list[str] = []
+    for key, text in configuration_of(arguments).items():
+        option = option_of(key)
+        if all_keys().get(key) is FLAG:
+            typed.append(option if text == "true" else f"--no-{option[2:]}")
+        else:
+            typed += [option, text]
+    return tuple(typed)
 
 
 def formatter(prog: str) -> argparse.HelpFormatter:

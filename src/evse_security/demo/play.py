@@ -18,7 +18,8 @@ from evse_security.demo.stage import Missing, Scene, Stage, Step, listening
 from evse_security.errors import CommandRefused, EvseSecurityError
 from evse_security.interface import REVISIONS
 from evse_security.serve.command import commands
-from evse_security.store.overview import Node, Overview, Role
+from evse_security.store.overview import Node, Overview
+from evse_security.store.reasons import Role
 
 PLAIN = str.maketrans({"✓": "+", "✗": "!", "├": "|", "└": "`", "│": "|", "─": "-"})
 """For terminals that show nothing but ASCII."""

@@ -54,6 +54,11 @@ def every_one_is_found(changes: Iterable[Change]) -> bool:
     return all(isinstance(change, Remove) for change in changes)
 
 
+def is_name(name: str) -> bool:
+    """Whether a name is of the form of such links."""
+    return _NAME.fullmatch(name) is not None
+
+
 class _Found:
     """What is in the directory, by subject hash."""
 

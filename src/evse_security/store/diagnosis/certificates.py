@@ -1,0 +1,233 @@
+"""Findings about files of certificates that cannot be read, and about CA certificates that are not to be trusted."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from evse_security.errors import WeakDigest, WeakKey
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.path import COLLIDING, check_digest, check_key, why_not_ca
+from evse_security.pki.pem import Block, Flaw
+from evse_security.store.diagnosis.finding import OURS, Command, Finding, found
+from evse_security.store.diagnosis.inspection import Inspection
+from evse_security.store.reasons import Domain, Validity
+from evse_security.store.snapshot import CaStore, CertificateFile, LeafStore, Snapshot, StoreForm
+
+_LEADS_NOWHERE = "a link that leads nowhere"
+
+
+def deletion(snapshot: Snapshot, certificate: Certificate) -> list[Command]:
+    """The command that deletes a certificate; none for one without identity."""
+    cert_id = snapshot.forest.id_of(certificate)
+    if cert_id is None:
+        return []
+    data = cert_id.hash_data
+    asked = {
+        "hash_algorithm": data.hash_algorithm,
+        "issuer_name_hash": data.issuer_name_hash,
+        "issuer_key_hash": data.issuer_key_hash,
+        "serial_number": data.serial_number,
+    }
+    return [(OURS, "call", "delete_certificate", "--json", json.dumps({"certificate_hash_data": asked}))]
+
+
+# ---- files
+
+
+def files(seen: Inspection) -> Iterator[Finding]:
+    """Files of certificates that cannot be read, hold something else, or that others read differently."""
+    stores: tuple[CaStore | LeafStore, ...] = (*seen.bundles, *seen.snapshot.leaves.values())
+    told: set[Path] = set()
+    for store in stores:
+        for file in store.files:
+            if file.path not in told:
+                told.add(file.path)
+                yield from _file(file, store, seen)
+    told |= {key.path for one in seen.snapshot.leaves.values() for key in one.keys}
+    for ca in seen.bundles:
+        if ca.form is StoreForm.UNREADABLE:
+            told.add(ca.path)
+            advice = "run it as a user who may read it, or give that user the right to"
+            yield found("BundleUnreadable", "the bundle cannot be looked at", (ca.path,), advice=advice)
+    yield from _unseen(seen, told)
+
+
+def _unseen(seen: Inspection, told: set[Path]) -> Iterator[Finding]:
+    """What could not even be looked at."""
+    for problem in seen.snapshot.problems:
+        if problem.path in told:
+            continue
+        if problem.text == _LEADS_NOWHERE:
+            yield found("LinkBroken", problem.text, (problem.path,), mend=[("rm", str(problem.path))])
+        else:
+            advice = "make it a regular file, or remove it"
+            yield found("Unreadable", problem.text, (problem.path,), advice=advice)
+
+
+def _file(file: CertificateFile, store: CaStore | LeafStore, seen: Inspection) -> Iterator[Finding]:
+    paths = (file.path,)
+    if file.problem is not None:
+        yield found("Unreadable", file.problem, paths, mend=_set_aside(file, seen))
+    for block in file.blocks:
+        if block.problem is not None:
+            what = f"{_where(file, block, seen)}: {block.problem}"
+            yield found("Unreadable", what, paths, mend=_cut(file, block, seen), advice=_by_hand(file, block, seen))
+    for flaw in dict.fromkeys(block.flaw for block in file.blocks if block.flaw is not None and block.problem is None):
+        first = next(block for block in file.blocks if block.flaw is flaw)
+        advice = None if flaw is Flaw.FORM else "look what it is, and take it out"
+        yield found("ReadDifferently", f"{_where(file, first, seen)}: {flaw.value}", paths, advice=advice)
+    is_bundle = isinstance(store, CaStore) and store.form is StoreForm.FILE
+    if not (file.blocks or file.problem or file.holds_more or is_bundle):
+        yield found("HoldsNothing", "named like a certificate, but holds none", paths, mend=_set_aside(file, seen))
+    if file.path in seen.surroundings.with_keys:
+        advice = "take the key out, treat it as known to others, and let its certificate be replaced"
+        yield found("KeyAmongCertificates", "holds a private key beside certificates", paths, advice=advice)
+
+
+def _where(file: CertificateFile, block: Block, seen: Inspection) -> str:
+    span = seen.surroundings.spans.get((file.path, block.start))
+    return f"at byte {block.start}" if span is None else f"at line {span.first} (byte {block.start})"
+
+
+def _set_aside(file: CertificateFile, seen: Inspection) -> list[Command]:
+    """Give a file a name that is not read; bundles stay, since the configuration names them."""
+    if file.path in seen.layout.bundles.values() or file.problem == "Permission denied":
+        return []
+    return [("mv", "-n", str(file.path), f"{file.path}.bad")]
+
+
+def _cut(file: CertificateFile, block: Block, seen: Inspection) -> list[Command]:
+    """The command that takes a bad block out, if it has lines of its own; a copy of the file is kept beside."""
+    span = seen.surroundings.spans.get((file.path, block.start))
+    if file.in_der or len(file.blocks) == 1:
+        return _set_aside(file, seen)
+    if span is None or not span.alone:
+        return []
+    return [("sed", "-i.bad", f"{span.first},{span.last}d", str(file.path))]
+
+
+def _by_hand(file: CertificateFile, block: Block, seen: Inspection) -> str | None:
+    return None if _cut(file, block, seen) else "take the block out, or install the certificate anew"
+
+
+# ---- CA certificates
+
+
+def authorities(seen: Inspection) -> Iterator[Finding]:
+    """CA certificates that are not to be trusted, not valid, misplaced, weak or there twice; bundles without a root."""
+    told: set[Path] = set()
+    for domain in seen.domains:
+        store = domain.store
+        yield from _roots(domain, seen)
+        if store.path in told:
+            continue
+        told.add(store.path)
+        yield from _duplicates(store, domain)
+        for certificate in store.certificates:
+            yield from _authority(certificate, domain, seen)
+
+
+def _roots(domain: Domain, seen: Inspection) -> Iterator[Finding]:
+    store = domain.store
+    if store.anchors and seen.moment.doubt is None and not store.valid_roots(seen.now):
+        what = f"none of the {len(store.anchors)} roots of {store.ca_type} is valid now"
+        yield found("NoValidRoot", what, (store.path,), mend=[installation(store)])
+    elif not store.anchors and store.form is not StoreForm.UNREADABLE and not domain.leaves:
+        yield found("NoRoot", f"no root of {store.ca_type} is installed", (store.path,), mend=[installation(store)])
+
+
+def installation(store: CaStore, source: str = "ROOT.pem") -> Command:
+    """The command that installs a CA certificate from a file."""
+    arguments = ("--certificate", f"@{source}", "--certificate-type", str(store.ca_type))
+    return (OURS, "call", "install_ca_certificate", *arguments)
+
+
+def _authority(certificate: Certificate, domain: Domain, seen: Inspection) -> Iterator[Finding]:
+    paths, store = domain.files[certificate], domain.store
+    gone = deletion(seen.snapshot, certificate)
+    problem = why_not_ca(certificate)
+    if problem is not None:
+        yield found("NotACa", problem, paths, certificate=certificate, reason="NotACa", mend=gone)
+        return
+    if certificate.self_issued and not certificate.self_signed and domain.forest.issuer_of(certificate) is None:
+        what = "its own key does not confirm its signature"
+        yield found("ForgedRoot", what, paths, certificate=certificate, reason="BadSignature", mend=gone)
+        return
+    yield from _validity(certificate, domain, seen)
+    yield from _strength(certificate, paths, gone)
+    if not certificate.self_signed and store.forest.issuer_of(certificate) is None:
+        yield _orphan(certificate, domain, seen)
+
+
+def _orphan(certificate: Certificate, domain: Domain, seen: Inspection) -> Finding:
+    """A sub-CA whose issuer is not in its bundle; perhaps it is in another's."""
+    issuer = seen.snapshot.forest.issuer_of(certificate)
+    where = seen.files_of(issuer) if issuer is not None else ()
+    what = f"its issuer {certificate.issuer_name} is not installed"
+    if where:
+        what = f"its issuer {certificate.issuer_name} is not in this bundle, but in {where[0]}"
+    paths, store = domain.files[certificate], domain.store
+    mend = [installation(store, single_file(where, seen) or "ISSUER.pem")]
+    return found("OrphanSubCa", what, paths, certificate=certificate, reason="IssuerNotFound", mend=mend)
+
+
+def single_file(paths: Iterable[Path], seen: Inspection) -> str | None:
+    """Of these files one that holds a single certificate: that can be installed as it is."""
+    texts = {
+        file.path
+        for store in seen.snapshot.stores
+        for file in store.files
+        if len(file.certificates) == 1 and not file.in_der and not file.damaged
+    }
+    return next((str(path) for path in paths if path in texts), None)
+
+
+def _validity(certificate: Certificate, domain: Domain, seen: Inspection) -> Iterator[Finding]:
+    if seen.moment.doubt is not None:
+        return
+    paths, gone = domain.files[certificate], deletion(seen.snapshot, certificate)
+    validity, end = domain.validity(certificate), certificate.not_after
+    new = (installation(domain.store, "NEW.pem"),)
+    if validity is Validity.EXPIRED:
+        what = f"expired on {end:%Y-%m-%d}"
+        yield found("CaExpired", what, paths, certificate=certificate, reason="Expired", mend=(*new, *gone))
+    elif validity is Validity.VALID and end - seen.now <= seen.warn:
+        yield found("CaExpiring", f"expires on {end:%Y-%m-%d}", paths, certificate=certificate, mend=new)
+
+
+def _strength(certificate: Certificate, paths: tuple[Path, ...], gone: list[Command]) -> Iterator[Finding]:
+    try:
+        check_key(certificate)
+    except WeakKey as weak:
+        yield found("WeakKey", str(weak), paths, certificate=certificate, reason=weak.code, mend=gone)
+    if not certificate.self_signed:  # nobody relies on the signature of a root
+        yield from weak_digest(certificate, paths)
+
+
+def weak_digest(certificate: Certificate, paths: tuple[Path, ...]) -> Iterator[Finding]:
+    """A signature made with a digest for which collisions are known, or in a way nobody knows."""
+    try:
+        check_digest(certificate, COLLIDING)
+    except WeakDigest as weak:
+        advice = "ask its issuer for a certificate signed with SHA-256 or better"
+        yield found("WeakDigest", str(weak), paths, certificate=certificate, reason=weak.code, advice=advice)
+
+
+def _duplicates(store: CaStore, domain: Domain) -> Iterator[Finding]:
+    """Certificates that are in a bundle more than once, in one file or in several."""
+    counts: dict[Certificate, int] = defaultdict(int)
+    for file in store.files:
+        for certificate in file.certificates:
+            counts[certificate] += 1
+    alone = {file.path for file in store.files if len(file.blocks) == 1 and not file.holds_more}
+    for certificate, times in counts.items():
+        if times == 1:
+            continue
+        paths = tuple(path for path in domain.files[certificate] if any(path == file.path for file in store.files))
+        spare = [path for path in paths if path in alone][: len(paths) - 1]
+        mend = [("rm", *map(str, spare))] if spare else []
+        advice = None if mend else "take all but one of its blocks out"
+        yield found("Duplicate", f"is there {times} times", paths, certificate=certificate, mend=mend, advice=advice)

@@ -1,0 +1,156 @@
+"""What a diagnosis is made of: the snapshot, the time, the configuration, and what surrounds the files on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from evse_security.clock import Moment
+from evse_security.errors import ChainRefused
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.keytoken import token_of_certificate
+from evse_security.pki.path import VerifiedChain, verify
+from evse_security.pki.profile import ProfileName
+from evse_security.store.changes import Change
+from evse_security.store.layout import Layout
+from evse_security.store.limits import Limits
+from evse_security.store.reasons import Domain
+from evse_security.store.snapshot import CaStore, Leaf, Snapshot
+
+
+class Rights(NamedTuple):
+    """Who may do what with a file or directory."""
+
+    mode: int
+    """The permission bits."""
+    owner: int
+    """User number."""
+    modified: datetime
+    leads_to: Path | None = None
+    """Where it leads, if it is a link; the rest is about what is there."""
+
+
+class Place(NamedTuple):
+    """A directory of the store. Without rights it is not there."""
+
+    path: Path
+    rights: Rights | None
+    holds_keys: bool
+    can_write: bool
+    """Whether the user who asks can make files there."""
+
+
+class Volume(NamedTuple):
+    """A file system that holds directories of the store."""
+
+    path: Path
+    """One of those directories, or of their parents that is there."""
+    kind: str
+    """As the kernel calls it: `ext4`, `nfs4`, `tmpfs`; empty where that cannot be told."""
+    is_read_only: bool
+    free_bytes: int
+    free_inodes: int | None
+    """None where the file system does not count them."""
+
+
+class Span(NamedTuple):
+    """Lines of a text file, counted from 1, that a block occupies."""
+
+    first: int
+    last: int
+    alone: bool
+    """Whether nothing else is on these lines."""
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What the disk shows beyond the snapshot."""
+
+    user: int = 0
+    """Number of the user who asks."""
+    owners: frozenset[int] = frozenset({0})
+    """Users who may own the store's files: root, who asks, and the owner of the whole directory."""
+    places: tuple[Place, ...] = ()
+    files: Mapping[Path, Rights] = field(default_factory=dict)
+    volumes: tuple[Volume, ...] = ()
+    spans: Mapping[tuple[Path, int], Span] = field(default_factory=dict)
+    """Lines of bad blocks, by file and first byte."""
+    with_keys: frozenset[Path] = frozenset()
+    """Files of certificates that hold a private key, too."""
+    der_keys: frozenset[Path] = frozenset()
+    """Files of keys in DER."""
+    responses: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
+    """Cached OCSP responses."""
+    copies: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
+    """Copies that were made of certificates."""
+    key_copies: Mapping[Path, bytes | None] = field(default_factory=dict, repr=False)
+    """Tokens of the copies that were made of keys."""
+    links: Mapping[Path, tuple[Change, ...]] = field(default_factory=dict)
+    """What is to be done in hashed directories of roots so that their links are right."""
+    strays: tuple[Path, ...] = ()
+    """What EVerest's module leaves beside a bundle when a write fails."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """Everything a finding may be made of, with the answers that several findings need."""
+
+    snapshot: Snapshot
+    moment: Moment
+    layout: Layout
+    limits: Limits
+    surroundings: Surroundings
+    newest_by: str
+    profile: ProfileName
+    warn: timedelta
+    """How long before its end a certificate is worth a warning."""
+
+    @property
+    def now(self) -> datetime:
+        """The time, believed or not."""
+        return self.moment.now
+
+    @cached_property
+    def domains(self) -> tuple[Domain, ...]:
+        """The trust domains, each with its leaves."""
+        return tuple(
+            Domain(self.snapshot, store, self.moment, self.newest_by, self.profile)
+            for store in self.snapshot.cas.values()
+        )
+
+    @cached_property
+    def bundles(self) -> tuple[CaStore, ...]:
+        """The CA stores; one that several domains share counts once."""
+        return tuple({store.path: store for store in reversed(self.snapshot.cas.values())}.values())[::-1]
+
+    @cached_property
+    def needed_tokens(self) -> frozenset[bytes]:
+        """The keys of all installed certificates."""
+        return frozenset(map(token_of_certificate, self.snapshot.certificates))
+
+    @cached_property
+    def _verdicts(self) -> dict[Leaf, VerifiedChain | ChainRefused]:
+        return {}
+
+    def verdict(self, domain: Domain, leaf: Leaf) -> VerifiedChain | ChainRefused:
+        """The verified chain of a leaf, or why there is none now."""
+        if leaf not in self._verdicts:
+            try:
+                self._verdicts[leaf] = verify(
+                    leaf.certificate,
+                    intermediates=leaf.chain.certificates[1:] if leaf.chain else (),
+                    trust=domain.store.trust,
+                    policy=domain.policy,
+                    now=self.now,
+                )
+            except ChainRefused as refusal:
+                self._verdicts[leaf] = refusal
+        return self._verdicts[leaf]
+
+    def files_of(self, certificate: Certificate) -> tuple[Path, ...]:
+        """Where a certificate lies, in any store."""
+        return tuple(dict.fromkeys(p for domain in self.domains for p in domain.files.get(certificate, ())))

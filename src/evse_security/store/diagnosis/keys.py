@@ -1,0 +1,70 @@
+"""Findings about private keys: those that cannot be opened, and those that nobody needs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from evse_security.clock import believable
+from evse_security.store.diagnosis.finding import MOST_PATHS, OURS, Command, Finding, Mender, found
+from evse_security.store.diagnosis.inspection import Inspection
+from evse_security.store.diagnosis.places import keys as key_files
+from evse_security.store.layout import is_generated
+from evse_security.store.snapshot import KeyFile
+
+_UNLOCK = "put the right password where private_key_password_file names it"
+
+
+def keys(seen: Inspection) -> Iterator[Finding]:
+    """Keys that cannot be read, that consumers cannot read, and that wait in vain or still wait."""
+    groups: dict[tuple[Path, str, str, Mender], list[Path]] = defaultdict(list)
+    for key in key_files(seen):
+        if key.token is None:
+            yield _unread(key)
+            continue
+        if key.path in seen.surroundings.der_keys:
+            as_pem: Command = ("openssl", "pkey", "-inform", "DER", "-in", str(key.path), "-out", f"{key.path}.pem")
+            mend: list[Command] = [("install", "-m", "0600", "/dev/null", f"{key.path}.pem"), as_pem]
+            mend.append(("mv", f"{key.path}.pem", str(key.path)))
+            yield found("KeyInDer", "a private key in DER", (key.path,), mend=mend)
+        if key.token not in seen.needed_tokens:
+            code, what, mender = _unneeded(key, seen)
+            groups[key.path.parent, code, what, mender].append(key.path)
+    for (_, code, what, mender), paths in groups.items():
+        by_hand = code == "KeyOrphan" and mender is Mender.PEOPLE and len(paths) <= MOST_PATHS
+        sweep = [(OURS, "sweep")] if mender is Mender.DOCTOR else []
+        yield found(code, what, paths, mend=[("rm", *map(str, paths))] if by_hand else sweep, mender=mender)
+
+
+def _unread(key: KeyFile) -> Finding:
+    paths = (key.path,)
+    if key.encrypted:
+        return found("KeyLocked", key.problem or "encrypted", paths, advice=_UNLOCK)
+    if key.size == 0:
+        what = "an empty file: a full disk leaves such where writes are not checked"
+        return found("KeyUnreadable", what, paths, mend=[("rm", str(key.path))])
+    advice = "put the key there in PEM (PKCS #8), or remove the file"
+    return found("KeyUnreadable", key.problem or "cannot be read", paths, advice=advice)
+
+
+def _unneeded(key: KeyFile, seen: Inspection) -> tuple[str, str, Mender]:
+    """Whether a key without a certificate waits for one, or for nobody; and who would remove it."""
+    age = seen.now - key.modified
+    if seen.moment.doubt is not None or not believable(key.modified):
+        return "KeyPending", "without a certificate; since when, no clock tells", Mender.PEOPLE
+    if age <= seen.limits.csr_lifetime:
+        return "KeyPending", "waits for its certificate", Mender.PEOPLE
+    if not is_generated(key.path.name):
+        return (
+            "KeyOrphan",
+            "no certificate of it is installed, and it was put there by hand: no sweep removes it",
+            Mender.PEOPLE,
+        )
+    if not all(store.readable for store in seen.snapshot.leaves.values()):
+        return (
+            "KeyOrphan",
+            "no certificate came for it; swept when all files of certificates can be read",
+            Mender.PEOPLE,
+        )
+    return "KeyOrphan", "no certificate came for it in time", Mender.DOCTOR

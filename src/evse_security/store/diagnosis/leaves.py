@@ -1,0 +1,249 @@
+"""Findings about the station's own leaves: their keys, their validity, and the chains that it sends."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from evse_security.errors import ChainRefused, IssuerNotFound, NoTrustAnchor, ProfileViolated
+from evse_security.pki import names
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.keytoken import token_of_certificate
+from evse_security.pki.path import MAX_PATH, VerifiedChain, check_end_entity
+from evse_security.pki.profile import ProfileName, check
+from evse_security.store.diagnosis.certificates import deletion, installation, single_file, weak_digest
+from evse_security.store.diagnosis.finding import MOST_PATHS, OURS, Command, Finding, Severity, found
+from evse_security.store.diagnosis.inspection import Inspection
+from evse_security.store.kinds import DOMAINS
+from evse_security.store.reasons import Domain, Validity
+from evse_security.store.snapshot import CertificateFile, Leaf, LeafStore
+from evse_security.vocabulary import LeafCertificateType
+
+_SUBJECT = {"--country": "2.5.4.6", "--organization": "2.5.4.10", "--common": names.COMMON_NAME}
+"""The attributes of a subject that a signing request is asked for with."""
+
+
+def leaves(seen: Inspection) -> Iterator[Finding]:
+    """What is wrong with the leaves of each kind: 1. the one in use, 2. each of them, 3. files that hold none."""
+    for domain in seen.domains:
+        store = domain.leaf_store
+        if store is None or not store.listed:
+            continue
+        yield from _in_use(domain, store, seen)  # 1
+        for leaf in store.leaves:
+            yield from _leaf(domain, store, leaf, seen)  # 2
+        yield from _shared_keys(store)
+        for file in store.files:
+            yield from _without_leaf(file, store)  # 3
+
+
+# ---- 1. the leaf in use
+
+
+def _in_use(domain: Domain, store: LeafStore, seen: Inspection) -> Iterator[Finding]:
+    kind = store.kind.leaf_type
+    if domain.chosen is not None:
+        yield from _expiring(domain.chosen, store, seen)
+        yield from _profile(domain, domain.chosen, seen)
+    elif store.leaves and seen.moment.doubt is None:
+        reasons = [f"{leaf.file.path.name} is {domain.leaf_use(leaf).reason.text}" for leaf in store.leaves]
+        more = f"; and {len(reasons) - MOST_PATHS} more" if len(reasons) > MOST_PATHS else ""
+        what = f"none of the {len(reasons)} {kind} leaves can be used: {'; '.join(reasons[:MOST_PATHS])}{more}"
+        mend = [request(store, store.leaves[0].certificate)]
+        yield found("NoUsableLeaf", what, (store.directory,), mend=mend)
+    elif not store.leaves:
+        yield found("NoLeaf", f"no {kind} leaf is installed", (store.directory,), mend=[request(store, None)])
+
+
+def request(store: LeafStore, like: Certificate | None) -> Command:
+    """The command that makes a key and a signing request, for the subject of a certificate that is there."""
+    told = {option: option[2:].upper() for option in _SUBJECT}
+    if like is not None:
+        told |= _subject(like)
+    options = tuple(word for option, text in told.items() for word in (option, text))
+    kind = ("--certificate-type", str(store.kind.leaf_type))
+    return (OURS, "call", "generate_certificate_signing_request", *kind, *options, "--no-use-tpm")
+
+
+def _subject(like: Certificate) -> dict[str, str]:
+    try:
+        held = {each.oid: each.text for rdn in names.attributes(like.subject) for each in rdn}
+    except ValueError:
+        return {}
+    texts = {option: held.get(oid, "") for option, oid in _SUBJECT.items()}
+    return {option: text for option, text in texts.items() if text and text[0] not in "@-"}
+
+
+def _expiring(leaf: Leaf, store: LeafStore, seen: Inspection) -> Iterator[Finding]:
+    end = leaf.certificate.not_after
+    if seen.moment.doubt is None and end - seen.now <= seen.warn:
+        days = (end - seen.now).days
+        what = f"the {store.kind.leaf_type} leaf in use expires on {end:%Y-%m-%d}, in {days} days"
+        mend = [request(store, leaf.certificate)]
+        yield found("LeafExpiring", what, _paths(leaf), certificate=leaf.certificate, mend=mend)
+
+
+def _profile(domain: Domain, leaf: Leaf, seen: Inspection) -> Iterator[Finding]:
+    """What strict peers would refuse, where the station itself is lenient."""
+    chain = seen.verdict(domain, leaf)
+    if isinstance(chain, VerifiedChain) and seen.profile is ProfileName.LENIENT:
+        try:
+            check(ProfileName.ISO15118, chain.path, domain.leaf_types)
+        except ProfileViolated as refusal:
+            advice = "ask the issuer for certificates of the profile (ISO 15118-2 Annex F, -20 Annex B)"
+            yield found(
+                "ProfileDeviates",
+                str(refusal),
+                _paths(leaf),
+                certificate=leaf.certificate,
+                reason=refusal.code,
+                advice=advice,
+            )
+
+
+# ---- 2. each leaf
+
+
+def _leaf(domain: Domain, store: LeafStore, leaf: Leaf, seen: Inspection) -> Iterator[Finding]:
+    certificate, paths = leaf.certificate, _paths(leaf)
+    try:
+        check_end_entity(certificate, domain.leaf_types)
+    except ChainRefused as refusal:
+        gone = _gone(store, leaf, seen)
+        code, bad = "LeafRefused", Severity.WARNING
+        yield found(code, str(refusal), paths, certificate=certificate, reason=refusal.code, mend=gone, severity=bad)
+        return
+    if leaf.key is None:
+        what = f"no private key in {store.key_directory} fits"
+        mend = _gone(store, leaf, seen)
+        advice = f"put its key into {store.key_directory}, or delete the leaf"
+        yield found("LeafWithoutKey", what, paths, certificate=certificate, mend=mend, advice=advice)
+    validity = domain.validity(certificate)
+    if validity is not Validity.VALID:
+        yield from _untimely(validity, leaf, seen)
+    elif leaf.key is not None:
+        yield from weak_digest(certificate, paths)
+        verdict = seen.verdict(domain, leaf)
+        if isinstance(verdict, VerifiedChain):
+            yield from _sent(verdict, store, leaf)
+        else:
+            yield _refused(verdict, domain, leaf, store, seen)
+
+
+def _gone(store: LeafStore, leaf: Leaf, seen: Inspection) -> list[Command]:
+    """How a leaf is deleted: by command, but CSMS leaves, which no command deletes (M04.FR.06), by hand."""
+    if store.kind.leaf_type is LeafCertificateType.CSMS:
+        return [("rm", *map(str, _paths(leaf)))]
+    return deletion(seen.snapshot, leaf.certificate)
+
+
+def _untimely(validity: Validity, leaf: Leaf, seen: Inspection) -> Iterator[Finding]:
+    if seen.moment.doubt is not None:
+        return
+    certificate = leaf.certificate
+    if validity is Validity.EXPIRED:
+        what, code, reason = f"expired on {certificate.not_after:%Y-%m-%d}", "LeafExpired", "Expired"
+    else:
+        what, code, reason = f"valid from {certificate.not_before:%Y-%m-%d}", "LeafNotYetValid", "NotYetValid"
+    yield found(code, what, _paths(leaf), certificate=certificate, reason=reason)
+
+
+def _refused(refusal: ChainRefused, domain: Domain, leaf: Leaf, store: LeafStore, seen: Inspection) -> Finding:
+    """Why the chain of a valid leaf with its key does not verify; and where that lies which is missing."""
+    paths, certificate, what = _paths(leaf), leaf.certificate, str(refusal)
+    severity = None if domain.chosen is leaf else Severity.WARNING
+    advice, code, mend = None, "LeafRefused", [request(store, certificate)]
+    if isinstance(refusal, NoTrustAnchor | IssuerNotFound):
+        code = "RootMissing" if isinstance(refusal, NoTrustAnchor) else "IssuerMissing"
+        mend = [installation(domain.store, "ISSUER.pem")]
+        missing = _missing(leaf, domain, seen)
+        if missing is not None:
+            where = seen.files_of(missing)
+            what = f"{refusal}; {missing.name} lies in {where[0]}"
+            in_bundle = any(missing in one.certificates for one in seen.bundles)
+            code = "WrongBundle" if missing.self_signed and in_bundle else code
+            source = single_file(where, seen)
+            mend = [installation(domain.store, source or "ISSUER.pem")]
+            advice = None if source else f"write the certificate with serial {missing.serial_text} of it to ISSUER.pem"
+    return found(
+        code,
+        what,
+        paths,
+        certificate=certificate,
+        reason=refusal.code,
+        mend=mend,
+        advice=advice,
+        severity=severity,
+    )
+
+
+def _missing(leaf: Leaf, domain: Domain, seen: Inspection) -> Certificate | None:
+    """The first issuer upwards that is installed somewhere, but neither sent along nor where the domain looks."""
+    sent = leaf.chain.certificates if leaf.chain is not None else ()
+    held = {*domain.store.certificates, *(certificate for certificate in sent if not certificate.self_signed)}
+    current = leaf.certificate
+    for _ in range(MAX_PATH):
+        issuer = seen.snapshot.forest.issuer_of(current)
+        if issuer is None or issuer == current:
+            return None
+        if issuer not in held:
+            return issuer
+        current = issuer
+    return None
+
+
+def _sent(chain: VerifiedChain, store: LeafStore, leaf: Leaf) -> Iterator[Finding]:
+    """Whether the files hold what a TLS server sends: each certificate followed by its issuer, without the root."""
+    held = leaf.chain.certificates if leaf.chain is not None else (leaf.certificate,)
+    missing = [each.name for each in chain.sent if each not in held]
+    more = [each.name for each in held if each not in chain.sent]
+    again = ("--certificate-chain", f"@{leaf.file.path}", "--certificate-type", str(store.kind.leaf_type))
+    mend = [(OURS, "call", "update_leaf_certificate", *again)]
+    paths, certificate = (leaf.file.path,), leaf.certificate
+    if missing:
+        what = f"its file lacks {' and '.join(missing)}"
+        yield found("ChainIncomplete", what, paths, certificate=certificate, mend=mend)
+    if more:
+        what = f"its file holds more than the chain: {', '.join(more[:MOST_PATHS])}"
+        yield found("ChainHoldsMore", what, paths, certificate=certificate, mend=mend)
+    in_file = [each for each in held if each in chain.sent]
+    if in_file != [each for each in chain.sent if each in held]:
+        what = f"its file has the order {' <- '.join(each.name for each in in_file)}"
+        yield found("ChainOutOfOrder", what, paths, certificate=certificate, mend=mend)
+
+
+def _shared_keys(store: LeafStore) -> Iterator[Finding]:
+    users: dict[bytes, list[Leaf]] = defaultdict(list)
+    for leaf in store.leaves:
+        if leaf.key is not None:
+            users[token_of_certificate(leaf.certificate)].append(leaf)
+    for sharing in users.values():
+        if len(sharing) > 1:
+            paths = tuple(leaf.file.path for leaf in sharing)
+            yield found("SharedKey", f"{len(sharing)} leaves have one key", paths)
+
+
+# ---- 3. files without a leaf
+
+
+def _without_leaf(file: CertificateFile, store: LeafStore) -> Iterator[Finding]:
+    """Files of a leaf directory that do not begin with a leaf: their leaf is not seen, or they hold none."""
+    if not file.certificates or file.leaf is not None:
+        return
+    first, paths = file.certificates[0], (file.path,)
+    below = [each for each in file.certificates if each.basic_constraints is None or not each.basic_constraints.ca]
+    if below:
+        what = f"begins with {first.name}, which is a CA; the leaf {below[0].name} is not seen"
+        advice = "put the leaf first in the file"
+        bad = Severity.ERROR
+        yield found("ChainOutOfOrder", what, paths, certificate=below[0], advice=advice, severity=bad)
+    else:
+        domain = DOMAINS[store.kind.ca_type].ca_type
+        what = f"holds only CA certificates, the first {first.name}"
+        advice = f"install them for {domain}, where they are looked for, and remove the file"
+        yield found("NotALeaf", what, paths, certificate=first, advice=advice)
+
+
+def _paths(leaf: Leaf) -> tuple[Path, ...]:
+    return tuple(file.path for file in leaf.copies)

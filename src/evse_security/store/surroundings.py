@@ -1,0 +1,208 @@
+"""Looking at what surrounds the files of a store: rights, owners, links, file systems, lines of bad blocks.
+
+Reading only. What cannot be looked at is left out: the snapshot names it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from evse_security.keys.files import MAX_KEY_BYTES, KeyReading
+from evse_security.pki.ocsp import MAX_RESPONSE_BYTES
+from evse_security.pki.pem import MAX_FILE_BYTES
+from evse_security.store import rehash
+from evse_security.store.changes import Change
+from evse_security.store.diagnosis.inspection import Place, Rights, Span, Surroundings, Volume
+from evse_security.store.info import source_of
+from evse_security.store.layout import KEY_SUFFIXES, Layout
+from evse_security.store.scan import read
+from evse_security.store.snapshot import CaStore, CertificateFile, LeafStore, Snapshot, StoreForm
+
+KeyReader = Callable[[bytes], KeyReading]
+
+_PRIVATE_KEY = b"PRIVATE KEY-----"
+_MAX_LINES_READ = 100
+"""Files with bad blocks that are read once more to say on which lines those are."""
+_BASE64_ROOM = 2
+"""A response in base64 is at most so many times as long as in DER."""
+
+
+def surroundings(snapshot: Snapshot, layout: Layout, read_key: KeyReader) -> Surroundings:
+    """Look around. `read_key` tells the token of a private key's file."""
+    directories = _directories(layout, snapshot)
+    files = _files(snapshot)
+    copies = [copy for copy in snapshot.derived if source_of(copy) is not None]
+    of_keys = [copy for copy in copies if (source_of(copy) or copy).suffix in KEY_SUFFIXES]
+    return Surroundings(
+        user=os.geteuid(),
+        owners=_owners(directories),
+        places=tuple(_place(path, holds_keys=holds_keys) for path, holds_keys in directories.items()),
+        files=files,
+        volumes=tuple(_volumes(directories)),
+        spans=_spans(snapshot),
+        with_keys=frozenset(file.path for file in _holding_more(snapshot) if _PRIVATE_KEY in _bytes(file.path)),
+        der_keys=frozenset(key.path for one in snapshot.leaves.values() for key in one.keys if _is_der(key.path)),
+        responses=_contents(
+            (e.response_path for e in snapshot.ocsp if e.has_response), MAX_RESPONSE_BYTES * _BASE64_ROOM
+        ),
+        copies=_contents((copy for copy in copies if copy not in of_keys), MAX_FILE_BYTES),
+        key_copies={copy: read_key(_bytes(copy, MAX_KEY_BYTES)).token for copy in of_keys},
+        links={store.path: made for store in snapshot.cas.values() if (made := _links(store))},
+        strays=tuple(path for bundle in layout.bundles.values() if os.path.isfile(path := Path(f"{bundle}$"))),
+    )
+
+
+def _directories(layout: Layout, snapshot: Snapshot) -> dict[Path, bool]:
+    """The directories that hold the store's files, and whether those are private keys."""
+    found = {store.directory: False for store in snapshot.cas.values() if store.form is not StoreForm.UNREADABLE}
+    found |= {leaf.certificates: False for leaf in layout.leaves.values()}
+    return found | {leaf.keys: True for leaf in layout.leaves.values()}
+
+
+def _owners(directories: Iterable[Path]) -> frozenset[int]:
+    """Root, who asks, and whose all of it is."""
+    common = os.path.commonpath(list(map(os.fspath, directories)))
+    with suppress(OSError):
+        return frozenset({0, os.geteuid(), os.stat(common).st_uid})
+    return frozenset({0, os.geteuid()})
+
+
+def _place(path: Path, *, holds_keys: bool) -> Place:
+    can_write = os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+    return Place(path, _rights(path), holds_keys, can_write)
+
+
+def _rights(path: Path) -> Rights | None:
+    try:
+        found = os.stat(path)
+        leads_to = Path(os.path.realpath(path)) if path.is_symlink() else None
+    except (OSError, ValueError):
+        return None
+    try:
+        modified = datetime.fromtimestamp(found.st_mtime, UTC)
+    except (OverflowError, ValueError, OSError):
+        modified = datetime.max.replace(tzinfo=UTC)
+    return Rights(stat.S_IMODE(found.st_mode), found.st_uid, modified, leads_to)
+
+
+def _files(snapshot: Snapshot) -> dict[Path, Rights]:
+    """All files of the store, and bundles."""
+    paths = {*snapshot.names, *(file.path for store in snapshot.stores for file in store.files)}
+    paths |= {path for entry in snapshot.ocsp for path in entry.paths}
+    return {path: rights for path in sorted(paths) if (rights := _rights(path)) is not None}
+
+
+# ---- file systems
+
+
+def _volumes(directories: Iterable[Path]) -> Iterator[Volume]:
+    """The file systems that hold the store, each once."""
+    kinds = _mounted()
+    devices: set[int] = set()
+    for directory in directories:
+        path = next((each for each in (directory, *directory.parents) if os.path.isdir(each)), Path("/"))
+        with suppress(OSError):
+            device, room = os.stat(path).st_dev, os.statvfs(path)
+            if device not in devices:
+                devices.add(device)
+                yield Volume(
+                    path,
+                    _kind(path, kinds),
+                    bool(room.f_flag & os.ST_RDONLY),
+                    room.f_bavail * room.f_frsize,
+                    room.f_favail if room.f_files else None,
+                )
+
+
+def _mounted() -> dict[str, str]:
+    """Kinds of file systems by mount point, the last mounted on top (proc_pid_mountinfo(5)); empty where unknown."""
+    kinds = {}
+    with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            before, _, after = line.partition(" - ")
+            if after:
+                kinds[before.split(" ")[4].replace("\\040", " ")] = after.split(" ", 1)[0]
+    return kinds
+
+
+def _kind(path: Path, kinds: dict[str, str]) -> str:
+    real = Path(os.path.realpath(path))
+    return next((kinds[os.fspath(each)] for each in (real, *real.parents) if os.fspath(each) in kinds), "")
+
+
+# ---- contents
+
+
+def _bytes(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
+    with suppress(OSError, ValueError):
+        return read(path, limit)
+    return b""
+
+
+def _contents(paths: Iterable[Path], limit: int) -> dict[Path, bytes]:
+    return {path: content for path in paths if (content := _bytes(path, limit))}
+
+
+def _is_der(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return False
+    try:
+        return os.read(descriptor, 1) == b"\x30"
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _certificate_files(snapshot: Snapshot) -> list[CertificateFile]:
+    stores: tuple[CaStore | LeafStore, ...] = snapshot.stores
+    return list({file.path: file for store in stores for file in store.files}.values())
+
+
+def _holding_more(snapshot: Snapshot) -> list[CertificateFile]:
+    return [file for file in _certificate_files(snapshot) if file.holds_more]
+
+
+def _spans(snapshot: Snapshot) -> dict[tuple[Path, int], Span]:
+    """On which lines the bad blocks are."""
+    spans = {}
+    bad = [
+        file
+        for file in _certificate_files(snapshot)
+        if not file.in_der and any(b.problem or b.flaw for b in file.blocks)
+    ]
+    for file in bad[:_MAX_LINES_READ]:
+        content = _bytes(file.path)
+        for block in file.blocks:
+            if block.problem or block.flaw:
+                spans[file.path, block.start] = span(content, block.start, block.end)
+    return spans
+
+
+def span(content: bytes, start: int, end: int) -> Span:
+    """The lines that a piece of a text occupies; `end` is the first byte behind it."""
+    first = content.count(b"\n", 0, start) + 1
+    piece = content[start:end].rstrip(b"\r\n")
+    before = content[content.rfind(b"\n", 0, start) + 1 : start]
+    stop = content.find(b"\n", start + len(piece))
+    behind = content[start + len(piece) : stop if stop >= 0 else len(content)]
+    return Span(first, first + piece.count(b"\n"), not before.strip() and not behind.strip())
+
+
+def _links(store: CaStore) -> tuple[Change, ...]:
+    """What is to be done so that a hashed directory is right; nothing for one that nobody has hashed."""
+    if store.form is not StoreForm.DIRECTORY:
+        return ()
+    try:
+        with os.scandir(store.path) as entries:
+            is_hashed = any(entry.is_symlink() and rehash.is_name(entry.name) for entry in entries)
+        return tuple(rehash.links(store.path, store.files)) if is_hashed else ()
+    except OSError:
+        return ()
