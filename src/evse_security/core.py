@@ -22,6 +22,7 @@ from evse_security.store.disk import Disk
 from evse_security.store.files import Files
 from evse_security.store.layout import Layout
 from evse_security.store.limits import Limits
+from evse_security.store.lock import Missing
 from evse_security.store.picture import Picture
 from evse_security.store.snapshot import Snapshot
 from evse_security.vocabulary import CertificateStoreUpdate
@@ -89,16 +90,29 @@ class Core:
         Directories and lock files that are missing are made only for a change: a refusal changes nothing.
         """
         with self._changing:
-            if not self._disk.is_complete:
-                if not (decision := decide(*self.look())).changes:
-                    return decision
+            decision = self._changed(decide, Missing.LEAVE)
+            if decision is None:
                 self._disk.make_directories()
-            with self._disk.writing():
-                snapshot, moment = self.look()
-                decision = decide(snapshot, moment)
-                self._disk.apply(decision.changes, moment.now)
+                decision = self._changed(decide, Missing.MAKE) or Decision()
             self._announce(decision.updates)
         return decision
+
+    def _changed(self, decide: Callable[[Snapshot, Moment], Decision], missing: Missing) -> Decision | None:
+        """Decide and apply; None where something is to be changed, and not all directories could be locked."""
+        with self._disk.writing(missing=missing) as complete:
+            snapshot, moment = self.look()
+            decision = decide(snapshot, moment)
+            if decision.changes and not complete and missing is Missing.LEAVE:
+                return None
+            self._disk.apply(decision.changes, moment.now)
+            self._copy(decision.copies, moment)
+        return decision
+
+    def _copy(self, copies: Iterable[Write], moment: Moment) -> None:
+        try:
+            self._disk.apply(self._disk.outdated(copies), moment.now)
+        except NotWritable as refusal:
+            told("DER copies", refusal)
 
     def ensure(
         self, copies: Iterable[Write], moment: Moment, *, while_true: Callable[[Snapshot], bool] = lambda _: True

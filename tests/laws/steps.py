@@ -43,6 +43,10 @@ class Watched(Files):
         self.step("write_new", path)
         super().write_new(path, content, mode, owner, time)
 
+    def write_copy(self, path: Path, content: bytes, mode: int, owner: tuple[int, int] | None, time: float) -> None:
+        self.step("write_copy", path)
+        super().write_copy(path, content, mode, owner, time)
+
     def make_link(self, path: Path, leads_to: str) -> None:
         self.step("make_link", path)
         super().make_link(path, leads_to)

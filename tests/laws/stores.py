@@ -63,7 +63,8 @@ class Prepared:
     """The answer to a request that is in the air."""
 
     def config(self, now: datetime = NOW, **overrides: Any) -> StationConfig:
-        return StationConfig.under(self.root, clock=lambda: now, **{**self.overrides, **overrides})
+        """Without an audit log: what is compared are the files of the store."""
+        return StationConfig.under(self.root, clock=lambda: now, **{"audit_log": None, **self.overrides, **overrides})
 
     def station(self, files: Files | None = None, now: datetime = NOW, **overrides: Any) -> Station:
         return Station(self.config(now, **overrides), files)
@@ -299,7 +300,10 @@ def _offered(store: LeafStore) -> list[tuple[str, str, frozenset[str]]]:
 
 
 def tree(root: Path) -> dict[str, bytes | str]:
-    """Every name below a directory with its content: of a link where it leads, of a directory its mode."""
+    """Every name below a directory with its content: of a link where it leads, of a directory its mode.
+
+    The audit log is another matter: it has entries of what was refused, and of who did it when.
+    """
     return {
         str(path.relative_to(root)): f"-> {path.readlink()}"
         if path.is_symlink()
@@ -307,4 +311,5 @@ def tree(root: Path) -> dict[str, bytes | str]:
         if path.is_dir()
         else path.read_bytes()
         for path in sorted(root.rglob("*"))
+        if root / "audit" not in (path, *path.parents)
     }

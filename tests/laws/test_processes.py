@@ -259,7 +259,7 @@ def test_who_reads_waits_but_briefly_for_another_process_and_does_without_copies
     asked: list[float] = []
 
     class Busy:
-        def held(self, directories: object, patience: float) -> object:
+        def held(self, _: object, patience: float, *__: object) -> object:
             asked.append(patience)
             raise TimeoutError(110, "another process is holding the lock on it", "/certs/ca/lock")
 

@@ -11,6 +11,7 @@ import pytest
 
 from evse_security import Station
 from evse_security.errors import CommandRefused, InvalidConfiguration, NotWritable
+from evse_security.keys.files import KeyProblem, public_key_of
 from evse_security.store.changes import SECRET_MODE, Change, Edit, Link, Remove, Write
 from evse_security.store.disk import Disk
 from evse_security.store.files import Files
@@ -323,12 +324,15 @@ class Modes(Watched):
 
     def write_new(self, path: Path, content: bytes, mode: int, owner: tuple[int, int] | None, time: float) -> None:
         super().write_new(path, content, mode, owner, time)
-        if b"PRIVATE KEY" in content or content == self.secret(path):
-            self.found.append(("key", path.stat().st_mode & 0o777))
+        self.note(path, content)
 
-    def secret(self, path: Path) -> bytes | None:
-        """The copy of a key in DER, which is told by its mode alone."""
-        return path.read_bytes() if path.parent.name == "der" and path.stat().st_mode & 0o077 == 0 else None
+    def write_copy(self, path: Path, content: bytes, mode: int, owner: tuple[int, int] | None, time: float) -> None:
+        super().write_copy(path, content, mode, owner, time)
+        self.note(path, content)
+
+    def note(self, path: Path, content: bytes) -> None:
+        if b"PRIVATE KEY" in content or not isinstance(public_key_of(content, None).problem, KeyProblem):
+            self.found.append(("key", path.stat().st_mode & 0o777))
 
     def make_directory(self, path: Path, mode: int) -> None:
         super().make_directory(path, mode)
@@ -405,7 +409,7 @@ def test_a_command_on_a_store_that_is_locked_for_good_is_refused(store: Prepared
     disk = disk_of(store)
 
     class Stuck:
-        def held(self, directories: object, patience: float) -> object:
+        def held(self, *_: object) -> object:
             raise TimeoutError(110, "another process is holding the lock on it", "/certs/ca")
 
     disk._writer = Stuck()  # type: ignore[assignment]

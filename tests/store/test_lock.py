@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from evse_security.store.lock import LOCK_FILE, WriterLock, is_prepared
+from evse_security.store.lock import LOCK_FILE, Missing, WriterLock
 from tests.laws import children
 
 OTHER_USER = 65534
@@ -50,15 +50,19 @@ def test_all_directories_are_held_by_one_file_each_which_stays(tmp_path: Path) -
     directories = [tmp_path / "a", tmp_path / "b"]
     for directory in directories:
         directory.mkdir()
-    assert not any(map(is_prepared, directories))
     lock = WriterLock()
-    with lock.held(directories):
+    with lock.held(directories, missing=Missing.LEAVE) as held:
+        assert held == ({}, False)
+    assert not any(map(list, map(Path.iterdir, directories)))
+    with lock.held(directories) as held:
+        assert (set(held.places), held.complete) == (set(directories), True)
         assert not any(map(is_free, directories))
         with lock.held(directories):
             pass
         assert not any(map(is_free, directories))
     assert all(map(is_free, directories))
-    assert all(map(is_prepared, directories))
+    with lock.held(directories, missing=Missing.LEAVE) as held:
+        assert (set(held.places), held.complete) == (set(directories), True)
     files = [directory / LOCK_FILE for directory in directories]
     assert [path for directory in directories for path in directory.iterdir()] == files
     numbers = [path.stat().st_ino for path in files]
@@ -148,8 +152,8 @@ def test_a_directory_that_we_cannot_write_in_is_left_out() -> None:
         os.setgroups([])
         os.setgid(OTHER_USER)
         os.setuid(OTHER_USER)
-        assert is_prepared(Path("theirs"))
-        with WriterLock().held([Path("theirs"), Path("ours")], 0):
+        with WriterLock().held([Path("theirs"), Path("ours")], 0) as held:
+            assert (set(held.places), held.complete) == ({Path("ours")}, True)
             assert not is_free(Path("ours"))
 
     place.chmod(0o755)

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
+from evse_security.pki.hashdata import CertID
 from evse_security.vocabulary import CertificateStoreUpdate
 
 PUBLIC_MODE = 0o644
 SECRET_MODE = 0o600
+
+
+class Order(Enum):
+    """What must have reached the disk before a change may, so that a power cut leaves a lawful store as well.
+
+    Changes are made in the order of their list in any case, and all have reached the disk before the command answers. A
+    change must wait for those before it only if it must not survive without them: each wait costs milliseconds.
+    """
+
+    AFTER = "every change before it, but for the free ones"
+    WITH = "what the change before it waits for: the two may survive without each other"
+    FREE = "nothing, and nothing waits for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +32,7 @@ class Write:
     path: Path
     content: bytes = field(repr=False)
     mode: int = PUBLIC_MODE
+    order: Order = field(default=Order.AFTER, compare=False, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +42,7 @@ class Edit:
     path: Path
     cut: tuple[tuple[int, int], ...] = ()
     append: bytes = field(default=b"", repr=False)
+    order: Order = field(default=Order.AFTER, compare=False, repr=False, kw_only=True)
 
     def applied(self, data: bytes) -> bytes:
         """The file's new content."""
@@ -47,6 +63,7 @@ class Remove:
     """Remove a file, if it is still there."""
 
     path: Path
+    order: Order = field(default=Order.AFTER, compare=False, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +72,7 @@ class Link:
 
     path: Path
     leads_to: str
+    order: Order = field(default=Order.AFTER, compare=False, repr=False, kw_only=True)
 
 
 Change = Write | Edit | Remove | Link
@@ -66,3 +84,7 @@ class Decision:
 
     changes: tuple[Change, ...] = ()
     updates: tuple[CertificateStoreUpdate, ...] = ()
+    concerned: tuple[CertID, ...] = field(default=(), compare=False, kw_only=True)
+    """Which certificates come or go, or are talked of: for the audit log."""
+    copies: tuple[Write, ...] = ()
+    """What is made of the files afterwards. Where that fails it is made when it is asked for."""

@@ -22,10 +22,10 @@ from typing import NamedTuple
 from evse_security.errors import NotWritable
 from evse_security.pki.pem import MAX_FILE_BYTES
 from evse_security.store import scan
-from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Edit, Link, Remove, Write
+from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Edit, Link, Order, Remove, Write
 from evse_security.store.files import Files
-from evse_security.store.layout import DERIVED_DIRECTORIES, TEMPORARY_SUFFIX, Layout
-from evse_security.store.lock import PATIENCE, WriterLock, is_prepared
+from evse_security.store.layout import DER_DIRECTORY, DERIVED_DIRECTORIES, KEY_SUFFIXES, TEMPORARY_SUFFIX, Layout
+from evse_security.store.lock import PATIENCE, Missing, WriterLock
 from evse_security.store.picture import Picture
 from evse_security.store.snapshot import Snapshot
 
@@ -51,7 +51,8 @@ class _Done(NamedTuple):
 
     target: Path
     old: Path | None
-    is_removal: bool
+    must_be_gone: bool = False
+    """Whether what is kept aside must not come back after a power cut."""
 
 
 class Disk:
@@ -64,6 +65,13 @@ class Disk:
         self._files = files or Files()
         self._writer = WriterLock()
         self._looking = threading.Lock()
+        self._bundles = tuple(dict.fromkeys(layout.bundles.values()))
+        self._linked: dict[Path, Path] = {}
+        """Where the bundles lead that were links when the lock was taken."""
+        self._directories = {bundle.parent: 0o755 for bundle in self._bundles}
+        self._directories |= {leaf.certificates: 0o755 for leaf in layout.leaves.values()}
+        self._directories |= {leaf.keys: 0o700 for leaf in layout.leaves.values()}
+        """The directories that hold the store's files, with the modes to make them with."""
 
     # ---- looking
 
@@ -83,39 +91,25 @@ class Disk:
 
     # ---- changing
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether all directories are there that hold the store's files, and being the only writer makes no file."""
-        there = all(os.path.isdir(directory) for directory in self._directories())
-        return there and all(is_prepared(directory) for directory in self._locked())
-
     def make_directories(self) -> None:
         """Make the directories that hold the store's files, where that is possible."""
-        for directory, mode in self._directories().items():
+        for directory, mode in self._directories.items():
             with suppress(OSError):
                 self._make_directory(directory, mode)
 
     @contextmanager
-    def writing(self, patience: float = PATIENCE) -> Iterator[None]:
-        """Be the only writer, after waiting `patience` seconds at most.
+    def writing(self, patience: float = PATIENCE, missing: Missing = Missing.MAKE) -> Iterator[bool]:
+        """Be the only writer, after waiting `patience` seconds at most. True where every directory is locked.
 
         Raises `NotWritable` where a directory of the store is locked by others, or its lock file cannot be opened.
         """
         try:
-            with self._writer.held(self._locked(), patience):
-                yield
+            self._linked = {bundle: Path(os.path.realpath(bundle)) for bundle in self._bundles if _is_link(bundle)}
+            directories = (*self._directories, *(real.parent for real in self._linked.values()))
+            with self._writer.held(directories, patience, missing) as held, self._files.within(held.places):
+                yield held.complete
         except OSError as error:
             raise _not_writable(Path(str(error.filename or "the store")), error) from error
-
-    def _locked(self) -> set[Path]:
-        """The directories to lock; those behind links may be missing."""
-        return {*self._directories(), *(Path(os.path.realpath(one)).parent for one in self._layout.bundles.values())}
-
-    def _directories(self) -> dict[Path, int]:
-        """The directories that hold the store's files, with the modes to make them with."""
-        modes = {bundle.parent: 0o755 for bundle in self._layout.bundles.values()}
-        modes |= {leaf.certificates: 0o755 for leaf in self._layout.leaves.values()}
-        return modes | {leaf.keys: 0o700 for leaf in self._layout.leaves.values()}
 
     def apply(self, changes: Iterable[Change], now: datetime) -> None:
         """Make changes, all staged before the first is visible. Raises `NotWritable`; then nothing was changed."""
@@ -127,9 +121,17 @@ class Disk:
                 path = change.path
                 staged.append(_Staged(change, target := self._target(path), _aside(target)))
                 self._stage(staged[-1], now)
+            waited_for: dict[Path, None] = {}
+            others: dict[Path, None] = {}
             for one in staged:
                 path = one.change.path
+                if one.change.order is Order.AFTER:
+                    self._force(waited_for)
                 self._make_visible(one, done)
+                if not _can_wait(one.change):
+                    (others if one.change.order is Order.FREE else waited_for)[one.target.parent] = None
+            self._force(waited_for | others)
+            self._check_places(done)
         except (OSError, ValueError) as error:
             self._take_back(staged, done)
             raise _not_writable(path, error) from error
@@ -147,36 +149,52 @@ class Disk:
         if isinstance(change, Remove):
             return
         self._make_directory(target.parent, 0o700 if _is_secret(change) else 0o755)
-        if target.parent.name in DERIVED_DIRECTORIES and target.parent.is_symlink():
+        if target.parent.name in DERIVED_DIRECTORIES and _is_link(target.parent):
             raise OSError(errno.ELOOP, "its directory is a link, which is not looked into")
         if isinstance(change, Link):
             self._files.make_link(one.temporary, change.leads_to)
             return
         content = change.content if isinstance(change, Write) else self._edited(change, target)
-        mode, owner = _rights(change, target)
-        self._files.write_new(one.temporary, content, mode, owner, now.timestamp())
+        mode, owner = self._rights(change, target)
+        write = self._files.write_copy if _is_copy(target) else self._files.write_new
+        write(one.temporary, content, mode, owner, now.timestamp())
 
     def _target(self, path: Path) -> Path:
         """The name to change. Only the bundles of the configuration may be links; any other link is replaced.
 
         A link that another user made is refused: it could lead to a file that is none of ours.
         """
-        if path not in self._layout.bundles.values() or not path.is_symlink():
+        real = self._linked.get(path)
+        if real is None:
             return path
-        if path.lstat().st_uid not in (0, os.geteuid()):
+        if os.lstat(path).st_uid not in (0, os.geteuid()):
             raise PermissionError(errno.EPERM, "it is a link that another user made")
-        return Path(os.path.realpath(path))
+        if Path(os.path.realpath(path)) != real:
+            raise OSError(errno.ESTALE, "it was led elsewhere meanwhile")
+        return real
 
     def _edited(self, change: Edit, target: Path) -> bytes:
-        """The new content. Places to cut are those of what was seen: another content must not be cut there."""
-        before = scan.read(target, MAX_FILE_BYTES)
+        """The new content. Places to cut are those of what was seen: another content must not be cut there.
+
+        What was swapped in for a bundle meanwhile is not followed: its content could be nobody's to read.
+        """
+        before = self._files.read(target, follow_links=bool(change.cut))
         if change.cut and not self._picture.shows_content(change.path, before):
             raise ValueError("it was changed by somebody else meanwhile")
         return change.applied(before)
 
+    def _rights(self, change: Write | Edit, target: Path) -> tuple[int, tuple[int, int] | None]:
+        """The mode and owner of a file to be: those that it has, where it is no secret."""
+        mode = change.mode if isinstance(change, Write) else PUBLIC_MODE
+        with suppress(FileNotFoundError):
+            found = self._files.status(target)
+            if stat.S_ISREG(found.st_mode) and not _is_secret(change):
+                return found.st_mode & 0o777, (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
+        return mode, None
+
     def _make_directory(self, path: Path, mode: int) -> None:
         """Make a directory with its parents, each forced to the disk; only the last has a mode of its own."""
-        if path.is_dir():
+        if os.path.isdir(path):
             return
         if path.parent != path:
             self._make_directory(path.parent, 0o755)
@@ -194,16 +212,27 @@ class Disk:
                 self._files.replace(one.target, old)
             except FileNotFoundError:  # somebody removed it already
                 return
-            done.append(_Done(one.target, old, is_removal=True))
+            done.append(_Done(one.target, old, _is_gone_for_good(one.change)))
         else:
-            kept = self._keep(one.target, old)
+            kept = None if _is_copy(one.target) else self._keep(one.target, old)
             try:
                 self._rename(one)
             except (OSError, ValueError):
                 self._drop(old)
                 raise
-            done.append(_Done(one.target, kept, is_removal=False))
-        self._files.sync_directory(one.target.parent)
+            done.append(_Done(one.target, kept))
+
+    def _force(self, directories: dict[Path, None]) -> None:
+        """Force the names in directories to the disk, and forget that it was to be done."""
+        for directory in directories:
+            self._files.sync_directory(directory)
+        directories.clear()
+
+    def _check_places(self, done: Iterable[_Done]) -> None:
+        """Refuse to have written into directories that were replaced meanwhile: nobody would find it there."""
+        for directory in {one.target.parent for one in done}:
+            if not self._files.is_where_it_was(directory):
+                raise OSError(errno.ESTALE, "its directory was replaced meanwhile", str(directory))
 
     def _keep(self, target: Path, aside: Path) -> Path | None:
         """Keep what has a name, if anything has, and the file system knows how."""
@@ -234,7 +263,7 @@ class Disk:
         except OSError as error:
             if error.errno not in _CANNOT_REPLACE or not isinstance(one.change, Edit) or one.change.cut:
                 raise
-            before = scan.read(one.target, MAX_FILE_BYTES)
+            before = self._files.read(one.target, follow_links=False)
             self._files.append(one.target, one.change.applied(before)[len(before) :])
             self._drop(one.temporary)
 
@@ -253,12 +282,12 @@ class Disk:
                 self._drop(ready.temporary)
 
     def _forget(self, done: Iterable[_Done]) -> None:
-        """Remove what was kept aside; keys that were removed must not come back after a power cut."""
+        """Remove what was kept aside, and force that where it matters. The changes are made: no error undoes them."""
         directories: dict[Path, None] = {}
         for one in done:
             if one.old is not None and one.old != one.target:
                 self._drop(one.old)
-                if one.is_removal:
+                if one.must_be_gone:
                     directories[one.target.parent] = None
         for directory in directories:
             with suppress(OSError):
@@ -274,14 +303,25 @@ def _aside(target: Path) -> Path:
     return target.with_name(f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
 
 
-def _rights(change: Write | Edit, target: Path) -> tuple[int, tuple[int, int] | None]:
-    """The mode and owner of a file to be: those that it has, where it is no secret."""
-    mode = change.mode if isinstance(change, Write) else PUBLIC_MODE
-    with suppress(FileNotFoundError):
-        found = os.lstat(target)
-        if stat.S_ISREG(found.st_mode) and not _is_secret(change):
-            return found.st_mode & 0o777, (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
-    return mode, None
+def _can_wait(change: Change) -> bool:
+    """Whether a change need not be on the disk when it becomes visible.
+
+    Copies are compared before they are handed out. What is removed in any order is forced when nothing is kept of it.
+    """
+    return change.order is Order.FREE if isinstance(change, Remove) else _is_copy(change.path)
+
+
+def _is_gone_for_good(change: Remove) -> bool:
+    """Whether nothing of it may come back after a power cut, not even under the name that it was kept aside with."""
+    return change.order is Order.FREE or change.path.suffix in KEY_SUFFIXES or _is_copy(change.path)
+
+
+def _is_copy(path: Path) -> bool:
+    return path.parent.name == DER_DIRECTORY
+
+
+def _is_link(path: Path) -> bool:
+    return os.path.islink(path)
 
 
 def _holds(path: Path, content: bytes) -> bool:
