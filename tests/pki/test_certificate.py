@@ -510,8 +510,8 @@ def test_what_a_certificate_remembers_of_those_that_did_not_sign_it_has_a_bound(
     for last in range(module.MAX_CONFIRMATIONS + 10):
         assert not leaf.signed_by(Certificate(other.der[:-1] + bytes((last,))))
     assert leaf.signed_by(root)
-    assert len(leaf._confirmations) == module.MAX_CONFIRMATIONS
-    assert leaf._confirmations[root.fingerprint]
+    assert len(leaf._strangers) == module.MAX_CONFIRMATIONS
+    assert leaf._signers == (root.fingerprint,)
 
 
 def test_one_certificate_in_many_files_is_read_once_and_forgotten_with_the_last() -> None:

@@ -10,25 +10,32 @@ from hypothesis import strategies as st
 from evse_security.lab.keys import KeyKind
 from evse_security.pki import der
 from evse_security.pki.encode import tlv
-from evse_security.pki.outline import key_bits, outline
+from evse_security.pki.outline import Part, cut, key_bits, outline
 from tests.builders import key, world
 
 
 def test_the_parts_are_the_very_bytes() -> None:
     encoded = world("Root > Leaf")["Leaf"].der
-    parts = outline(der.read(encoded))
-    for part in (parts.issuer, parts.subject, parts.spki, parts.tbs, parts.signature_algorithm, parts.signature):
-        assert part in encoded
-    assert parts.tbs.count(parts.tbs_algorithm) == 1
-    assert parts.version == 2
-    assert parts.extensions is not None
+    found = outline(der.read(encoded))
+    parts = {part: cut(encoded, found.places, part) for part in Part}
+    tbs, algorithm, signature = (child.encoded for child in der.read(encoded).children())
+    assert (parts[Part.TBS], parts[Part.SIGNATURE_ALGORITHM], parts[Part.SIGNATURE]) == (tbs, algorithm, signature)
+    version, serial, *rest = (child.encoded for child in der.read(tbs).children())
+    inside, issuer, validity, subject, spki, extensions = rest
+    wanted = (Part.TBS_ALGORITHM, Part.ISSUER, Part.SUBJECT, Part.SPKI)
+    assert [parts[part] for part in wanted] == [inside, issuer, subject, spki]
+    assert parts[Part.EXTENSIONS] == der.read(extensions).value
+    assert (found.version, found.serial) == (2, der.integer(der.read(serial)))
+    assert b"".join(time.encoded for time in found.validity) == der.read(validity).value
+    assert version == b"\xa0\x03\x02\x01\x02"
 
 
 def test_members_from_elsewhere_are_passed_over() -> None:
     """What later versions may add behind the known members does not hide these."""
     tbs, *rest = (child.encoded for child in der.read(world("Root > Leaf")["Leaf"].der).children())
     more = tlv(0x30, der.read(tbs).value, tlv(0xA4, b"\x05\x00"))
-    assert outline(der.read(tlv(0x30, more, *rest, tlv(0x05)))).extensions is not None
+    encoded = tlv(0x30, more, *rest, tlv(0x05))
+    assert cut(encoded, outline(der.read(encoded)).places, Part.EXTENSIONS)
 
 
 @pytest.mark.parametrize("kind", [KeyKind.SECP256R1, KeyKind.SECP521R1, KeyKind.ED25519, KeyKind.RSA2048])

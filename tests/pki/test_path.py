@@ -463,7 +463,7 @@ def test_every_reason_has_a_rank() -> None:
 
 def verifications(certificates: Iterable[Certificate]) -> int:
     """How many signatures were verified on behalf of these certificates."""
-    return sum(len(certificate._confirmations) for certificate in certificates)
+    return sum(len(certificate._signers) + len(certificate._strangers) for certificate in certificates)
 
 
 def crowd(count: int, issue: Callable[[int], dict[str, Any]]) -> list[Certificate]:

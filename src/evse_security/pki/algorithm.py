@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from evse_security.pki import der
+from evse_security.pki.remembered import remembered
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 """The kinds of private keys that a station makes."""
@@ -73,11 +74,13 @@ _EC = "1.2.840.10045.2.1"
 _CURVES = (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1())
 
 
+@remembered(64, longest=2048)
 def public_key(spki: bytes) -> CertificatePublicKeyTypes:
     """The key of a SubjectPublicKeyInfo (DER).
 
     A curve that is spelled out, which RFC 5480 §2.1.1 forbids, is taken for the named one that the point lies on;
-    versions of `cryptography` differ in whether they take it at all. Raises ValueError or UnsupportedAlgorithm.
+    versions of `cryptography` differ in whether they take it at all. The keys used last are kept: they are issuers'.
+    Raises ValueError or UnsupportedAlgorithm.
     """
     try:
         return cast(CertificatePublicKeyTypes, load_der_public_key(spki))

@@ -8,10 +8,7 @@ judged by `cryptography` and OpenSSL.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
@@ -19,48 +16,77 @@ from OpenSSL import crypto
 
 from evse_security.errors import MalformedCertificate
 from evse_security.pki import algorithm, der, encode, extensions, names
-from evse_security.pki.extensions import BasicConstraints, Extension, Extensions
-from evse_security.pki.outline import key_bits, moment, outline
+from evse_security.pki.extensions import BasicConstraints, Extension, Facts
+from evse_security.pki.loaded import loaded, strength
+from evse_security.pki.outline import Part, cut, key_bits, moment, outline
 from evse_security.pki.signing import confirms
-
-T = TypeVar("T")
 
 MAX_CERTIFICATE_BYTES = 64 * 1024
 """Largest certificate that is read. The largest known real one has under 10 KiB; OCPP carries 5,500 characters."""
 
 MAX_CONFIRMATIONS = 128
-"""Most issuers of which a certificate remembers whether they signed it: 16 KiB. Chains bring any number of them."""
+"""Most issuers of which a certificate remembers that they signed it, and most of which that they did not: 32 KiB.
+Chains bring any number of them."""
 
 _FOR_EVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
-
-_KEY_KINDS = {6: "RSA", 912: "RSA", 408: "EC", 1087: "Ed25519", 1088: "Ed448"}
-"""OpenSSL's NIDs of the kinds of keys that are known here."""
 
 
 class Certificate:
     """An X.509 certificate: whatever OpenSSL loads, else `MalformedCertificate`. Two are equal when their DER is.
 
     Extensions that cannot be read count as absent here; `malformed` names those that nobody must be trusted with.
+    Little is kept beside the DER, since a store may hold 10,000 of them: parts are cut out of it when asked for.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_facts",
+        "_fingerprint",
+        "_has_times",
+        "_places",
+        "_self_signed",
+        "_signers",
+        "_strangers",
+        "_strength",
+        "_subject_key",
+        "_subject_key_id",
+        "der",
+        "not_after",
+        "not_before",
+        "serial",
+        "version",
+    )
 
     def __init__(self, encoded: bytes) -> None:
         """Read the outline of a DER certificate; bytes that follow it are ignored."""
         if len(encoded) > MAX_CERTIFICATE_BYTES:
             raise MalformedCertificate(f"larger than {MAX_CERTIFICATE_BYTES} bytes")
-        self._confirmations: dict[str, bool] = {}
         try:
             whole = der.expect(der.read(encoded), der.SEQUENCE, "Certificate")
+            found = outline(whole)
             self.der = whole.encoded
-            self._outline = outline(whole)
-            crypto.load_certificate(crypto.FILETYPE_ASN1, self.der)  # not kept: it needs more room than all of this
+            loaded(self.der)
         except ValueError as error:
             raise MalformedCertificate(str(error)) from None
         except crypto.Error:
             raise MalformedCertificate("OpenSSL does not read it") from None
-        begin, end = map(moment, self._outline.validity)
+        self.version = found.version + 1
+        """The version as people count: 1, 2 or 3."""
+        self.serial = found.serial
+        """The serial number; zero and negative ones occur."""
+        begin, end = map(moment, found.validity)
         self._has_times = begin is not None and end is not None
         self.not_before, self.not_after = begin or _FOR_EVER, end or _NEVER  # then it is never valid
+        self._places = found.places
+        self._facts: Facts | None = None
+        self._subject_key_id: bytes | None = None
+        self._subject_key: str | bytes | None = None
+        self._fingerprint: str | None = None
+        self._strength: tuple[str, int] | None = None
+        self._self_signed: bool | None = None
+        self._signers: tuple[str, ...] = ()
+        self._strangers: tuple[str, ...] = ()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Certificate) and self.der == other.der
@@ -73,15 +99,8 @@ class Certificate:
 
     # ---- identity
 
-    @property
-    def version(self) -> int:
-        """The version as people count: 1, 2 or 3."""
-        return self._outline.version + 1
-
-    @property
-    def serial(self) -> int:
-        """The serial number; zero and negative ones occur."""
-        return self._outline.serial
+    def _part(self, part: Part) -> bytes:
+        return cut(self.der, self._places, part)
 
     @property
     def serial_text(self) -> str:
@@ -91,19 +110,21 @@ class Certificate:
     @property
     def issuer(self) -> bytes:
         """The issuer's Name as encoded here."""
-        return self._outline.issuer
+        return self._part(Part.ISSUER)
 
     @property
     def subject(self) -> bytes:
         """The subject's Name as encoded here."""
-        return self._outline.subject
+        return self._part(Part.SUBJECT)
 
-    @cached_property
+    @property
     def subject_key(self) -> object:
         """Token to compare names by."""
-        return names.key(self.subject)
+        if self._subject_key is None:
+            self._subject_key = names.key(self.subject)
+        return self._subject_key
 
-    @cached_property
+    @property
     def issuer_key(self) -> object:
         """Token to compare names by."""
         return names.key(self.issuer)
@@ -118,25 +139,29 @@ class Certificate:
         """The issuer, for messages."""
         return names.text(self.issuer)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the DER, in hexadecimal."""
-        return hashlib.sha256(self.der).hexdigest()
+        if self._fingerprint is None:
+            self._fingerprint = hashlib.sha256(self.der).hexdigest()
+        return self._fingerprint
 
-    @cached_property
+    @property
     def self_issued(self) -> bool:
         """Whether subject and issuer are one name, and the key identifiers do not say otherwise."""
+        if self.subject_key != self.issuer_key:
+            return False
         authority, own = self.authority_key_id, self.subject_key_id
-        return self.subject_key == self.issuer_key and (authority is None or own is None or authority == own)
+        return authority is None or own is None or authority == own
 
     # ---- key and signature
 
     @property
     def spki(self) -> bytes:
         """SubjectPublicKeyInfo, DER."""
-        return self._outline.spki
+        return self._part(Part.SPKI)
 
-    @cached_property
+    @property
     def key_bits(self) -> bytes:
         """The value of the subjectPublicKey BIT STRING: what issuerKeyHash is made of (RFC 6960 §4.1.1)."""
         return key_bits(self.spki)
@@ -144,22 +169,22 @@ class Certificate:
     @property
     def tbs(self) -> bytes:
         """The signed part."""
-        return self._outline.tbs
+        return self._part(Part.TBS)
 
     @property
     def tbs_algorithm(self) -> bytes:
         """The AlgorithmIdentifier inside the signed part, DER; the one outside must be the same (RFC 5280 §4.1.1.2)."""
-        return self._outline.tbs_algorithm
+        return self._part(Part.TBS_ALGORITHM)
 
     @property
     def signature(self) -> bytes:
         """The signature's octets."""
-        return self._outline.signature
+        return der.bit_string(der.read(self._part(Part.SIGNATURE)))
 
     @property
     def signature_algorithm(self) -> bytes:
         """The AlgorithmIdentifier of the signature, DER."""
-        return self._outline.signature_algorithm
+        return self._part(Part.SIGNATURE_ALGORITHM)
 
     # ---- validity
 
@@ -177,64 +202,58 @@ class Certificate:
 
     # ---- extensions
 
-    @cached_property
-    def _extensions(self) -> Extensions:
-        return extensions.read_all(self._outline.extensions)
-
     @property
     def extensions(self) -> dict[str, Extension]:
         """Extensions by dotted identifier; of duplicates the first."""
-        return self._extensions.found
+        return extensions.read_all(self._listed).found
 
-    @cached_property
+    @property
+    def _listed(self) -> der.Tlv | None:
+        listed = self._part(Part.EXTENSIONS)
+        return der.read(listed) if listed else None
+
+    def _said(self) -> Facts:
+        if self._facts is None:
+            facts, self._subject_key_id = extensions.facts(self._listed)
+            self._facts = facts  # last: whoever sees it sees the other, too
+        return self._facts
+
+    @property
     def basic_constraints(self) -> BasicConstraints | None:
         """The basicConstraints, with or without the default spelled out; None where the extension is absent."""
-        return self._read(extensions.BASIC_CONSTRAINTS, extensions.basic_constraints)
+        return self._said().basic_constraints
 
-    @cached_property
+    @property
     def key_usage(self) -> frozenset[str] | None:
         """The keyUsage bits by name; None where the extension is absent, which permits all."""
-        return self._read(extensions.KEY_USAGE, extensions.key_usage)
+        return self._said().key_usage
 
-    @cached_property
+    @property
     def extended_key_usage(self) -> frozenset[str] | None:
         """The extended key usages as dotted identifiers; None where the extension is absent, which permits all."""
-        return self._read(extensions.EXTENDED_KEY_USAGE, extensions.extended_key_usage)
+        return self._said().extended_key_usage
 
-    @cached_property
+    @property
     def subject_key_id(self) -> bytes | None:
         """The subject key identifier."""
-        return self._read(extensions.SUBJECT_KEY_ID, extensions.subject_key_id)
+        self._said()
+        return self._subject_key_id
 
-    @cached_property
+    @property
     def authority_key_id(self) -> bytes | None:
         """The keyIdentifier of the authority key identifier."""
-        return self._read(extensions.AUTHORITY_KEY_ID, extensions.authority_key_id)
+        return self._said().authority_key_id
 
-    @cached_property
+    @property
     def ocsp_urls(self) -> tuple[str, ...]:
         """The OCSP responders that the authority information access names, in order."""
-        return self._read(extensions.AUTHORITY_INFO_ACCESS, extensions.ocsp_urls) or ()
+        return self._said().ocsp_urls
 
-    def _read(self, identifier: str, read: Callable[[bytes], T]) -> T | None:
-        extension = self.extensions.get(identifier)
-        try:
-            return None if extension is None else read(extension.value)
-        except ValueError:
-            return None
-
-    @cached_property
+    @property
     def malformed(self) -> tuple[str, ...]:
         """What bears on trust and cannot be read, or is there twice; empty for nearly all certificates."""
-        found = [] if self._has_times else ["malformed validity"]
-        found += self._extensions.problems
-        for identifier, read in extensions.BEARING_ON_TRUST.items():
-            try:
-                if identifier in self.extensions:
-                    read(self.extensions[identifier].value)
-            except ValueError:
-                found.append(f"malformed extension {identifier}")
-        return tuple(found)
+        problems = self._said().problems
+        return problems if self._has_times else ("malformed validity", *problems)
 
     # ---- as others know it
 
@@ -243,46 +262,51 @@ class Certificate:
         """The certificate as PEM text (RFC 7468 §5), with a last newline."""
         return encode.pem("CERTIFICATE", self.der)
 
-    @cached_property
+    @property
     def openssl(self) -> crypto.X509:
         """The certificate for OpenSSL."""
-        return crypto.load_certificate(crypto.FILETYPE_ASN1, self.der)
+        return loaded(self.der)
 
     @property
     def subject_hash(self) -> int:
         """OpenSSL's hash of the subject, by which it looks up files in a directory."""
         return self.openssl.subject_name_hash()
 
-    @cached_property
-    def _public_key(self) -> CertificatePublicKeyTypes:
-        return algorithm.public_key(self.spki)
-
     def public_key(self) -> CertificatePublicKeyTypes:
         """The subject's key. Raises ValueError or UnsupportedAlgorithm on kinds of keys that are not known."""
-        return self._public_key
+        return algorithm.public_key(self.spki)
 
-    @cached_property
+    @property
     def key_strength(self) -> tuple[str, int]:
         """Kind of key and its size in bits, as OpenSSL sees it: `("EC", 256)`; `("unknown", 0)` if it does not."""
-        try:
-            key = self.openssl.get_pubkey()
-            return _KEY_KINDS.get(key.type(), f"key type {key.type()}"), key.bits()
-        except crypto.Error:
-            return "unknown", 0
+        if self._strength is None:
+            self._strength = strength(self.openssl)
+        return self._strength
 
-    @cached_property
+    @property
     def self_signed(self) -> bool:
         """Whether it is self-issued and its own key confirms the signature."""
-        return self.self_issued and self.signed_by(self)
+        if self._self_signed is None:
+            self._self_signed = self.self_issued and self.signed_by(self)
+        return self._self_signed
 
     def signed_by(self, issuer: Certificate) -> bool:
         """Whether the key of `issuer` confirms the signature. Names and validity are not looked at."""
-        known = self._confirmations.get(issuer.fingerprint)  # not by key: OpenSSL looks at more than that
-        if known is None:
-            known = confirms(issuer, self)
-            newest = [*self._confirmations.items(), (issuer.fingerprint, known)][-MAX_CONFIRMATIONS:]
-            self._confirmations = dict(newest)  # never altered: other threads may be reading it
-        return known
+        other = issuer.fingerprint  # not by key: OpenSSL looks at more than that
+        if other in self._signers:
+            return True
+        if other in self._strangers:
+            return False
+        if confirms(issuer, self):
+            self.signature_was_confirmed_by(issuer)
+            return True
+        self._strangers = (*self._strangers, other)[-MAX_CONFIRMATIONS:]
+        return False
+
+    def signature_was_confirmed_by(self, issuer: Certificate) -> None:
+        """Remember that OpenSSL verified the signature with the key of `issuer`, so that it need not be done again."""
+        if issuer.fingerprint not in self._signers:  # never altered: other threads may be reading them
+            self._signers = (*self._signers, issuer.fingerprint)[-MAX_CONFIRMATIONS:]
 
 
 _in_use: WeakValueDictionary[bytes, Certificate] = WeakValueDictionary()

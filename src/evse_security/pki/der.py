@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from evse_security.pki.remembered import remembered
+
 MAX_DEPTH = 16
 """Nesting of indefinite lengths; a certificate needs none."""
 
@@ -55,24 +57,46 @@ class Tlv(NamedTuple):
 
     def children(self) -> Iterator[Tlv]:
         """Read the elements of a constructed one, in order."""
-        at = self.content
-        while at < self.content_end:
-            child = read(self.data, at, self.content_end)
-            yield child
-            at = child.end
+        for found in spans(self.data, self.content, self.content_end):
+            yield Tlv(self.data, *found)
 
 
-def read(data: bytes, start: int = 0, limit: int | None = None, depth: int = 0) -> Tlv:
+Span = tuple[int, int, int, int, int]
+"""A `Tlv` without its data: tag, start, content, end of the content, end. Tuples cost a quarter of what names do."""
+
+
+def read(data: bytes, start: int = 0, limit: int | None = None) -> Tlv:
     """Read the element at `start`, which must end at `limit` or before."""
-    limit = len(data) if limit is None else limit
-    if start + 2 > limit:
+    return Tlv(data, *span(data, start, len(data) if limit is None else limit))
+
+
+def spans(data: bytes, at: int, limit: int) -> Iterator[Span]:
+    """Read the elements that stand one behind the other from `at` to `limit`."""
+    while at < limit:
+        content = at + 2
+        if content <= limit and data[at + 1] < 0x80 and data[at] & 0x1F != 0x1F:  # nearly all: the same as `span`
+            end = content + data[at + 1]
+            if end > limit:
+                raise Malformed("an element is longer than what holds it")
+            yield data[at], at, content, end, end
+            at = end
+        else:
+            found = span(data, at, limit)
+            yield found
+            at = found[4]
+
+
+def span(data: bytes, start: int, limit: int, depth: int = 0) -> Span:
+    """Read the element at `start`, which must end at `limit` or before."""
+    content = start + 2
+    if content > limit:
         raise Malformed("truncated element")
-    tag, length, content = data[start], data[start + 1], start + 2
+    tag, length = data[start], data[start + 1]
     if tag & 0x1F == 0x1F:
         raise Malformed("tags above 30 have no place in a certificate")
-    if length == 0x80:
-        return _read_indefinite(data, start, limit, depth)
     if length & 0x80:
+        if length == 0x80:
+            return _indefinite(data, start, limit, depth)
         octets = length & 0x7F
         if octets > 8 or content + octets > limit:
             raise Malformed("impossible length")
@@ -81,17 +105,17 @@ def read(data: bytes, start: int = 0, limit: int | None = None, depth: int = 0) 
     end = content + length
     if end > limit:
         raise Malformed("an element is longer than what holds it")
-    return Tlv(data, tag, start, content, end, end)
+    return tag, start, content, end, end
 
 
-def _read_indefinite(data: bytes, start: int, limit: int, depth: int) -> Tlv:
+def _indefinite(data: bytes, start: int, limit: int, depth: int) -> Span:
     """Read an element whose content ends with end-of-contents octets (X.690 §8.1.3.6)."""
     if depth >= MAX_DEPTH or not data[start] & CONSTRUCTED:
         raise Malformed("impossible length")
     at = start + 2
     while at + 2 > limit or data[at : at + 2] != b"\0\0":
-        at = read(data, at, limit, depth + 1).end
-    return Tlv(data, data[start], start, start + 2, at, at + 2)
+        at = span(data, at, limit, depth + 1)[4]
+    return data[start], start, start + 2, at, at + 2
 
 
 def expect(element: Tlv, tag: int, what: str) -> Tlv:
@@ -144,7 +168,12 @@ def _string(element: Tlv, tag: int, what: str, depth: int = 0) -> list[bytes]:
 
 def oid(element: Tlv) -> str:
     """Read an OBJECT IDENTIFIER as dotted text."""
-    value = expect(element, OID, "OBJECT IDENTIFIER").value
+    return dotted(expect(element, OID, "OBJECT IDENTIFIER").value)
+
+
+@remembered(256, longest=32)
+def dotted(value: bytes) -> str:
+    """The dotted text of an OBJECT IDENTIFIER's content."""
     if not value or value[-1] & 0x80:
         raise Malformed("truncated OBJECT IDENTIFIER")
     if len(value) > MAX_OID_OCTETS:

@@ -6,9 +6,13 @@ The readers raise `der.Malformed` on anything that is not what it should be.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
 
 from evse_security.pki import der
+from evse_security.pki.remembered import remembered
+
+T = TypeVar("T")
 
 KEY_USAGES = (
     "digitalSignature",
@@ -29,6 +33,12 @@ AUTHORITY_INFO_ACCESS = "1.3.6.1.5.5.7.1.1"
 
 _NAME_CONSTRAINTS, _OCSP_ACCESS = "2.5.29.30", "1.3.6.1.5.5.7.48.1"
 _CA, _KEY_IDENTIFIER, _URI = der.BOOLEAN, 0x80, 0x86
+
+
+_remembered = remembered(256, longest=256)
+"""Certificates of one CA say mostly the same, and then they share what was read."""
+_MAX_SHARED = 2048
+"""Longest list, in octets, of which what it says is kept to be shared. Real ones have some 300."""
 
 
 class Extension(NamedTuple):
@@ -55,10 +65,12 @@ class Extensions(NamedTuple):
 def read_all(sequence: der.Tlv | None) -> Extensions:
     """Read the list; of duplicates the first counts. That RFC 5280 §4.2 forbids them is told of those that matter."""
     found: dict[str, Extension] = {}
+    if sequence is None:
+        return Extensions(found, ())
     problems = []
     try:
-        for element in sequence.children() if sequence is not None else ():
-            identifier, extension = _read(element)
+        for _, start, _, _, end in der.spans(sequence.data, sequence.content, sequence.content_end):
+            identifier, extension = _read(sequence.data[start:end])
             if identifier in found and identifier in _ONCE:
                 problems.append(f"extension {identifier} twice")
             found.setdefault(identifier, extension)
@@ -67,12 +79,14 @@ def read_all(sequence: der.Tlv | None) -> Extensions:
     return Extensions(found, tuple(problems))
 
 
-def _read(element: der.Tlv) -> tuple[str, Extension]:
+@_remembered
+def _read(encoded: bytes) -> tuple[str, Extension]:
     """An Extension: its identifier, whether it is critical, and its value."""
-    identifier, *critical, value = der.expect(element, der.SEQUENCE, "Extension").children()
+    identifier, *critical, value = der.sequence(encoded, "Extension")
     return der.oid(identifier), Extension(any(map(der.boolean, critical)), der.octet_string(value))
 
 
+@_remembered
 def basic_constraints(value: bytes) -> BasicConstraints:
     """The basicConstraints, with or without the default spelled out (RFC 5280 §4.2.1.9)."""
     parts = der.sequence(value, "basicConstraints")
@@ -83,6 +97,7 @@ def basic_constraints(value: bytes) -> BasicConstraints:
     return BasicConstraints(ca, length)
 
 
+@_remembered
 def key_usage(value: bytes) -> frozenset[str]:
     """The keyUsage bits by name (RFC 5280 §4.2.1.3)."""
     octets = der.bit_string(der.read(value))
@@ -90,6 +105,7 @@ def key_usage(value: bytes) -> frozenset[str]:
     return frozenset(usage for usage, bit in zip(KEY_USAGES, bits, strict=False) if bit)
 
 
+@_remembered
 def extended_key_usage(value: bytes) -> frozenset[str]:
     """The extended key usages as dotted identifiers (RFC 5280 §4.2.1.12)."""
     return frozenset(der.oid(part) for part in der.sequence(value, "extKeyUsage"))
@@ -100,12 +116,14 @@ def subject_key_id(value: bytes) -> bytes:
     return der.octet_string(der.read(value))
 
 
+@_remembered
 def authority_key_id(value: bytes) -> bytes | None:
     """The keyIdentifier of the authority key identifier, if it has one (RFC 5280 §4.2.1.1)."""
     parts = der.sequence(value, "authorityKeyIdentifier")
     return next((part.value for part in parts if part.tag == _KEY_IDENTIFIER), None)
 
 
+@_remembered
 def ocsp_urls(value: bytes) -> tuple[str, ...]:
     """The OCSP responders of the authority information access, each apart, in order (RFC 5280 §4.2.2.1)."""
     pairs = [list(pair.children()) for pair in der.sequence(value, "authorityInfoAccess")]
@@ -128,3 +146,41 @@ BEARING_ON_TRUST: Mapping[str, Callable[[bytes], object]] = {
 """What a certificate must not be trusted with when it cannot be read; OpenSSL refuses such ones, too."""
 
 _ONCE = frozenset({*BEARING_ON_TRUST, _NAME_CONSTRAINTS})
+
+
+class Facts(NamedTuple):
+    """What the extensions of a certificate say that is used often; all but what is its own, which leaves share."""
+
+    basic_constraints: BasicConstraints | None
+    key_usage: frozenset[str] | None
+    extended_key_usage: frozenset[str] | None
+    authority_key_id: bytes | None
+    ocsp_urls: tuple[str, ...]
+    problems: tuple[str, ...]
+    """What bears on trust and cannot be read, or is there twice."""
+
+
+def facts(sequence: der.Tlv | None) -> tuple[Facts, bytes | None]:
+    """What the list of extensions says, one object for all that say the same; and the subject key identifier."""
+    found, problems = read_all(sequence)
+    unreadable: list[str] = []
+
+    def said(identifier: str, read: Callable[[bytes], T]) -> T | None:
+        try:
+            return read(found[identifier].value) if identifier in found else None
+        except ValueError:
+            if identifier in BEARING_ON_TRUST:
+                unreadable.append(f"malformed extension {identifier}")
+            return None
+
+    constraints, usage = said(BASIC_CONSTRAINTS, basic_constraints), said(KEY_USAGE, key_usage)
+    extended, own_key = said(EXTENDED_KEY_USAGE, extended_key_usage), said(SUBJECT_KEY_ID, subject_key_id)
+    authority, urls = said(AUTHORITY_KEY_ID, authority_key_id), said(AUTHORITY_INFO_ACCESS, ocsp_urls)
+    facts = Facts(constraints, usage, extended, authority, urls or (), (*problems, *unreadable))
+    is_short = sequence is not None and sequence.end - sequence.start <= _MAX_SHARED
+    return _shared(facts) if is_short else facts, own_key
+
+
+@lru_cache(64)
+def _shared(facts: Facts) -> Facts:
+    return facts

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from evse_security.pki import der
-
-T = TypeVar("T")
+from evse_security.pki.remembered import remembered
 
 COMMON_NAME = "2.5.4.3"
 DOMAIN_COMPONENT = "0.9.2342.19200300.100.1.25"
@@ -37,11 +35,13 @@ _CHARSETS = {
     0x1E: "utf-16-be",
 }
 """How the kinds of strings are encoded."""
+_ASCII_KINDS = frozenset({0x0C, 0x12, 0x13, 0x14, 0x16, 0x1A})
+"""Those in which ASCII is ASCII."""
 _MAX_SHOWN = 1000
 _MAX_ATTRIBUTES = 100
 """More make a name unreadable. Real ones have up to ten; 64 KiB hold 6,000, which take megabytes when they are read."""
-_MAX_REMEMBERED, _REMEMBERED = 1024, 512
-"""Longest name, in octets, and most names that are remembered: some 20 MiB at the worst. Real names have up to 300."""
+_REMEMBERED, _MAX_REMEMBERED = 512, 1024
+"""Most names that are remembered, and the longest of them, in octets: some 20 MiB at the worst. Real ones have 300."""
 _ESCAPED = str.maketrans({character: f"\\{character}" for character in '\\,+"<>;'})
 """What would make one attribute look like two (RFC 4514 §2.4)."""
 
@@ -51,17 +51,6 @@ class Attribute(NamedTuple):
 
     oid: str
     text: str
-
-
-def _remembered(read: Callable[[bytes], T]) -> Callable[[bytes], T]:
-    """Remember what short names say, most of which occur often; long ones are read each time, and leave nothing."""
-    remember = lru_cache(_REMEMBERED)(read)
-
-    @wraps(read)
-    def ask(name: bytes) -> T:
-        return remember(name) if len(name) <= _MAX_REMEMBERED else read(name)
-
-    return ask
 
 
 def attributes(name: bytes) -> tuple[tuple[Attribute, ...], ...]:
@@ -91,17 +80,48 @@ def _attribute(pair: der.Tlv) -> Attribute:
         return Attribute(der.oid(kind), value.value.decode("latin-1"))
 
 
-@_remembered
-def key(name: bytes) -> bytes | tuple[object, ...]:
-    """A token that is equal for equal names: letter case, kind of string and runs of blanks do not matter."""
+@remembered(_REMEMBERED, longest=_MAX_REMEMBERED)
+def key(name: bytes) -> str | bytes:
+    """A token that is equal for equal names: letter case, kind of string and runs of blanks do not matter.
+
+    Names that cannot be read are their own token.
+    """
     try:
-        rdns = attributes(name)
+        return _plain_key(name) or "".join(map(_set_key, attributes(name)))
     except ValueError:
         return name
-    return tuple(frozenset((a.oid, " ".join(a.text.split()).lower()) for a in rdn) for rdn in rdns)
 
 
-@_remembered
+def _set_key(rdn: tuple[Attribute, ...]) -> str:
+    return "\r".join(sorted({f"{a.oid}={_folded(a.text)}" for a in rdn})) + "\n"
+
+
+def _folded(text: str) -> str:
+    """Text without what does not matter. No line ends are left in it: they part the attributes of a token."""
+    return " ".join(text.split()).lower()
+
+
+def _plain_key(name: bytes) -> str | None:
+    """The same token for a name as nearly all are: one attribute of ASCII in each set, all lengths below 128."""
+    tag, _, at, end, _ = der.span(name, 0, len(name))
+    found = []
+    while at < end:
+        kind = at + 6 + name[at + 5] if at + 6 < end else end
+        content = kind + 2
+        if content > end or name[at : at + 5 : 2] != b"\x31\x30\x06":
+            return None
+        after = content + name[kind + 1]
+        if after > end or after - at > 127 or (name[at + 1], name[at + 3]) != (after - at - 2, after - at - 4):
+            return None
+        value = name[content:after]
+        if name[kind] not in _ASCII_KINDS or not value.isascii():
+            return None
+        found.append(f"{der.dotted(name[at + 6 : kind])}={_folded(value.decode('ascii'))}\n")
+        at = after
+    return "".join(found) if tag == der.SEQUENCE and len(found) <= _MAX_ATTRIBUTES else None
+
+
+@remembered(_REMEMBERED, longest=_MAX_REMEMBERED)
 def text(name: bytes) -> str:
     """Show a name on one line, most significant part last: `CN=SECC, O=Operator`. Never empty."""
     try:

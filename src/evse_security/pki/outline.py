@@ -1,61 +1,87 @@
-"""A certificate cut into its parts, uninterpreted (RFC 5280 §4.1)."""
+"""The outline of a certificate: where its parts lie, uninterpreted (RFC 5280 §4.1)."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from itertools import chain
+from struct import Struct
 from typing import NamedTuple
 
 from evse_security.pki import der
 
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:[.,]\d+)?(?:Z|([+-])(\d\d)(\d\d))", re.ASCII)
+_PLAIN_UTC_TIME = re.compile(rb"[0-9]{12}Z")
+_PLACE = Struct("<II")
+
+
+class Part(IntEnum):
+    """The parts that are cut out of a certificate when they are asked for."""
+
+    TBS = 0
+    TBS_ALGORITHM = 1
+    ISSUER = 2
+    SUBJECT = 3
+    SPKI = 4
+    SIGNATURE_ALGORITHM = 5
+    SIGNATURE = 6
+    EXTENSIONS = 7
+
+
+_PLACES = Struct(f"<{2 * len(Part)}I")
 
 
 class Outline(NamedTuple):
-    """The parts of a certificate, uninterpreted."""
+    """What is read of a certificate at once, and the places of its parts: where each starts and ends, packed."""
 
     version: int
     serial: int
-    tbs_algorithm: bytes
-    issuer: bytes
     validity: tuple[der.Tlv, der.Tlv]
-    subject: bytes
-    spki: bytes
-    extensions: der.Tlv | None
-    tbs: bytes
-    signature_algorithm: bytes
-    signature: bytes
+    places: bytes
 
 
 def outline(whole: der.Tlv) -> Outline:
-    """Cut a certificate into its parts (RFC 5280 §4.1). Raises ValueError (`der.Malformed`)."""
-    tbs, algorithm, signature = _at_least(3, whole, "Certificate")[:3]
-    version, parts = 0, list(der.expect(tbs, der.SEQUENCE, "TBSCertificate").children())
-    if parts and parts[0].tag == _VERSION:
-        version = der.integer(_at_least(1, parts.pop(0), "version")[0])
+    """Find the parts of a certificate (RFC 5280 §4.1). Raises ValueError (`der.Malformed`)."""
+    data = whole.data
+    tbs, algorithm, signature = _at_least(3, data, whole[1:], "Certificate")[:3]
+    version, parts = 0, list(der.spans(data, *_inside(tbs, "TBSCertificate")))
+    if parts and parts[0][0] == _VERSION:
+        version = der.integer(der.Tlv(data, *_at_least(1, data, parts.pop(0), "version")[0]))
     if len(parts) < 6:
         raise der.Malformed("TBSCertificate: parts are missing")
     serial, tbs_algorithm, issuer, validity, subject, spki, *rest = parts
-    begin, end = _at_least(2, der.expect(validity, der.SEQUENCE, "Validity"), "Validity")[:2]
-    extensions = next((part for part in rest if part.tag == _EXTENSIONS), None)
-    return Outline(
-        version,
-        der.integer(serial),
-        tbs_algorithm.encoded,
-        der.expect(issuer, der.SEQUENCE, "issuer").encoded,
-        (begin, end),
-        der.expect(subject, der.SEQUENCE, "subject").encoded,
-        der.expect(spki, der.SEQUENCE, "subjectPublicKeyInfo").encoded,
-        None if extensions is None else _at_least(1, extensions, "extensions")[0],
-        tbs.encoded,
-        algorithm.encoded,
-        der.bit_string(signature),
-    )
+    _inside(validity, "Validity")
+    begin, end = _at_least(2, data, validity, "Validity")[:2]
+    holder = next((part for part in rest if part[0] == _EXTENSIONS), None)
+    extensions = (0, 0, 0, 0, 0) if holder is None else _at_least(1, data, holder, "extensions")[0]
+    number = der.integer(der.Tlv(data, *serial))
+    _inside(issuer, "issuer")
+    _inside(subject, "subject")
+    _inside(spki, "subjectPublicKeyInfo")
+    if signature[0] != der.BIT_STRING or signature[2] == signature[3]:
+        der.bit_string(der.Tlv(data, *signature))  # may be one in parts
+    found = (tbs, tbs_algorithm, issuer, subject, spki, algorithm, signature, extensions)
+    places = _PLACES.pack(*chain.from_iterable(part[1::3] for part in found))
+    return Outline(version, number, (der.Tlv(data, *begin), der.Tlv(data, *end)), places)
 
 
-def _at_least(count: int, element: der.Tlv, what: str) -> list[der.Tlv]:
-    parts = list(element.children())
+def cut(encoded: bytes, places: bytes, part: Part) -> bytes:
+    """One part of a certificate, header included; empty where it is not there."""
+    start, end = _PLACE.unpack_from(places, part * _PLACE.size)
+    return encoded[start:end]
+
+
+def _inside(span: der.Span, what: str) -> tuple[int, int]:
+    """Where the content of a SEQUENCE lies."""
+    if span[0] != der.SEQUENCE:
+        raise der.Malformed(f"{what}: unexpected tag 0x{span[0]:02x}")
+    return span[2], span[3]
+
+
+def _at_least(count: int, data: bytes, span: der.Span, what: str) -> list[der.Span]:
+    parts = list(der.spans(data, span[2], span[3]))
     if len(parts) < count:
         raise der.Malformed(f"{what}: parts are missing")
     return parts
@@ -75,6 +101,8 @@ def moment(element: der.Tlv) -> datetime | None:
     Seconds may be missing and zones other than Z be given (X.690 §11.7 forbids both in DER, BER does not); a time
     without any zone is nobody knows when.
     """
+    if element.tag == der.UTC_TIME and _PLAIN_UTC_TIME.fullmatch(element.value):
+        return _plain_moment(int(element.value[:-1]))
     text = element.value.decode("latin-1")
     match = _TIME.fullmatch(text if element.tag == der.GENERALIZED_TIME else _century(text))
     if match is None:
@@ -85,6 +113,19 @@ def moment(element: der.Tlv) -> datetime | None:
         offset = timedelta(hours=int(zone_hours or 0), minutes=int(zone_minutes or 0))
         return local + offset if sign == "-" else local - offset
     except (ValueError, OverflowError):
+        return None
+
+
+def _plain_moment(digits: int) -> datetime | None:
+    """The time of a UTCTime's twelve digits."""
+    digits, second = divmod(digits, 100)
+    digits, minute = divmod(digits, 100)
+    digits, hour = divmod(digits, 100)
+    digits, day = divmod(digits, 100)
+    year, month = divmod(digits, 100)
+    try:
+        return datetime(1900 + year if year >= 50 else 2000 + year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
         return None
 
 

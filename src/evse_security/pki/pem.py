@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from evse_security.errors import MalformedCertificate, NoCertificate, NotExactlyOne, TooLarge
 from evse_security.pki.certificate import Certificate, certificate_of
+from evse_security.pki.remembered import remembered
 
 MAX_TEXT_BYTES = 1024 * 1024
 """Longest text taken as an argument. OCPP carries 10,000 characters of a chain; whole bundles of roots have 300 KiB."""
@@ -38,6 +39,15 @@ _STRICT = re.compile(
 )
 """A block that everybody reads alike (RFC 7468 §3). OpenSSL reads in pieces of 254 characters, which are lines to it: a
 comment of that length makes what follows it the start of a line. mbed TLS finds a BEGIN anywhere."""
+_PLAIN = re.compile(
+    rb"-----BEGIN CERTIFICATE-----\r?\n"
+    rb"(?P<body>(?=[A-Za-z0-9+/])(?:[A-Za-z0-9+/]{64}\r?\n)*+"
+    rb"(?:(?:[A-Za-z0-9+/]{4}){0,15}(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)\r?\n)?+)"
+    rb"-----END CERTIFICATE-----(?P<last>\r?(?:\n|\Z))"
+)
+"""A strict block as nearly all are: lines of 64 characters, and whole base64 (RFC 7468 §2)."""
+_REMEMBERED, _MAX_REMEMBERED = 64, 8192
+"""Blocks whose certificates are remembered, those read last, and the longest of them: a sub-CA is in every chain."""
 _CERTIFICATE = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"})
 _BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
 _SPACE = re.compile(rb"[\s\x00]+")
@@ -72,7 +82,30 @@ def blocks(data: bytes) -> tuple[Block, ...]:
     """Read all certificates of a file or text, good and bad. Keys and anything else are passed over, but for flaws."""
     if is_der(data):
         return (_block(data, 0, len(data)),)
-    return _with_flaws(data, tuple(_pem_blocks(data)))
+    plain = _plain_blocks(data)
+    return _with_flaws(data, tuple(_pem_blocks(data))) if plain is None else plain
+
+
+def _plain_blocks(data: bytes) -> tuple[Block, ...] | None:
+    """The blocks of a text that is nothing but plain ones: none of them has a flaw. None where there is more to it."""
+    found = []
+    at = 0
+    while at < len(data):
+        plain = _PLAIN.match(data, at)
+        if plain is None:
+            return None
+        end = plain.start("last")
+        try:
+            found.append(Block(at, end, _of_body(plain["body"]), None))
+        except MalformedCertificate as error:
+            found.append(Block(at, end, None, error.problem))
+        at = plain.end()
+    return tuple(found)
+
+
+@remembered(_REMEMBERED, longest=_MAX_REMEMBERED)
+def _of_body(body: bytes) -> Certificate:
+    return certificate_of(binascii.a2b_base64(body))
 
 
 def _with_flaws(data: bytes, found: Sequence[Block]) -> tuple[Block, ...]:
