@@ -32,6 +32,7 @@ from evse_security.pki.request import RequestSubject, signing_request
 from evse_security.pki.signature import decode as decode_signature
 from evse_security.store import roots
 from evse_security.store.changes import SECRET_MODE, Decision, Write
+from evse_security.store.deeds import Deed
 from evse_security.store.firmware import file_signature_is_valid
 from evse_security.store.kinds import LEAF_KINDS, TRUST
 from evse_security.store.limits import with_room
@@ -97,8 +98,10 @@ class Commands:
             return with_room(decision, snapshot, self._core.limits, moment)
 
         try:
-            new = pem.single(certificate, "the certificate")
-            self._core.change(decide)
+            with self._core.deed("install_ca_certificate", certificate_type) as deed:
+                new = pem.single(certificate, "the certificate")
+                deed.given.append(new)
+                self._core.change(decide, deed)
         except Refusal as refusal:
             told("install_ca_certificate", refusal)
             return answers(refusal).install
@@ -107,10 +110,12 @@ class Commands:
     def delete_certificate(self, *, certificate_hash_data: CertificateHashData) -> DeleteCertificateResult:
         """Delete a certificate and what depends on it. See `rules.delete` (M04)."""
         try:
-            wanted = asked_for(certificate_hash_data)
-            if wanted is None:
-                raise NotInstalled("with this hash data")
-            self._core.change(lambda snapshot, _: delete(snapshot, wanted))
+            with self._core.deed("delete_certificate") as deed:
+                wanted = asked_for(certificate_hash_data)
+                if wanted is None:
+                    raise NotInstalled("with this hash data")
+                deed.named.append(wanted)
+                self._core.change(lambda snapshot, _: delete(snapshot, wanted), deed)
         except Refusal as refusal:
             told("delete_certificate", refusal)
             return answers(refusal).delete
@@ -127,10 +132,12 @@ class Commands:
             return with_room(decision, snapshot, self._core.limits, moment, (token_of_certificate(chain.leaf),))
 
         try:
-            if certificate_type not in LEAF_KINDS:
-                raise NoLeafOfType(certificate_type)
-            received = pem.chain(certificate_chain, "the certificate chain")
-            self._core.change(decide)
+            with self._core.deed("update_leaf_certificate", certificate_type) as deed:
+                if certificate_type not in LEAF_KINDS:
+                    raise NoLeafOfType(certificate_type)
+                received = pem.chain(certificate_chain, "the certificate chain")
+                deed.given += received
+                self._core.change(decide, deed)
             self._leaves.copy_to_der(certificate_type, received[0])
         except Refusal as refusal:
             told("update_leaf_certificate", refusal)
@@ -249,12 +256,14 @@ class Commands:
             return with_room(decision, snapshot, self._core.limits, moment)
 
         try:
-            response = ocsp.decode(ocsp_response)
-            found = asked_for(certificate_hash_data)
-            if found is None:
-                raise NotInstalled("with this hash data")
-            wanted = found
-            self._core.change(decide)
+            with self._core.deed("update_ocsp_cache") as deed:
+                response = ocsp.decode(ocsp_response)
+                found = asked_for(certificate_hash_data)
+                if found is None:
+                    raise NotInstalled("with this hash data")
+                wanted = found
+                deed.named.append(wanted)
+                self._core.change(decide, deed)
         except Refusal as refusal:
             told("update_ocsp_cache", refusal)
             raise CommandRefused("update_ocsp_cache", refusal) from refusal
@@ -276,6 +285,19 @@ class Commands:
         self, certificate_type: LeafCertificateType, country: str, organization: str, common: str, *, use_tpm: bool
     ) -> str:
         """Make a key and a signing request (PEM). Raises the refusal."""
+        with self._core.deed("generate_certificate_signing_request", certificate_type) as deed:
+            return self._signing_request(certificate_type, country, organization, common, use_tpm=use_tpm, deed=deed)
+
+    def _signing_request(
+        self,
+        certificate_type: LeafCertificateType,
+        country: str,
+        organization: str,
+        common: str,
+        *,
+        use_tpm: bool,
+        deed: Deed,
+    ) -> str:
         config = self._core.config
         kind = LEAF_KINDS.get(certificate_type)
         if kind is None:
@@ -295,7 +317,7 @@ class Commands:
             path = snapshot.leaves[certificate_type].key_directory / name
             return with_room(Decision((Write(path, content, SECRET_MODE),)), snapshot, self._core.limits, moment)
 
-        self._core.change(decide)
+        self._core.change(decide, deed)
         return csr
 
     def _domain_component(self) -> str:

@@ -17,7 +17,9 @@ from evse_security.errors import InvalidConfiguration, NotWritable, Refusal
 from evse_security.keys.files import public_key_of
 from evse_security.pki.profile import ProfileName
 from evse_security.store import layout
+from evse_security.store.audit import AuditLog
 from evse_security.store.changes import Change, Decision, Write
+from evse_security.store.deeds import Deed
 from evse_security.store.disk import Disk
 from evse_security.store.files import Files
 from evse_security.store.layout import Layout
@@ -56,6 +58,7 @@ class Core:
             additional_anchors=config.additional_root_certificate_check,
         )
         self._disk = Disk(places, picture, files)
+        self._audit = AuditLog(config.audit_log, sync=config.audit_log_sync) if config.audit_log else None
         self._changing = threading.RLock()
         self._subscribers: list[Subscriber] = []
         self._numbers = count()
@@ -84,20 +87,33 @@ class Core:
         snapshot = self._disk.look()
         return snapshot, judge(self.config.clock(), snapshot.newest_written)
 
-    def change(self, decide: Callable[[Snapshot, Moment], Decision]) -> Decision:
+    @contextmanager
+    def deed(self, command: str, about: str = "") -> Iterator[Deed]:
+        """A request to change the store: what is refused or fails within is recorded in the audit log."""
+        deed = Deed(command, str(about))
+        try:
+            yield deed
+        except Exception as why:
+            if self._audit is not None and not deed.done:
+                self._audit.record(deed.refused(why), self.config.clock())
+            raise
+
+    def change(self, decide: Callable[[Snapshot, Moment], Decision], deed: Deed) -> Decision:
         """Be the only writer, look, decide, apply; then announce. Raises what the rule or the disk refuses.
+
+        What was changed is recorded as that `deed`.
 
         Directories and lock files that are missing are made only for a change: a refusal changes nothing.
         """
         with self._changing:
-            decision = self._changed(decide, Missing.LEAVE)
+            decision = self._changed(decide, deed, Missing.LEAVE)
             if decision is None:
                 self._disk.make_directories()
-                decision = self._changed(decide, Missing.MAKE) or Decision()
+                decision = self._changed(decide, deed, Missing.MAKE) or Decision()
             self._announce(decision.updates)
         return decision
 
-    def _changed(self, decide: Callable[[Snapshot, Moment], Decision], missing: Missing) -> Decision | None:
+    def _changed(self, decide: Callable[[Snapshot, Moment], Decision], deed: Deed, missing: Missing) -> Decision | None:
         """Decide and apply; None where something is to be changed, and not all directories could be locked."""
         with self._disk.writing(missing=missing) as complete:
             snapshot, moment = self.look()
@@ -105,8 +121,14 @@ class Core:
             if decision.changes and not complete and missing is Missing.LEAVE:
                 return None
             self._disk.apply(decision.changes, moment.now)
+            self._record(deed, decision, moment)
             self._copy(decision.copies, moment)
         return decision
+
+    def _record(self, deed: Deed, decision: Decision, moment: Moment) -> None:
+        deed.done = True
+        if self._audit is not None and decision.changes:
+            self._audit.record(deed.made(decision), moment.now)
 
     def _copy(self, copies: Iterable[Write], moment: Moment) -> None:
         try:

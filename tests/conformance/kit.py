@@ -39,12 +39,12 @@ WAYS: list[tuple[Revision, Way]] = [(OLD, Way.TYPED), (OLD, Way.JSON), (NEW, Way
 
 
 def tree(directory: Path) -> dict[str, bytes]:
-    """All files and links below a directory but lock files, with what they hold or lead to."""
+    """All files and links below a directory but lock files and the audit log, with what they hold or lead to."""
     found = {}
     for path in sorted(directory.rglob("*")):
         if path.is_symlink():
             found[str(path.relative_to(directory))] = b"-> " + str(path.readlink()).encode()
-        elif path.is_file() and path.name != LOCK_FILE:
+        elif path.is_file() and path.parent != directory / "audit" and path.name != LOCK_FILE:
             found[str(path.relative_to(directory))] = path.read_bytes()
     return found
 

@@ -14,13 +14,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evse_security.store.journal import LONGEST_LINE, Entry, Head, Link, opened, sealed
+from evse_security.store.journal import HEAD_BYTES, LONGEST_LINE, Entry, Head, Link, opened, sealed
 
 PATIENCE = 0.05
 """Seconds to wait for others who are writing an entry, which takes them microseconds."""
 _PAUSE = 0.001
 FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 """With which every file of the log is opened: no link is followed, no FIFO waited for."""
+_SHORT = 400
+"""Characters of the texts that stay in an entry that is too long otherwise."""
 _TAIL = 2 * LONGEST_LINE
 _LONGEST_TAIL = 4 << 20
 """Bytes that are looked at for entries that the head does not know of."""
@@ -70,21 +72,30 @@ class Turn:
 
     def _take_over(self, size: int) -> None:
         """The log is longer than the head says: somebody was killed before writing that, or while writing the entry."""
-        for line in _split(os.pread(self.file, min(size - self.head.size, _LONGEST_TAIL), self.head.size)):
-            found = _entry(line)
-            if found is None or not found.sound or found.prev != self.head.last.hash:
-                break
-            self.head = replace(self.head, last=found.link)
-        self.head = replace(self.head, size=self._cut(size))
+        last = self._followed(self.file, size)
+        self.head = replace(self.head, last=last, size=self._cut(size))
         if self.head.size < size:
             self.add({"event": "torn", "count": size - self.head.size})
 
+    def _followed(self, file: int, size: int) -> Link:
+        """The end of the chain in a file that is longer than the head says."""
+        last = self.head.last
+        for line in _split(os.pread(file, min(size - self.head.size, _LONGEST_TAIL), self.head.size)):
+            found = _entry(line)
+            if found is None or not found.sound or found.prev != last.hash:
+                break
+            last = found.link
+        return last
+
     def _go_on_after_less(self, size: int) -> None:
         """The log is shorter than the head says: it was just rotated, or a power cut or somebody took entries away."""
-        following = self.head.last.number + 1
-        if size == 0 and _size(self._name_aside(), self.directory) == self.head.size:
-            self.head = replace(self.head, size=0, began=following)
+        aside = _size(self._name_aside(), self.directory) if size == 0 else None
+        if aside is not None and aside >= self.head.size:
+            with ExitStack() as stack:
+                last = self._followed(regular_file(self._name_aside(), self.directory, os.O_RDONLY, stack), aside)
+            self.head = replace(self.head, last=last, size=0, began=last.number + 1)
             return
+        following = self.head.last.number + 1
         size = self._cut(size)
         last = self._last(size)
         self.head = replace(self.head, size=size, began=self.head.began if size else following)
@@ -107,7 +118,7 @@ class Turn:
         """Write an entry at the end of the log, whole or not at all."""
         line, link = sealed(self.head.last, {**self.who, **body})
         if len(line) > LONGEST_LINE:
-            short = {key: value for key, value in body.items() if key not in ("given", "certificates", "changes")}
+            short = {key: value for key, value in body.items() if isinstance(value, str) and len(value) < _SHORT}
             line, link = sealed(self.head.last, {**self.who, **short})
         written = os.write(self.file, line)
         if written != len(line):
@@ -129,6 +140,8 @@ class Turn:
             with suppress(OSError):
                 doomed = self._rotate(bounds.files)
         os.pwrite(head_file, self.head.text(), 0)
+        if os.fstat(head_file).st_size > HEAD_BYTES:
+            os.ftruncate(head_file, HEAD_BYTES)
         if sync:
             os.fsync(head_file)
         return doomed

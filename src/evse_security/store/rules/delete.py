@@ -9,7 +9,7 @@ from evse_security.errors import MustStay, NotInstalled
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.hashdata import CertID
-from evse_security.store.changes import Change, Decision, Edit, Remove, Write
+from evse_security.store.changes import Change, Decision, Edit, Order, Remove, Write, together
 from evse_security.store.info import source_of
 from evse_security.store.layout import BUNDLE_DIRECTORY
 from evse_security.store.snapshot import CaStore, CertificateFile, Leaf, LeafStore, Snapshot
@@ -34,21 +34,32 @@ def delete(snapshot: Snapshot, wanted: CertID) -> Decision:
     as_leaves = targets & {leaf.certificate for store in snapshot.leaves.values() for leaf in store.leaves}
     leaves = _from_leaves(snapshot, as_leaves) if as_leaves else Decision()  # leaves that lie in a CA store as well
     cas = _from_cas(snapshot, in_cas, targets)
-    return Decision((*leaves.changes, *cas.changes), (*cas.updates, *leaves.updates))
+    return Decision(
+        (*leaves.changes, *cas.changes),
+        (*cas.updates, *leaves.updates),
+        concerned=(*cas.concerned, *leaves.concerned),
+    )
 
 
 def _from_cas(snapshot: Snapshot, stores: Iterable[CaStore], targets: Collection[Certificate]) -> Decision:
     """Remove CA certificates and all they issued, in each store; one bundle shared by several domains counts once."""
     changes: dict[Change, None] = {}
     updates: dict[Path, CertificateStoreUpdate] = {}
+    gone: list[Certificate] = []
     for store in stores:
         doomed = _with_orphans(store.forest, {c for c in store.certificates if c in targets})
         if store.additional_anchors and not doomed.intersection(store.anchors) <= set(targets):
             # M05.FR.10: the root that replaced it is in use, and without it nobody could name that root any more
             raise MustStay(next(iter(targets)).name, "it signed the CSMS root that replaced it, and is its fallback")
         changes |= dict.fromkeys(without(snapshot, store, doomed))
+        gone += [one for one in store.certificates if one in doomed]
         updates.setdefault(store.path, CertificateStoreUpdate(operation=_DELETED, ca_certificate_type=store.ca_type))
-    return Decision(tuple(changes), tuple(updates.values()))
+    return Decision(tuple(changes), tuple(updates.values()), concerned=_identities(snapshot, gone))
+
+
+def _identities(snapshot: Snapshot, certificates: Iterable[Certificate]) -> tuple[CertID, ...]:
+    found = (snapshot.forest.id_of(certificate) for certificate in dict.fromkeys(certificates))
+    return tuple(one for one in found if one is not None)
 
 
 def _with_orphans(forest: Forest, targets: Collection[Certificate]) -> set[Certificate]:
@@ -111,7 +122,8 @@ def _from_leaves(snapshot: Snapshot, targets: Collection[Certificate]) -> Decisi
     if not changes:
         raise MustStay(next(iter(targets)).name, "it is part of what the CSMS connection needs (M04.FR.06)")
     update = CertificateStoreUpdate(operation=_DELETED, leaf_certificate_type=store.kind.leaf_type)
-    return Decision(tuple(dict.fromkeys(changes)), (update,))
+    concerned = _identities(snapshot, (leaf.certificate for leaf in doomed))
+    return Decision(tuple(dict.fromkeys(changes)), (update,), concerned=concerned)
 
 
 def _with_keys_last(snapshot: Snapshot, store: LeafStore, doomed: Sequence[Leaf], keys: Sequence[Path]) -> list[Change]:
@@ -124,11 +136,13 @@ def _with_keys_last(snapshot: Snapshot, store: LeafStore, doomed: Sequence[Leaf]
     last_user = {key.path: leaf for leaf in files for key in store.keys_for(leaf.certificate)}
     gone = [file.path for copies in files.values() for file in copies]
     early = [file for copies in files.values() for file in copies[:-1]]
-    paths = [file.path for file in sorted(early, key=_chains_last)]
-    paths += [*_responses(snapshot, doomed), *_copies(snapshot, {*gone, *keys})]
+    changes = together(Remove(file.path) for file in sorted(early, key=_chains_last) if len(file.certificates) == 1)
+    changes += [Remove(file.path) for file in sorted(early, key=_chains_last) if len(file.certificates) != 1]
+    others = [*_responses(snapshot, doomed), *_copies(snapshot, {*gone, *keys})]
+    changes += [Remove(path, order=Order.FREE) for path in others]
     for leaf, copies in files.items():
-        paths += [copies[-1].path, *(key for key in keys if last_user[key] is leaf)]
-    return [Remove(path) for path in paths]
+        changes += [Remove(copies[-1].path), *(Remove(key) for key in keys if last_user[key] is leaf)]
+    return [*changes]
 
 
 def _holds(leaf: Leaf, targets: Collection[Certificate]) -> bool:

@@ -19,6 +19,7 @@ from evse_security.errors import (
 )
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import lineage
+from evse_security.pki.hashdata import certificate_id
 from evse_security.pki.path import COLLIDING, check_digest, check_key, why_not_ca
 from evse_security.store.changes import Change, Decision, Edit, Write
 from evse_security.store.kinds import DOMAINS
@@ -53,7 +54,9 @@ def install(
         operation=CertificateStoreUpdateOperation.Installed, ca_certificate_type=store.ca_type
     )
     removed = without(snapshot, store, outdated, added=(certificate,))
-    return Decision(_replaced(_added(certificate, store, token), removed), (update,))
+    issuer = store.forest.issuer_of(certificate)
+    concerned = () if issuer is None else (certificate_id(certificate, issuer),)
+    return Decision(_replaced(_added(certificate, store, token), removed), (update,), concerned=concerned)
 
 
 def _check_signature(certificate: Certificate, store: CaStore) -> None:

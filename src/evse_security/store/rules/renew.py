@@ -6,6 +6,7 @@ from pathlib import Path
 
 from evse_security.errors import KeyNotFound
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.hashdata import certificate_id
 from evse_security.pki.path import VerifiedChain
 from evse_security.store.changes import Decision, Write
 from evse_security.store.layout import is_generated
@@ -32,7 +33,8 @@ def renew(store: LeafStore, chain: VerifiedChain, token: str) -> Decision:
     update = CertificateStoreUpdate(
         operation=CertificateStoreUpdateOperation.Installed, leaf_certificate_type=store.kind.leaf_type
     )
-    return Decision(tuple(writes), (update,) if writes else ())
+    concerned = (certificate_id(chain.leaf, (chain.path[1:] or chain.path)[0]),)
+    return Decision(tuple(writes), (update,) if writes else (), concerned=concerned)
 
 
 def _place(store: LeafStore, leaf: Leaf | None, file: CertificateFile | None, prefix: str, token: str) -> Path:
