@@ -37,7 +37,7 @@ from OpenSSL import crypto
 from evse_security.errors import KeyNotGenerated
 from evse_security.keys.derivation import MAX_ROUNDS, rounds
 from evse_security.keys.kinds import KeyType
-from evse_security.pki import der, encode
+from evse_security.pki import base64text, der, encode
 from evse_security.pki.algorithm import PrivateKey
 from evse_security.pki.keytoken import token_of_spki
 
@@ -53,6 +53,8 @@ MAX_PASSWORD_BYTES = 1023
 """Longest password that OpenSSL opens a PEM file with (PEM_BUFSIZE is 1,024)."""
 
 _BEGIN = re.compile(rb"-----BEGIN ((?:[A-Z0-9]+ )?PRIVATE KEY)-----")
+_PLAIN = re.compile(rb"-----BEGIN PRIVATE KEY-----\r?\n(?P<body>" + base64text.LINES + rb")-----END PRIVATE KEY-----")
+"""How nearly all key files begin: without headers."""
 _TPM_LABEL = b"TSS2 PRIVATE KEY"  # draft-bottomley-tpm2-keys
 _UNLABELLED = ""
 _KEPT = frozenset({_UNLABELLED, "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"})
@@ -206,13 +208,17 @@ class _Block(NamedTuple):
     label: str
     encrypted: bool
     encoded: bytes
-    pem: bytes
+    pem: Callable[[], bytes]
+    may_be_laborious: bool = True
 
 
 def _block(data: bytes) -> _Block | KeyProblem:
     """Find the first private key of a file."""
     if len(data) > MAX_KEY_BYTES:
         return KeyProblem.TooLarge
+    plain = _PLAIN.match(data)
+    if plain is not None:
+        return _block_of("PRIVATE KEY", binascii.a2b_base64(plain["body"]))
     if data[:1] == b"\x30":
         return _block_of(_UNLABELLED, data)
     begin = _BEGIN.search(data)
@@ -229,23 +235,29 @@ def _block(data: bytes) -> _Block | KeyProblem:
         return KeyProblem.NotAKey
     label = begin[1].decode("ascii")
     if any(header.startswith(b"Proc-Type:") and header.endswith(b"ENCRYPTED") for header in headers):
-        return _Block(label, True, b"", _with_headers(headers, encode.pem(label, body).encode("ascii")))
+        return _Block(label, True, b"", partial(_with_headers, headers, label, body))
     return _block_of(label, body)
 
 
 def _block_of(label: str, encoded: bytes) -> _Block:
     """Tell from its shape whether a key is encrypted: EncryptedPrivateKeyInfo is algorithm and octets (RFC 5958 §3)."""
     try:
-        shape = tuple(part.tag for part in der.sequence(encoded, "private key"))
+        whole = der.expect(der.read(encoded), der.SEQUENCE, "private key")
+        shape = tuple(span[0] for span in der.spans(encoded, whole.content, whole.content_end))
     except der.Malformed:
         shape = ()
     shown = label or _LABELS.get(shape[:2], "PRIVATE KEY")
-    return _Block(label, shape == _ENCRYPTED_SHAPE, encoded, encode.pem(shown, encoded).encode("ascii"))
+    plain = shape[:1] == (der.INTEGER,)  # a version where an encrypted key has its algorithm
+    return _Block(label, shape == _ENCRYPTED_SHAPE, encoded, partial(_pem, shown, encoded), not plain)
 
 
-def _with_headers(headers: list[bytes], pem: bytes) -> bytes:
+def _pem(label: str, encoded: bytes) -> bytes:
+    return encode.pem(label, encoded).encode("ascii")
+
+
+def _with_headers(headers: list[bytes], label: str, encoded: bytes) -> bytes:
     """Put the headers of RFC 1421 §4.6 behind the first line, and the blank line that ends them."""
-    first, rest = pem.split(b"\n", 1)
+    first, rest = _pem(label, encoded).split(b"\n", 1)
     return b"\n".join((first, *headers, b"", rest))
 
 
@@ -255,7 +267,7 @@ def _load(block: _Block, password: str | None) -> _Loaded | KeyProblem:
     if block.encrypted and secret is None:
         return KeyProblem.Encrypted
     with suppress(Exception):  # damaged and foreign keys raise every class of error
-        if block.encoded and rounds(block.encoded) > MAX_ROUNDS:
+        if block.may_be_laborious and block.encoded and rounds(block.encoded) > MAX_ROUNDS:
             return KeyProblem.TooLaborious
         with suppress(Exception):
             return _by_cryptography(block, secret)
@@ -266,12 +278,12 @@ def _load(block: _Block, password: str | None) -> _Loaded | KeyProblem:
 def _by_cryptography(block: _Block, secret: bytes | None) -> _Loaded:
     if block.encoded:
         return load_der_private_key(block.encoded, secret)
-    return load_pem_private_key(block.pem, secret)
+    return load_pem_private_key(block.pem(), secret)
 
 
 def _by_openssl(block: _Block, secret: bytes | None) -> _Loaded:
     # Without a passphrase, OpenSSL would ask for one on the terminal.
-    return crypto.load_privatekey(crypto.FILETYPE_PEM, block.pem, secret or b"")
+    return crypto.load_privatekey(crypto.FILETYPE_PEM, block.pem(), secret or b"")
 
 
 def _spki(key: _Loaded) -> bytes:

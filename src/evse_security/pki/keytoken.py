@@ -20,6 +20,13 @@ _FAMILIES = {
     "1.3.132.1.13": b"EC:",  # id-ecMQV
 }
 
+_NAMED_CURVES = {
+    bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200"): 91,  # secp256r1
+    bytes.fromhex("3076301006072a8648ce3d020106052b81040022036200"): 120,  # secp384r1
+    bytes.fromhex("30819b301006072a8648ce3d020106052b8104002303818600"): 158,  # secp521r1
+}
+"""Nearly all keys: how they begin up to the point, and how long they are. What follows from that need not be read."""
+
 
 def token_of_certificate(certificate: Certificate) -> bytes:
     """The token of the key that a certificate is about."""
@@ -31,6 +38,9 @@ def token_of_spki(spki: bytes) -> bytes:
 
     Kinds that are not known, and what cannot be read, are their own token, byte for byte; nothing raises.
     """
+    for header, octets_of_all in _NAMED_CURVES.items():
+        if len(spki) == octets_of_all and spki.startswith(header):
+            return b"EC:" + _compressed(spki[len(header) :])
     try:
         algorithm, bits, *_ = der.sequence(spki, "SubjectPublicKeyInfo")
         family, octets = _FAMILIES[identifier(algorithm.encoded)], der.bit_string(bits)

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from evse_security.errors import MalformedCertificate, NoCertificate, NotExactlyOne, TooLarge
+from evse_security.pki import base64text
 from evse_security.pki.certificate import Certificate, certificate_of
 from evse_security.pki.remembered import remembered
 
@@ -41,11 +42,10 @@ _STRICT = re.compile(
 comment of that length makes what follows it the start of a line. mbed TLS finds a BEGIN anywhere."""
 _PLAIN = re.compile(
     rb"-----BEGIN CERTIFICATE-----\r?\n"
-    rb"(?P<body>(?=[A-Za-z0-9+/])(?:[A-Za-z0-9+/]{64}\r?\n)*+"
-    rb"(?:(?:[A-Za-z0-9+/]{4}){0,15}(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)\r?\n)?+)"
+    rb"(?P<body>" + base64text.LINES + rb")"
     rb"-----END CERTIFICATE-----(?P<last>\r?(?:\n|\Z))"
 )
-"""A strict block as nearly all are: lines of 64 characters, and whole base64 (RFC 7468 §2)."""
+"""A strict block as nearly all are."""
 _REMEMBERED, _MAX_REMEMBERED = 64, 8192
 """Blocks whose certificates are remembered, those read last, and the longest of them: a sub-CA is in every chain."""
 _CERTIFICATE = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"})
