@@ -72,7 +72,7 @@ def _changes(size: int, seconds: float, stores: Stores, rename: Renamer) -> tupl
             call()
         end = time.perf_counter() + 3 * seconds
         for number in count(size):
-            stores.link([number], aside)
+            stores.copy([number], aside)
             new = [aside / file.name for file in stores.leaf_files(number)]
             targets = [directory / SECC_DIRECTORY / file.name for file in new]
             time.sleep(SETTLE)  # the change before this one

@@ -1,13 +1,11 @@
-"""Stores to measure on: certificates and keys made once and kept, stores put together from them by hard links.
+"""Stores to measure on: certificates and keys made once and kept, stores put together from copies of them.
 
 A store is a directory in EVerest's layout with its default paths; each SECC leaf is a single file, a chain file (leaf,
-sub-CAs) and a key, named as EVerest's module names them. Nothing is written into a file that is linked: the library
-replaces files, and so do the benchmarks.
+sub-CAs) and a key, named as EVerest's module names them.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -120,7 +118,7 @@ class Stores:
         return [*public, *made[: count - len(public)]]
 
     def leaf_files(self, number: int) -> tuple[Path, Path, Path]:
-        """The kept single file, chain file and key of a leaf. They are linked, never written to."""
+        """The kept single file, chain file and key of a leaf. They are copied, never written to."""
         folder = self._kept / f"leaves-{number // CHUNK * CHUNK}"
         single, chain, key = leaf_names(number)
         return folder / single, folder / chain, folder / key
@@ -139,7 +137,7 @@ class Stores:
         """A store with so many SECC leaves, and a V2G bundle of so many roots, their own among them, at the end."""
         with self.scratch() as directory:
             (directory / SECC_DIRECTORY).mkdir(0o700, parents=True)
-            self.link(range(leaves), directory / SECC_DIRECTORY)
+            self.copy(range(leaves), directory / SECC_DIRECTORY)
             others = "".join(self._roots(roots - 1))
             bundles = {V2G_BUNDLE: others + self.pki["V2G_ROOT_CA"].pem}
             bundles["ca/mo/MO_ROOT_CA.pem"] = self.pki["MO_ROOT_CA"].pem
@@ -150,8 +148,8 @@ class Stores:
             time.sleep(SETTLE)
             yield directory
 
-    def link(self, numbers: Iterable[int], into: Path) -> None:
+    def copy(self, numbers: Iterable[int], into: Path) -> None:
         """Put the files of these leaves into a directory."""
         for number in numbers:
             for file in self.leaf_files(number):
-                os.link(file, into / file.name)
+                shutil.copy2(file, into / file.name)

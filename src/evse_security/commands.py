@@ -20,7 +20,7 @@ from evse_security.errors import (
 )
 from evse_security.keys import files as key_files
 from evse_security.keys.kinds import KeyType
-from evse_security.leaves import Leaves
+from evse_security.leaves import Leaves, parts_for
 from evse_security.outcomes import answers
 from evse_security.pki import ocsp, pem
 from evse_security.pki.certificate import Certificate
@@ -36,6 +36,7 @@ from evse_security.store.deeds import Deed
 from evse_security.store.firmware import file_signature_is_valid
 from evse_security.store.kinds import LEAF_KINDS, TRUST
 from evse_security.store.limits import with_room
+from evse_security.store.picture import EVERYTHING, RootsOf
 from evse_security.store.rules import report, select
 from evse_security.store.rules.cache import cache
 from evse_security.store.rules.delete import delete
@@ -158,7 +159,7 @@ class Commands:
             if not certificate_types:
                 raise NoTrustAnchor("the domains asked for (there are none)")
             received = pem.chain(certificate_chain, "the certificate chain")
-            snapshot, moment = self._core.look()
+            snapshot, moment = self._core.look([RootsOf(TRUST[LeafCertificateType(one)]) for one in certificate_types])
             chain = self._verified(snapshot, received, tuple(certificate_types), moment)
         except Refusal as refusal:
             told("verify_certificate", refusal)
@@ -206,18 +207,18 @@ class Commands:
 
     def is_ca_certificate_installed(self, *, certificate_type: CaCertificateType) -> bool:
         """Tell whether a valid root is installed."""
-        snapshot, moment = self._core.look()
+        snapshot, moment = self._core.look([RootsOf(CaCertificateType(certificate_type))])
         return bool(snapshot.cas[CaCertificateType(certificate_type)].valid_roots(moment.now))
 
     def get_verify_file(self, *, certificate_type: CaCertificateType) -> str:
         """Path of a file with the valid roots of a domain."""
-        snapshot, moment = self._core.look()
+        snapshot, moment = self._core.look([RootsOf(CaCertificateType(certificate_type))])
         store = snapshot.cas[CaCertificateType(certificate_type)]
         return self._path("get_verify_file", lambda: roots.verify_file(store, moment, self._core))
 
     def get_verify_location(self, *, certificate_type: CaCertificateType) -> str:
         """Path of a bundle file, or of a directory hashed for OpenSSL."""
-        snapshot, moment = self._core.look()
+        snapshot, moment = self._core.look([RootsOf(CaCertificateType(certificate_type))])
         store = snapshot.cas[CaCertificateType(certificate_type)]
         return self._path("get_verify_location", lambda: roots.verify_location(store, moment, self._core))
 
@@ -332,7 +333,7 @@ class Commands:
         self, *, certificate_type: LeafCertificateType, encoding: EncodingFormat, include_ocsp: bool
     ) -> GetCertificateInfoResult:
         """Find the newest usable leaf."""
-        snapshot, moment = self._core.look()
+        snapshot, moment = self._core.look(EVERYTHING if include_ocsp else parts_for(certificate_type))
         store = snapshot.leaves.get(certificate_type)
         if store is None:
             return GetCertificateInfoResult(status=GetCertificateInfoStatus.Rejected)
@@ -350,12 +351,12 @@ class Commands:
         self, *, certificate_type: LeafCertificateType, encoding: EncodingFormat, include_ocsp: bool
     ) -> GetCertificateFullInfoResult:
         """Find the newest usable leaf of each root."""
-        snapshot, moment = self._core.look()
+        snapshot, moment = self._core.look(EVERYTHING if include_ocsp else parts_for(certificate_type))
         store = snapshot.leaves.get(certificate_type)
         if store is None:
             return GetCertificateFullInfoResult(status=GetCertificateInfoStatus.Rejected, info=())
         newest_by = self._core.config.newest_by
-        if not select.usable(store, newest_by, moment.now):
+        if self._leaves.chosen(snapshot, store, moment) is None:
             return GetCertificateFullInfoResult(status=select.status(store, moment.now), info=())
         policy = Policy((certificate_type,), self._core.profile)
         trust = snapshot.cas[store.kind.ca_type].trust

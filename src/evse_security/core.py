@@ -25,7 +25,7 @@ from evse_security.store.files import Files
 from evse_security.store.layout import Layout
 from evse_security.store.limits import Limits
 from evse_security.store.lock import Missing
-from evse_security.store.picture import Picture
+from evse_security.store.picture import EVERYTHING, Parts, Picture
 from evse_security.store.snapshot import Snapshot
 from evse_security.vocabulary import CertificateStoreUpdate
 
@@ -81,10 +81,11 @@ class Core:
         """Tell nobody any more."""
         with self._changing:
             self._subscribers.clear()
+        self._disk.close()
 
-    def look(self) -> tuple[Snapshot, Moment]:
-        """The store and the time, for one command."""
-        snapshot = self._disk.look()
+    def look(self, parts: Parts = EVERYTHING) -> tuple[Snapshot, Moment]:
+        """The store, or the parts of it that are needed, and the time, for one command."""
+        snapshot = self._disk.look(parts)
         return snapshot, judge(self.config.clock(), snapshot.newest_written)
 
     @contextmanager

@@ -13,6 +13,8 @@ from evse_security.keys import files as key_files
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.path import Policy
 from evse_security.store.info import LeafFiles, files_in
+from evse_security.store.kinds import LEAF_KINDS
+from evse_security.store.picture import LeavesOf, Parts, RootsOf
 from evse_security.store.rules import select
 from evse_security.store.rules.cache import offered
 from evse_security.store.scan import read
@@ -36,7 +38,7 @@ class Leaves:
 
     def newest(self, certificate_type: LeafCertificateType) -> tuple[LeafStore | None, Leaf | None, Moment]:
         """The store of a leaf type, and its newest usable leaf."""
-        snapshot, moment = self._core.look()
+        snapshot, moment = self._core.look(parts_for(certificate_type))
         store = snapshot.leaves.get(certificate_type)
         return store, self.chosen(snapshot, store, moment) if store is not None else None, moment
 
@@ -77,8 +79,8 @@ class Leaves:
 
     def copy_to_der(self, certificate_type: LeafCertificateType, certificate: Certificate) -> None:
         """Make the copies in DER of a leaf just installed. Where that fails they are made when they are asked for."""
-        snapshot, moment = self._core.look()
-        leaf = next((one for one in snapshot.leaves[certificate_type].leaves if one.certificate == certificate), None)
+        snapshot, moment = self._core.look(parts_for(certificate_type))
+        leaf = snapshot.leaves[certificate_type].leaf_of(certificate)
         try:
             if leaf is not None and leaf.key is not None:
                 self.files(leaf, EncodingFormat.DER, moment)
@@ -100,6 +102,12 @@ class Leaves:
         return encoded
 
 
+def parts_for(certificate_type: LeafCertificateType) -> Parts:
+    """What of a store is needed to choose a leaf: those of its kind, and the roots to verify them with."""
+    kind = LEAF_KINDS.get(certificate_type)
+    return [] if kind is None else [LeavesOf(kind.leaf_type), RootsOf(kind.ca_type)]
+
+
 def _salts(content: bytes) -> Callable[[int], bytes]:
     """Salts that are the same for the same key file: a copy that is up to date is not written again."""
     numbers = count()
@@ -108,7 +116,7 @@ def _salts(content: bytes) -> Callable[[int], bytes]:
 
 def _is_there(snapshot: Snapshot, leaf: Leaf) -> bool:
     """Whether a leaf is still installed: a deleted one must not leave a copy of its key."""
-    return any(one.certificate == leaf.certificate for store in snapshot.leaves.values() for one in store.leaves)
+    return any(store.leaf_of(leaf.certificate) is not None for store in snapshot.leaves.values())
 
 
 def _responses(snapshot: Snapshot, leaf: Leaf, moment: Moment) -> tuple[CertificateOCSP, ...]:

@@ -27,13 +27,13 @@ GROUPS: dict[str, tuple[str, str]] = {
     "pki": ("pki", "vocabulary errors"),
     "rules": (
         "store store.changes store.deeds store.diagnosis store.explanation store.info store.journal store.kinds "
-        "store.layout store.limits store.overview store.reasons store.rules store.snapshot",
+        "store.layout store.leafstore store.limits store.listing store.overview store.reasons store.rules store.snapshot",
         f"{BASE} config pki",
     ),
     "keys": ("keys", "errors pki"),
     "disk": (
         "store.aside store.audit store.disk store.files store.firmware store.lock store.picture store.rehash "
-        "store.roots store.scan store.surroundings store.turn store.view",
+        "store.roots store.scan store.surroundings store.turn store.view store.watch",
         f"{BASE} actor config pki rules keys",
     ),
     "serve": ("serve", "vocabulary errors interface"),

@@ -9,26 +9,27 @@ Paths are relative to /station/certs, where `config` has EVerest's layout.
 
 from __future__ import annotations
 
+import errno
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from evse_security.clock import Moment
 from evse_security.config import StationConfig
 from evse_security.keys.files import KeyReading, public_key_of
-from evse_security.pki import hashdata, ocsp, pem
-from evse_security.pki.certificate import Certificate
+from evse_security.pki import pem
+from evse_security.pki.certificate import Certificate, certificate_of
 from evse_security.pki.hashdata import CertID, certificate_id
 from evse_security.store.changes import Change, Edit, Link, Remove, Write
 from evse_security.store.layout import OCSP_DIRECTORY, TEMPORARY_SUFFIX, Layout
 from evse_security.store.limits import Limits
-from evse_security.store.picture import Picture, read_certificates
-from evse_security.store.scan import Seen, Unseen
-from evse_security.store.snapshot import CertificateFile, KeyFile, OcspEntry, Snapshot, StoreForm
-from evse_security.store.view import NO_DIRECTORY, View
+from evse_security.store.listing import NO_DIRECTORY, Listing, Stamp
+from evse_security.store.picture import Picture
+from evse_security.store.snapshot import Snapshot, StoreForm
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 from tests.builders import NOW, World
 
@@ -72,7 +73,7 @@ def of(world: World, holder: str) -> Certificate:
 @functools.cache
 def parsed(der: bytes) -> Certificate:
     """A certificate; the same object each time, so that signatures are verified once."""
-    return Certificate(der)
+    return certificate_of(der)
 
 
 def id_of(world: World, holder: str) -> CertID:
@@ -152,8 +153,14 @@ class Shelf:
     def look(self) -> Snapshot:
         """The store as the rules see it."""
         layout = Layout.of(self.config)
-        picture = _InMemory(layout, self.files, self.config)
-        return picture.snapshot(self._view(layout))
+        picture = Picture(
+            layout,
+            lambda data: _key(data, self.config.private_key_password),
+            additional_anchors=self.config.additional_root_certificate_check,
+            read=self._read,
+        )
+        listing = self._listing(layout)
+        return picture.take(listing, listing.everything())
 
     def after(self, change: Change) -> Shelf:
         """The store after one change."""
@@ -179,15 +186,21 @@ class Shelf:
         """The store after all changes."""
         return self.steps(changes)[-1]
 
-    def _view(self, layout: Layout) -> View:
-        forms = tuple((ca_type, self._form(path)) for ca_type, path in layout.bundles.items())
+    def _read(self, location: str, limit: int) -> bytes:
+        content = self.files[Path(location)].content
+        if content is None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return content
+
+    def _listing(self, layout: Layout) -> Listing:
+        forms = {ca_type: self._form(path) for ca_type, path in layout.bundles.items()}
         places = {directory for leaf in layout.leaves.values() for directory in (leaf.certificates, leaf.keys)}
-        places |= {layout.bundles[ca_type] for ca_type, form in forms if form is StoreForm.DIRECTORY}
+        places |= {layout.bundles[ca_type] for ca_type, form in forms.items() if form is StoreForm.DIRECTORY}
         own = {path for path in self.files if path in layout.bundles.values() or places & set(path.parents)}
         beside = {path for path in self.files.keys() - own if self._is_beside(path, layout)}
-        unseen = [Unseen(path, "Permission denied") for path in self.blocked]
-        unseen += [Unseen(path, NO_DIRECTORY) for path in self.away]
-        return View(forms, self._seen(own), self._seen(beside), tuple(unseen))
+        unseen = {str(path): "Permission denied" for path in self.blocked}
+        unseen |= {str(path): NO_DIRECTORY for path in self.away}
+        return Listing.of(forms, self._stamps(own), self._stamps(beside), unseen)
 
     def _form(self, path: Path) -> StoreForm:
         if path in self.blocked:
@@ -202,78 +215,26 @@ class Shelf:
         in_ocsp = path.parent.name == OCSP_DIRECTORY and path.parent.parent in parents
         return in_ocsp or (path.parent in parents and path.name.endswith(TEMPORARY_SUFFIX))
 
-    def _seen(self, paths: Iterable[Path]) -> tuple[Seen, ...]:
-        return tuple(
-            Seen(
-                path,
-                1 if stored.content is None else len(stored.content),
-                0,
-                0,
-                int(stored.modified.timestamp() * 1e9),
-                0,
-                stored.mode,
-            )
-            for path, stored in sorted(self.files.items())
-            if path in set(paths)
+    def _stamps(self, paths: Iterable[Path]) -> dict[str, Stamp]:
+        return {str(path): _stamp(self.files[path]) for path in sorted(paths)}
+
+
+def _stamp(stored: Stored) -> Stamp:
+    return Stamp.of(
+        SimpleNamespace(
+            st_size=1 if stored.content is None else len(stored.content),
+            st_ino=0,
+            st_dev=0,
+            st_mtime_ns=int(stored.modified.timestamp() * 1e9),
+            st_ctime_ns=0,
+            st_mode=stored.mode,
         )
-
-
-class _InMemory(Picture):
-    """Arranges files as the real one does, but has their bytes at hand."""
-
-    def __init__(self, layout: Layout, files: Mapping[Path, Stored], given: StationConfig) -> None:
-        super().__init__(layout, _no_key, additional_anchors=given.additional_root_certificate_check)
-        self._held, self._password = files, given.private_key_password
-
-    def _content(self, file: Seen) -> bytes | None:
-        return self._held[file.path].content
-
-    def certificate_file(self, file: Seen) -> CertificateFile:
-        content = self._content(file)
-        if content is None:
-            return CertificateFile(file.path, (), "Permission denied")
-        return replace(_read(content), path=file.path)
-
-    def key_file(self, file: Seen) -> KeyFile:
-        content, stored = self._content(file), self._held[file.path]
-        reading = KeyReading() if content is None else _key(content, self._password)
-        problem = "Permission denied" if content is None else reading.problem
-        return KeyFile(file.path, reading.token, problem, reading.encrypted, file.size, stored.mode, stored.modified)
-
-    def ocsp_entry(self, hash_file: Seen | None, response: Seen | None) -> OcspEntry:
-        some = (hash_file or response).path  # type: ignore[union-attr]  # as there
-        lines = (self._content(hash_file) if hash_file else None) or b""
-        held = (self._content(response) if response else None) or b""
-        cert_id = hashdata.from_lines(lines)
-        return OcspEntry(
-            some.with_suffix(".hash"),
-            some.with_suffix(".der"),
-            cert_id,
-            ocsp.about(_peeked(held), cert_id),
-            hash_file is not None,
-            response is not None,
-        )
-
-
-def _no_key(_: bytes) -> KeyReading:
-    raise AssertionError("never asked: key_file is its own here")
-
-
-@functools.cache
-def _read(content: bytes) -> CertificateFile:
-    read = read_certificates(Path("-"), content)
-    blocks = tuple(b._replace(certificate=b.certificate and parsed(b.certificate.der)) for b in read.blocks)
-    return replace(read, blocks=blocks)
+    )
 
 
 @functools.cache
 def _key(content: bytes, password: str | None) -> KeyReading:
     return public_key_of(content, password)
-
-
-@functools.cache
-def _peeked(content: bytes) -> tuple[ocsp.Statement, ...]:
-    return ocsp.peek(content)
 
 
 def junk_block(kind: str = "CERTIFICATE") -> str:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,9 +16,12 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import certificate_id
 from evse_security.store.disk import Disk
 from evse_security.store.layout import Layout
+from evse_security.store.listing import Listing, Stamp
 from evse_security.store.picture import Picture
 from evse_security.store.scan import COARSE_SETTLING_NS
 from evse_security.store.snapshot import Snapshot, StoreForm
+from evse_security.store.view import View
+from evse_security.store.watch import Watch
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 from tests.builders import NOW, ocsp_answer, world
 
@@ -28,12 +32,12 @@ W = world("A > S >", "B >")
 class Bench:
     """A store on the disk, and the eyes that look at it."""
 
-    def __init__(self, root: Path, **overrides: str) -> None:
+    def __init__(self, root: Path, watch: Watch | None = None, **overrides: str) -> None:
         self.root = root
         self.layout = Layout.of(StationConfig.under(root, **overrides))
         self.now: Callable[[], int] = lambda: 1 << 62
-        self.picture = Picture(self.layout, lambda data: public_key_of(data, None), now=self.time)
-        self.disk = Disk(self.layout, self.picture)
+        self.picture = Picture(self.layout, lambda data: public_key_of(data, None))
+        self.disk = Disk(self.layout, self.picture, view=View(self.layout, watch, self.time))
 
     def time(self) -> int:
         return self.now()
@@ -54,9 +58,16 @@ class Bench:
         return [certificate.name for certificate in self.look().cas[V2G].certificates]
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
+class Blind(Watch):
+    """Where nothing can be watched, as on network file systems."""
+
+    def begin(self) -> None:
+        self.close()
+
+
+@pytest.fixture(params=[Watch, Blind])
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
+    return Bench(tmp_path, request.param())
 
 
 def name(holder: str) -> str:
@@ -87,17 +98,30 @@ def test_a_rewrite_in_place_of_the_same_size_is_seen(bench: Bench) -> None:
         assert bench.roots() == [name(holder)]
 
 
-def test_a_rewrite_that_no_time_stamp_shows_is_seen_once_they_must_have_settled(bench: Bench) -> None:
+def test_a_rewrite_that_no_time_stamp_shows_is_seen_once_they_must_have_settled(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Blind())
     bench.write(bench.bundle, padded("A", 2000))
-    view = bench.picture.view()
-    changed = bench.bundle.stat().st_ctime_ns
-    bench.now = lambda: changed + 1
-    assert bench.picture.snapshot(view).cas[V2G].certificates[0].name == name("A")
+    view = View(bench.layout, Blind(), lambda: bench.bundle.stat().st_ctime_ns + 1)
+    changed = view.refresh()
+    assert bench.picture.take(view.listing, changed).cas[V2G].certificates[0].name == name("A")
+    assert view.doubtful == {str(bench.bundle)}
     bench.write(bench.bundle, padded("B", 2000))
-    bench.now = lambda: changed + COARSE_SETTLING_NS + 1
-    after = bench.picture.snapshot(view)
+    after = bench.picture.take(view.listing, view.doubtful)  # though the listing is the one of before
     assert after.cas[V2G].certificates[0].name == name("B")
-    assert bench.picture.snapshot(view) is after
+    assert bench.picture.take(view.listing, view.doubtful) is after
+
+
+def test_stamps_that_settled_are_believed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.write(bench.bundle, padded("A", 2000))
+    moment = bench.bundle.stat().st_ctime_ns
+    view = View(bench.layout, Blind(), lambda: moment)
+    assert str(bench.bundle) in view.refresh()
+    assert view.doubtful == {str(bench.bundle)}
+    moment += COARSE_SETTLING_NS + 1
+    assert view.refresh() == set()
+    assert view.doubtful == {str(bench.bundle)}  # once more: it may have changed after it was read
+    assert view.refresh() == view.doubtful == set()
 
 
 def test_a_rename_over_it_is_seen(bench: Bench) -> None:
@@ -216,9 +240,10 @@ def test_leftovers_are_found_wherever_they_are_made(tmp_path: Path) -> None:
 def test_a_file_time_that_no_calendar_has_stops_nothing(stamp: int, bench: Bench) -> None:
     keys = bench.layout.leaves[LeafCertificateType.V2G].keys
     key = bench.write(keys / "SECC_LEAF_M01_D01_Y2030_H00_M00_S00_i3_r119942029.key", "")
-    view = bench.picture.view()
-    odd = view._replace(files=tuple(file._replace(modified_ns=stamp * 10**9) for file in view.files))
-    found = bench.picture.snapshot(odd)
+    look = SimpleNamespace(st_size=1, st_ino=1, st_dev=1, st_mtime_ns=stamp * 10**9, st_ctime_ns=1, st_mode=0o600)
+    forms = dict.fromkeys(bench.layout.bundles, StoreForm.MISSING)
+    listing = Listing.of(forms, {str(key): Stamp.of(look)}, {}, {})
+    found = bench.picture.take(listing, listing.everything())
     assert found.leaves[LeafCertificateType.V2G].keys[0].path == key
     assert found.newest_written is None
 

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from evse_security.store import scan
 from evse_security.store.layout import TEMPORARY_SUFFIX
-from evse_security.store.scan import COARSE_SETTLING_NS, SETTLING_NS, Contents, Seen, Unseen, read, seen, walk
+from evse_security.store.listing import Stamp
+from evse_security.store.lock import LOCK_FILE
+from evse_security.store.scan import (
+    COARSE_SETTLING_NS,
+    SETTLING_NS,
+    Directory,
+    Manner,
+    Seen,
+    look_at,
+    read,
+    settled,
+    walk,
+)
 
 SECOND = 1_000_000_000
 
@@ -17,8 +30,15 @@ SECOND = 1_000_000_000
 def found(directory: Path) -> dict[str, str | None]:
     """Names below a directory: None for a file that was seen, else why it was not."""
     return {
-        str(one.path.relative_to(directory)): one.why if isinstance(one, Unseen) else None for one in walk(directory)
+        os.path.relpath(one.location, directory): None if isinstance(one.found, Stamp) else one.found
+        for one in sorted(one for one in walk(str(directory)) if isinstance(one, Seen))
     }
+
+
+def seen(path: Path) -> Seen:
+    one = look_at(str(path))
+    assert isinstance(one, Seen)
+    return one
 
 
 def test_all_regular_files_are_seen_by_name(tmp_path: Path) -> None:
@@ -30,13 +50,15 @@ def test_all_regular_files_are_seen_by_name(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert list(walk(tmp_path / "nothing")) == list(walk(tmp_path / "file")) == list(walk(tmp_path / "file/x")) == []
+    for name in ("nothing", "file", "file/x"):
+        assert list(walk(str(tmp_path / name))) == [Directory(str(tmp_path / name))]
 
 
 def test_a_directory_that_cannot_be_entered_is_said(tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to("loop")
-    assert list(walk(loop)) == [Unseen(loop, "Too many levels of symbolic links")]
+    [_, unseen] = walk(str(loop))
+    assert unseen == Seen(str(loop), "Too many levels of symbolic links", Manner.LINK, passing=True)
 
 
 def test_links_to_files_are_followed_and_links_to_directories_are_not(tmp_path: Path) -> None:
@@ -46,7 +68,9 @@ def test_links_to_files_are_followed_and_links_to_directories_are_not(tmp_path: 
     (tmp_path / "store" / "link.pem").symlink_to("../other/x.pem")
     (tmp_path / "store" / "links").symlink_to("../other")
     assert found(tmp_path / "store") == {"link.pem": None}
-    assert next(walk(tmp_path / "store")).size == 4  # type: ignore[union-attr]  # it is seen
+    stamp = seen(tmp_path / "store" / "link.pem").found
+    assert isinstance(stamp, Stamp)
+    assert stamp.size == 4
 
 
 @pytest.mark.parametrize(
@@ -117,112 +141,49 @@ def test_reading_what_is_no_file_neither_hangs_nor_succeeds(kind: str, tmp_path:
         read(path, 100)
 
 
-def test_seeing_what_cannot_be_seen_is_none(tmp_path: Path) -> None:
-    assert seen(tmp_path / "nothing") is None
-    assert seen(tmp_path) is None
-    assert seen(Path("a\0b")) is None
+# ---- one entry
 
 
-# ---- contents
+def test_one_entry_looks_as_in_a_walk(tmp_path: Path) -> None:
+    (tmp_path / "a.pem").write_text("text")
+    (tmp_path / "link.pem").symlink_to("a.pem")
+    (tmp_path / "gone.pem").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "fifo.pem")
+    os.mkfifo(tmp_path / "fifo")
+    os.link(tmp_path / "a.pem", tmp_path / "again.pem")
+    (tmp_path / f".x{TEMPORARY_SUFFIX}").symlink_to("nowhere")
+    (tmp_path / LOCK_FILE).touch()
+    (tmp_path / "directory.pem").mkdir()
+    (tmp_path / "to-directory.pem").symlink_to("directory.pem")
+    walked = {one.location: one for one in walk(str(tmp_path)) if isinstance(one, Seen)}
+    assert len(walked) == 7
+    for entry in os.listdir(tmp_path):
+        path = str(tmp_path / entry)
+        assert look_at(path) == (Directory(path) if entry == "directory.pem" else walked.get(path))
+    assert look_at(str(tmp_path / "nothing.pem")) is None
+    assert look_at("a\0b.pem") is None
 
 
-class Shelf:
-    """Contents with a count of what was parsed, and a time that is set."""
-
-    def __init__(self, file: Path) -> None:
-        self.file, self.parsed, self.now = file, 0, 0
-        self.contents: Contents[list[bytes]] = Contents(self.parse, self.refuse, 1000, lambda: self.now)
-
-    def parse(self, _: Path, data: bytes) -> list[bytes]:
-        self.parsed += 1
-        return [data]
-
-    def refuse(self, _: Path, problem: str) -> list[bytes]:
-        self.parsed += 1
-        return [problem.encode()]
-
-    def look(self) -> Seen:
-        file = seen(self.file)
-        assert file is not None
-        return file
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    (tmp_path / "file").write_bytes(b"first")
-    return Shelf(tmp_path / "file")
-
-
-def test_a_settled_file_is_read_once(shelf: Shelf) -> None:
-    file = shelf.look()
-    shelf.now = file.changed_ns + COARSE_SETTLING_NS + 1
-    value = shelf.contents.of(file)
-    shelf.file.write_bytes(b"other")  # which the stamps of `file` do not show
-    assert shelf.contents.of(file) is value
-    assert shelf.contents.settled
-
-
-def test_a_rewrite_that_the_time_stamps_do_not_show_is_seen(shelf: Shelf) -> None:
-    file = shelf.look()
-    shelf.now = file.changed_ns + 1
-    assert shelf.contents.of(file) == [b"first"]
-    assert not shelf.contents.settled
-    shelf.file.write_bytes(b"other")
-    shelf.now = file.changed_ns + COARSE_SETTLING_NS + 1
-    assert shelf.contents.of(file) == [b"other"]
-    assert shelf.contents.settled
-
-
-def test_a_file_that_was_only_touched_is_the_same_object(shelf: Shelf) -> None:
-    value = shelf.contents.of(shelf.look())
-    os.utime(shelf.file, (1, 1))
-    assert shelf.contents.of(shelf.look()) is value
-    assert shelf.parsed == 1
-
-
-def test_a_file_that_could_not_be_read_is_read_again(shelf: Shelf) -> None:
-    file = shelf.look()
-    shelf.now = file.changed_ns + COARSE_SETTLING_NS + 1
-    aside = shelf.file.rename(shelf.file.with_name("aside"))
-    refused = shelf.contents.of(file)
-    assert refused == [b"No such file or directory"]
-    assert shelf.contents.of(file) is refused
-    assert not shelf.contents.settled
-    aside.rename(shelf.file)
-    assert shelf.contents.of(file) == [b"first"]
-
-
-def test_a_file_that_is_too_large_is_not_tried_for_ever(shelf: Shelf) -> None:
-    shelf.file.write_bytes(bytes(1001))
-    file = shelf.look()
-    shelf.now = file.changed_ns + COARSE_SETTLING_NS + 1
-    assert shelf.contents.of(file) == [b"larger than 1000 bytes"]
-    assert shelf.contents.settled
-
-
-def test_files_that_are_gone_are_forgotten(shelf: Shelf) -> None:
-    file = shelf.look()
-    value = shelf.contents.of(file)
-    shelf.contents.forget({shelf.file})
-    assert shelf.contents.of(file) is value
-    shelf.contents.forget(set())
-    assert shelf.contents.settled
-    assert shelf.contents.of(file) is not value
-
-
-def test_which_content_was_read_is_known_without_keeping_it(shelf: Shelf) -> None:
-    assert not shelf.contents.shows(shelf.file, b"first")
-    shelf.parse = lambda *_: []  # type: ignore[method-assign]
-    contents: Contents[None] = Contents(lambda *_: None, lambda *_: None, 1000)
-    contents.of(shelf.look())
-    assert contents.shows(shelf.file, b"first")
-    assert not contents.shows(shelf.file, b"other")
-    assert "first" not in repr(vars(contents))
+def test_how_a_name_leads_to_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.pem").write_text("text")
+    (tmp_path / "link.pem").symlink_to("a.pem")
+    manners = {Path(one.location).name: one.manner for one in walk(str(tmp_path)) if isinstance(one, Seen)}
+    assert manners == {"a.pem": Manner.DIRECTLY, "link.pem": Manner.LINK}
+    os.link(tmp_path / "a.pem", tmp_path / "again.pem")
+    assert seen(tmp_path / "a.pem").manner is seen(tmp_path / "again.pem").manner is Manner.ONE_OF_SEVERAL
 
 
 @pytest.mark.parametrize(("stamp", "needed"), [(5 * SECOND + 1, SETTLING_NS), (5 * SECOND, COARSE_SETTLING_NS)])
 def test_coarse_time_stamps_take_longer_to_settle(stamp: int, needed: int) -> None:
-    file = Seen(Path("x"), 1, 1, 1, stamp, stamp, 0o644)
-    assert not file.settled(stamp + needed)
-    assert file.settled(stamp + needed + 1)
-    assert not file.settled(stamp - SECOND)
+    look = SimpleNamespace(st_size=1, st_ino=1, st_dev=1, st_mtime_ns=stamp, st_ctime_ns=stamp, st_mode=0o644)
+    file = Stamp.of(look)
+    assert not settled(file, stamp + needed)
+    assert settled(file, stamp + needed + 1)
+    assert not settled(file, stamp - SECOND)
+
+
+def test_a_stamp_tells_what_it_was_made_of() -> None:
+    look = SimpleNamespace(st_size=5, st_ino=7, st_dev=9, st_mtime_ns=-11, st_ctime_ns=1 << 70, st_mode=0o100640)
+    stamp = Stamp.of(look)
+    assert (stamp.size, stamp.modified_ns, stamp.mode) == (5, -11, 0o640)
+    assert stamp.changed_ns == (1 << 63) - 1  # the farthest that fits

@@ -26,8 +26,9 @@ from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Edit, 
 from evse_security.store.files import Files
 from evse_security.store.layout import DER_DIRECTORY, DERIVED_DIRECTORIES, KEY_SUFFIXES, TEMPORARY_SUFFIX, Layout
 from evse_security.store.lock import PATIENCE, Missing, WriterLock
-from evse_security.store.picture import Picture
+from evse_security.store.picture import EVERYTHING, Parts, Picture
 from evse_security.store.snapshot import Snapshot
+from evse_security.store.view import View
 
 _TRIES = 5
 """Looks at a directory that others are changing, before the last one is taken."""
@@ -58,10 +59,11 @@ class _Done(NamedTuple):
 class Disk:
     """The files of one store."""
 
-    def __init__(self, layout: Layout, picture: Picture, files: Files | None = None) -> None:
+    def __init__(self, layout: Layout, picture: Picture, files: Files | None = None, view: View | None = None) -> None:
         """`picture` makes snapshots of what is seen; `files` are the steps of writing."""
         self._layout = layout
         self._picture = picture
+        self._view = view or View(layout)
         self._files = files or Files()
         self._writer = WriterLock()
         self._looking = threading.Lock()
@@ -75,19 +77,22 @@ class Disk:
 
     # ---- looking
 
-    def look(self) -> Snapshot:
-        """The store as it is now. The same snapshot as before, if nothing changed."""
+    def look(self, parts: Parts = EVERYTHING) -> Snapshot:
+        """The store as it is now, or some parts of it. The same snapshot as before, if nothing changed."""
         with self._looking:
-            view = self._picture.view()
-            for _ in range(_TRIES):
-                if self._picture.shows(view):
+            for _ in range(_TRIES):  # somebody may be changing it: one look may see half of a change
+                changed = self._view.refresh()
+                doubtful = self._view.doubtful | self._picture.doubtful
+                if changed or doubtful or not self._picture.shows(parts):
+                    self._picture.take(self._view.listing, changed | doubtful, parts)
+                if not changed:
                     break
-                self._picture.snapshot(view)
-                again = self._picture.view()
-                if again == view:
-                    break
-                view = again  # somebody is changing it: the first may hold half of a change
-            return self._picture.snapshot(view)
+            return self._picture.last
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        with self._looking:
+            self._view.forget()
 
     # ---- changing
 
@@ -179,7 +184,7 @@ class Disk:
         What was swapped in for a bundle meanwhile is not followed: its content could be nobody's to read.
         """
         before = self._files.read(target, follow_links=bool(change.cut))
-        if change.cut and not self._picture.shows_content(change.path, before):
+        if change.cut and not self._picture.shows_content(str(change.path), before):
             raise ValueError("it was changed by somebody else meanwhile")
         return change.applied(before)
 

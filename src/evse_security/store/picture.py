@@ -1,281 +1,334 @@
-"""From files to a snapshot: which file belongs where, by the layout."""
+"""From files to a snapshot: which file belongs where, by the layout; and only what changed is read again."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from evse_security.clock import believable
 from evse_security.keys.files import KeyReading
 from evse_security.pki import hashdata, ocsp, pem
+from evse_security.pki.certificate import Certificate
+from evse_security.store import scan
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.layout import (
     CERTIFICATE_SUFFIXES,
-    DER_DIRECTORY,
     DERIVED_DIRECTORIES,
     KEY_SUFFIXES,
     OCSP_DIRECTORY,
-    TEMPORARY_SUFFIX,
     Layout,
-    is_generated,
 )
-from evse_security.store.scan import Contents, Nanoseconds, Seen
+from evse_security.store.listing import Listing, Stamp, merged
 from evse_security.store.snapshot import (
     CaStore,
     CertificateFile,
     KeyFile,
     LeafStore,
     OcspEntry,
-    Problem,
+    Responses,
     Snapshot,
     StoreForm,
 )
-from evse_security.store.view import NO_DIRECTORY, View, look
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 MAX_KEY_BYTES = 64 * 1024
 _MAX_SMALL_BYTES = 128 * 1024
-_LAST_NS = 253_402_300_800_000_000_000
-"""The end of the year 9999: no file was written later than that."""
 
 KeyReader = Callable[[bytes], KeyReading]
 """Reads a private key file."""
+Reader = Callable[[str, int], bytes]
+"""Reads a file of at most so many bytes. Raises OSError or ValueError."""
 
 
-class _Key(NamedTuple):
-    """What a key file says, or why it could not be read at all."""
+class RootsOf(NamedTuple):
+    """The part of a store that is the CA certificates of a domain."""
 
-    reading: KeyReading
-    problem: str | None
+    ca_type: CaCertificateType
+    kind: str = "roots"
 
 
-class _Last(NamedTuple):
-    """The last snapshot, and what it was made of. `settled`: every later change shows in a view."""
+class LeavesOf(NamedTuple):
+    """The part of a store that is the leaves of a kind with their keys."""
 
-    view: View
-    values: tuple[object, ...]
-    settled: bool
-    snapshot: Snapshot
+    leaf_type: LeafCertificateType
+    kind: str = "leaves"
+
+
+Part = RootsOf | LeavesOf
+Parts = Iterable[Part] | None
+"""Parts of a store; None: all of them, and the OCSP responses."""
+EVERYTHING: Parts = None
+
+
+class _Role(NamedTuple):
+    """What the files of a directory are."""
+
+    certificates: tuple[Part, ...] = ()
+    keys: tuple[LeavesOf, ...] = ()
+    has_responses: bool = False
+
+
+@dataclass
+class _News:
+    """What changed, by part."""
+
+    certificates: dict[Part, dict[str, CertificateFile | None]] = field(default_factory=dict)
+    keys: dict[LeavesOf, dict[str, KeyFile | None]] = field(default_factory=dict)
+    responses: dict[str, OcspEntry | None] = field(default_factory=dict)
 
 
 class Picture:
-    """Makes snapshots, reading only what changed since the last one."""
+    """Makes snapshots, reading only what changed since the last one. For one thread at a time."""
 
     def __init__(
-        self,
-        layout: Layout,
-        read_key: KeyReader,
-        *,
-        additional_anchors: bool = False,
-        now: Nanoseconds = time.time_ns,
+        self, layout: Layout, read_key: KeyReader, *, additional_anchors: bool = False, read: Reader = scan.read
     ) -> None:
-        """Nothing is read yet. `now` tells the file system's time, which is not the station's."""
-        self._layout = layout
+        """Nothing is read yet. `read` reads files; tests give their own."""
+        self._layout, self._read_key, self._read = layout, read_key, read
         self._additional_anchors = additional_anchors
-        self._certificates: Contents[CertificateFile] = Contents(
-            read_certificates, lambda path, problem: CertificateFile(path, (), problem), pem.MAX_FILE_BYTES, now
-        )
-        self._keys: Contents[_Key] = Contents(
-            lambda _, data: _Key(read_key(data), None),
-            lambda _, problem: _Key(KeyReading(), problem),
-            MAX_KEY_BYTES,
-            now,
-        )
-        self._hashes: Contents[hashdata.CertID | None] = Contents(
-            lambda _, data: hashdata.from_lines(data), lambda *_: None, _MAX_SMALL_BYTES, now
-        )
-        self._responses: Contents[tuple[ocsp.Statement, ...]] = Contents(
-            lambda _, data: ocsp.peek(data), lambda *_: (), _MAX_SMALL_BYTES, now
-        )
-        self._last: _Last | None = None
-
-    def view(self) -> View:
-        """What the directories show now."""
-        return look(self._layout)
-
-    def shows(self, view: View) -> bool:
-        """Whether this view is the one of the last snapshot."""
-        return self._last is not None and self._last.view == view
-
-    def snapshot(self, view: View) -> Snapshot:
-        """The snapshot of a view; the last one again, if nothing in it changed."""
-        last = self._last if self._last is not None and self._last.view == view else None
-        if last is not None and last.settled:
-            return last.snapshot
-        parts = _Parts(view, self._layout, self)
-        values = parts.values()
-        self._forget({file.path for file in (*view.files, *view.bundle_files)})
-        settled = all(one.settled for one in self._contents)
-        if last is not None and _same(values, last.values):
-            self._last = last._replace(settled=settled)
-            return last.snapshot
-        snapshot = parts.snapshot(additional_anchors=self._additional_anchors)
-        self._last = _Last(view, values, settled, snapshot)
-        return snapshot
-
-    def shows_content(self, path: Path, content: bytes) -> bool:
-        """Whether the last snapshot was made of this content of a certificate file."""
-        return self._certificates.shows(path, content)
+        self._bundles: dict[str, list[RootsOf]] = {}
+        for ca_type, path in layout.bundles.items():
+            self._bundles.setdefault(str(path), []).append(RootsOf(ca_type))
+        self._roles: dict[str, _Role] = {}
+        self._ca_files: dict[RootsOf, dict[str, CertificateFile]] = {}
+        self._responses: dict[str, OcspEntry] = {}
+        self._failed: set[str] = set()
+        self._snapshot = Snapshot({}, {}, Listing.of({}, {}, {}, {}), None)
 
     @property
-    def _contents(self) -> tuple[Contents[CertificateFile], Contents[_Key], Contents[Any], Contents[Any]]:
-        return self._certificates, self._keys, self._hashes, self._responses
+    def doubtful(self) -> set[str]:
+        """Files that could not be read for a reason that may pass without a trace."""
+        return self._failed
 
-    def _forget(self, present: set[Path]) -> None:
-        for contents in self._contents:
-            contents.forget(present)
+    def shows(self, parts: Parts) -> bool:
+        """Whether the last snapshot has these parts."""
+        if parts is None:
+            return self._snapshot.responses is not None
+        return all(self._store_of(part) is not None for part in parts)
 
-    def certificate_file(self, file: Seen) -> CertificateFile:
-        """What a certificate file holds."""
-        return self._certificates.of(file)
+    @property
+    def last(self) -> Snapshot:
+        """The last snapshot."""
+        return self._snapshot
 
-    def key_file(self, file: Seen) -> KeyFile:
-        """What a key file says."""
-        reading, problem = self._keys.of(file)
-        modified = _moment(file.modified_ns)
-        problem = problem or reading.problem
-        return KeyFile(file.path, reading.token, problem, reading.encrypted, file.size, file.mode, modified)
+    def take(self, listing: Listing, changed: Iterable[str], parts: Parts = EVERYTHING) -> Snapshot:
+        """The snapshot after these paths changed, with these parts in it; the last one again, if nothing did."""
+        if listing.forms != self._snapshot.listing.forms:
+            self._roles = {}
+        news = _News()
+        for location in changed:
+            self._renew(listing, location, news)
+        wanted = self._all_parts() if parts is None else set(parts)
+        fresh = {part for part in wanted if self._store_of(part) is None}
+        fresh_responses = parts is None and self._snapshot.responses is None
+        if fresh or fresh_responses:
+            self._add(listing, fresh, news, with_responses=fresh_responses)
+        self._snapshot = self._arranged(listing, fresh, news, with_responses=fresh_responses)
+        return self._snapshot
 
-    def ocsp_entry(self, hash_file: Seen | None, response: Seen | None) -> OcspEntry:
-        """A cached response, from the halves that are there."""
-        some = (hash_file or response).path  # type: ignore[union-attr]  # never called without either
-        cert_id = self._hashes.of(hash_file) if hash_file else None
-        statements = self._responses.of(response) if response else ()
-        return OcspEntry(
-            some.with_suffix(".hash"),
-            some.with_suffix(".der"),
-            cert_id,
-            ocsp.about(statements, cert_id),
-            hash_file is not None,
-            response is not None,
-        )
+    def shows_content(self, location: str, content: bytes) -> bool:
+        """Whether the last snapshot was made of this content of a certificate file."""
+        file = self._known(location)
+        return file is not None and file.same_as(read_certificates(location, content))
 
+    # ---- which file is what
 
-def read_certificates(path: Path, data: bytes) -> CertificateFile:
-    """What the bytes of a certificate file say."""
-    blocks = pem.blocks(data)
-    in_der = pem.is_der(data)
-    return CertificateFile(path, blocks, None, in_der, not in_der and data.count(b"-----BEGIN ") > len(blocks))
+    def _all_parts(self) -> set[Part]:
+        return {*map(RootsOf, self._layout.bundles), *map(LeavesOf, self._layout.leaves)}
 
+    def _store_of(self, part: Part) -> CaStore | LeafStore | None:
+        if isinstance(part, RootsOf):
+            return self._snapshot.cas.get(part.ca_type)
+        return self._snapshot.leaves.get(part.leaf_type)
 
-def _same(values: tuple[object, ...], others: tuple[object, ...]) -> bool:
-    return len(values) == len(others) and all(
-        one is other or (not isinstance(one, CertificateFile) and one == other)
-        for one, other in zip(values, others, strict=True)
-    )
+    def _role(self, listing: Listing, directory: str) -> _Role:
+        """What the files of a directory are."""
+        if directory not in self._roles:
+            name = directory.rpartition("/")[2]
+            leaves = self._layout.leaves.items()
+            certificates: list[Part] = [LeavesOf(one) for one, at in leaves if str(at.certificates) == directory]
+            for part in self._bundles.get(directory, ()):
+                if listing.forms.get(part.ca_type) is StoreForm.DIRECTORY:
+                    certificates.append(part)
+            keys = [
+                LeavesOf(one)
+                for one, at in leaves
+                if name not in DERIVED_DIRECTORIES
+                and (str(at.certificates) == directory or f"{directory}/".startswith(f"{at.keys}/"))
+            ]
+            self._roles[directory] = _Role(tuple(certificates), tuple(keys), name == OCSP_DIRECTORY)
+        return self._roles[directory]
 
+    def _parts_of(self, listing: Listing, location: str) -> tuple[Iterable[Part], Iterable[LeavesOf], bool]:
+        """The parts that a file belongs to as certificates, as key, and whether it is half of an OCSP response."""
+        directory, _, name = location.rpartition("/")
+        role, suffix = self._role(listing, directory), _suffix(name)
+        is_certificate, is_key = suffix.lower() in CERTIFICATE_SUFFIXES, suffix in KEY_SUFFIXES
+        parts: list[Part] = [one for one in role.certificates if is_certificate and not self._is_foreign(one, name)]
+        for one in self._bundles.get(location, ()):
+            if listing.forms.get(one.ca_type) is not StoreForm.DIRECTORY:
+                parts.append(one)
+        return parts, role.keys if is_key else (), role.has_responses and suffix in (".hash", ".der")
 
-class _Parts:
-    """The files of one view, each with what it is."""
-
-    def __init__(self, view: View, layout: Layout, picture: Picture) -> None:
-        self._layout = layout
-        self._forms = dict(view.forms)
-        self._files = view.files
-        self._unseen = view.unseen
-        everything = (*view.files, *view.bundle_files)
-        self._seen = {file.path: file for file in everything}
-        self.leftovers = tuple(f.path for f in everything if f.path.name.endswith(TEMPORARY_SUFFIX))
-        inner = [file for file in everything if file.path.parent.name in DERIVED_DIRECTORIES]
-        self.derived = tuple(f.path for f in inner if f.path.parent.name != OCSP_DIRECTORY)
-        self.certificates = {
-            file.path: picture.certificate_file(file) for file in self._files if self._is_certificate(file.path)
-        }
-        self.keys = {file.path: picture.key_file(file) for file in self._files if self._is_key(file.path)}
-        halves = [f.path for f in inner if f.path.parent.name == OCSP_DIRECTORY and _is_half(f.path)]
-        self.ocsp = tuple(
-            picture.ocsp_entry(self._seen.get(pair), self._seen.get(pair.with_suffix(".der")))
-            for pair in sorted({path.with_suffix(".hash") for path in halves})
-        )
-
-    def values(self) -> tuple[object, ...]:
-        """What the files hold: the same objects as long as nothing changed. Small values are compared by content."""
-        return (*self.certificates.values(), *self.keys.values(), *self.ocsp)
-
-    def _is_certificate(self, path: Path) -> bool:
-        if path in self._layout.bundles.values():
-            return True
-        directories = {bundle for ca, bundle in self._layout.bundles.items() if self._forms[ca] is StoreForm.DIRECTORY}
-        directories |= {leaf.certificates for leaf in self._layout.leaves.values()}
-        return path.parent in directories and path.suffix.lower() in CERTIFICATE_SUFFIXES
-
-    def _is_key(self, path: Path) -> bool:
-        if path.suffix not in KEY_SUFFIXES or path.parent.name in DERIVED_DIRECTORIES:
+    def _is_foreign(self, part: Part, name: str) -> bool:
+        if isinstance(part, RootsOf) or not self._layout.shared_leaf_directory:
             return False
-        return any(
-            leaf.keys in path.parents or path.parent == leaf.certificates for leaf in self._layout.leaves.values()
+        return name.startswith(LEAF_KINDS[part.leaf_type].foreign_marks)
+
+    # ---- reading
+
+    def _renew(self, listing: Listing, location: str, news: _News) -> None:
+        """Read a file that changed, for the parts that the last snapshot has."""
+        certificate_parts, key_parts, is_response = self._parts_of(listing, location)
+        shown = [part for part in certificate_parts if self._store_of(part) is not None]
+        holders = [part for part in key_parts if self._store_of(part) is not None]
+        stamp = listing.stamp(location)
+        if shown:
+            file = self._certificates(location) if stamp is not None else None
+            before = self._known(location)
+            kept = before if file is not None and file.same_as(before) else file
+            for part in shown:
+                news.certificates.setdefault(part, {})[location] = kept
+        if holders:
+            key = self._key(location, stamp) if stamp is not None else None
+            for one in holders:
+                news.keys.setdefault(one, {})[location] = key
+        if is_response and self._snapshot.responses is not None:
+            pair = location.rpartition(".")[0]
+            news.responses[pair] = self._response(listing, pair)
+        if stamp is None:
+            self._failed.discard(location)
+
+    def _add(self, listing: Listing, fresh: set[Part], news: _News, *, with_responses: bool) -> None:
+        """Read the files of parts that no snapshot had yet."""
+        pairs: set[str] = set()
+        for location in listing.everything():
+            certificate_parts, key_parts, is_response = self._parts_of(listing, location)
+            shown = [part for part in certificate_parts if part in fresh]
+            holders = [part for part in key_parts if part in fresh]
+            if shown:
+                file = self._known(location) or self._certificates(location)
+                for part in shown:
+                    news.certificates.setdefault(part, {})[location] = file
+            if holders and (stamp := listing.stamp(location)) is not None:
+                key = self._key(location, stamp)
+                for one in holders:
+                    news.keys.setdefault(one, {})[location] = key
+            if is_response and with_responses:
+                pairs.add(location.rpartition(".")[0])
+        for pair in pairs:
+            news.responses[pair] = self._response(listing, pair)
+
+    def _known(self, location: str) -> CertificateFile | None:
+        """What a file held when it was read last, if it is in the last snapshot."""
+        for store in self._snapshot.leaves.values():
+            if (file := store.file_at(location)) is not None:
+                return file
+        return next((files[location] for files in self._ca_files.values() if location in files), None)
+
+    def _bytes(self, location: str, limit: int) -> bytes | str:
+        """What a file holds, or why it cannot be read."""
+        try:
+            content = self._read(location, limit)
+        except (ValueError, PermissionError) as error:  # it shows in the directory when that is no longer so
+            self._failed.discard(location)
+            return (error.strerror if isinstance(error, OSError) else None) or str(error)
+        except OSError as error:
+            self._failed.add(location)
+            return error.strerror or "unreadable"
+        self._failed.discard(location)
+        return content
+
+    def _certificates(self, location: str) -> CertificateFile:
+        content = self._bytes(location, pem.MAX_FILE_BYTES)
+        return (
+            CertificateFile(location, (), content) if isinstance(content, str) else read_certificates(location, content)
         )
 
-    def snapshot(self, *, additional_anchors: bool) -> Snapshot:
-        """Arrange the files by store."""
-        cas = {ca_type: self._ca_store(ca_type, additional=additional_anchors) for ca_type in self._layout.bundles}
-        leaves = {leaf_type: self._leaf_store(leaf_type) for leaf_type in self._layout.leaves}
-        return Snapshot(
-            cas=cas,
-            leaves=leaves,
-            ocsp=self.ocsp,
-            leftovers=self.leftovers,
-            derived=self.derived,
-            names=frozenset(file.path for file in self._files),
-            size=sum(file.size for file in self._files),
-            problems=self._problems(),
-            newest_written=self._newest_written(),
-        )
+    def _key(self, location: str, stamp: Stamp) -> KeyFile:
+        content = self._bytes(location, MAX_KEY_BYTES)
+        reading = KeyReading() if isinstance(content, str) else self._read_key(content)
+        problem = content if isinstance(content, str) else reading.problem
+        return KeyFile(location, reading.token, problem, reading.encrypted, stamp.size, stamp.mode, stamp.modified_ns)
 
-    def _ca_store(self, ca_type: CaCertificateType, *, additional: bool) -> CaStore:
-        path, form = self._layout.bundles[ca_type], self._forms[ca_type]
-        if form is StoreForm.DIRECTORY:
-            files = tuple(file for file in self.certificates.values() if file.path.parent == path)
-        else:
-            files = tuple(file for file in self.certificates.values() if file.path == path)
-        return CaStore(ca_type, path, form, files, additional and ca_type is CaCertificateType.CSMS)
+    def _response(self, listing: Listing, pair: str) -> OcspEntry | None:
+        """A cached response, from the halves that are there."""
+        halves = f"{pair}.hash", f"{pair}.der"
+        has_hash, has_response = map(listing.has, halves)
+        if not has_hash and not has_response:
+            return None
+        lines = self._bytes(halves[0], _MAX_SMALL_BYTES) if has_hash else ""
+        held = self._bytes(halves[1], _MAX_SMALL_BYTES) if has_response else ""
+        cert_id = hashdata.from_lines(lines) if isinstance(lines, bytes) else None
+        statements = ocsp.peek(held) if isinstance(held, bytes) else ()
+        paths = Path(halves[0]), Path(halves[1])
+        return OcspEntry(*paths, cert_id, ocsp.about(statements, cert_id), has_hash, has_response)
 
-    def _leaf_store(self, leaf_type: LeafCertificateType) -> LeafStore:
-        kind, directories = LEAF_KINDS[leaf_type], self._layout.leaves[leaf_type]
-        foreign = kind.foreign_marks if self._layout.shared_leaf_directory else ()
-        files = tuple(
-            file
-            for file in self.certificates.values()
-            if file.path.parent == directories.certificates and not file.path.name.startswith(foreign)
-        )
-        keys = tuple(
-            key
-            for key in self.keys.values()
-            if directories.keys in key.path.parents or key.path.parent == directories.certificates
-        )
-        listed = not any(directories.certificates in (one.path, one.path.parent) for one in self._unseen)
-        return LeafStore(kind, directories.certificates, directories.keys, files, keys, listed)
+    # ---- arranging
 
-    def _problems(self) -> tuple[Problem, ...]:
-        found = [problem for file in self.certificates.values() for problem in file.problems]
-        found += [Problem(key.path, key.problem) for key in self.keys.values() if key.problem]
-        for ca_type, path in self._layout.bundles.items():
-            if self._forms[ca_type] is StoreForm.UNREADABLE:
-                found.append(Problem(path, "cannot be looked at"))
-            elif self._forms[ca_type] is StoreForm.FILE and path not in self._seen:
-                found.append(Problem(path, "not a regular file"))
-        found += [Problem(*one) for one in self._unseen if one.why != NO_DIRECTORY]
-        return tuple(found)
+    def _arranged(self, listing: Listing, fresh: set[Part], news: _News, *, with_responses: bool) -> Snapshot:
+        """Put the parts together: those that changed are made anew."""
+        old = self._snapshot
+        touched: set[Certificate] = set()
+        cas, leaves = dict(old.cas), dict(old.leaves)
+        for leaf_type in self._layout.leaves:
+            part = LeavesOf(leaf_type)
+            if leaf_type in leaves or part in fresh:
+                store = self._leaf_store(leaf_type, leaves.get(leaf_type), listing, news)
+                if store is not leaves.get(leaf_type):
+                    leaves[leaf_type] = store
+                    touched |= store.came | store.gone
+        for ca_type in self._layout.bundles:
+            if ca_type in cas or RootsOf(ca_type) in fresh:
+                known, found = cas.get(ca_type), self._ca_store(ca_type, cas.get(ca_type), listing, news)
+                if found is not known:
+                    cas[ca_type] = found
+                    touched.update(found.certificates, known.certificates if known is not None else ())
+        responses = old.responses
+        if with_responses or (responses is not None and self._is_news(news.responses)):
+            self._responses = dict(merged(self._responses, news.responses))
+            responses = Responses(self._responses)
+        if cas == old.cas and leaves == old.leaves and responses is old.responses and listing is old.listing:
+            return old
+        return old.successor(cas, leaves, listing, responses, touched)
 
-    def _newest_written(self) -> datetime | None:
-        """When we wrote last, but for what was written by a clock that cannot have been right."""
-        times = (
-            _moment(file.modified_ns)
-            for file in self._files
-            if is_generated(file.path.name) and file.path.parent.name != DER_DIRECTORY
-        )
-        return max(filter(believable, times), default=None)
+    def _is_news(self, entries: Mapping[str, OcspEntry | None]) -> bool:
+        return any(self._responses.get(pair) != entry for pair, entry in entries.items())
+
+    def _ca_store(self, ca_type: CaCertificateType, known: CaStore | None, listing: Listing, news: _News) -> CaStore:
+        part = RootsOf(ca_type)
+        files, changes = self._ca_files.get(part, {}), news.certificates.get(part, {})
+        form = listing.forms[ca_type]
+        if known is not None and known.form is form and all(files.get(at) is file for at, file in changes.items()):
+            return known
+        here = {} if known is not None and known.form is not form else files
+        files = self._ca_files[part] = dict(merged(here, changes))
+        additional = self._additional_anchors and ca_type is CaCertificateType.CSMS
+        found = tuple(files[location] for location in sorted(files))
+        return CaStore(ca_type, self._layout.bundles[ca_type], form, found, additional)
+
+    def _leaf_store(
+        self, leaf_type: LeafCertificateType, known: LeafStore | None, listing: Listing, news: _News
+    ) -> LeafStore:
+        part, places = LeavesOf(leaf_type), self._layout.leaves[leaf_type]
+        directory = str(places.certificates)
+        store = known or LeafStore(LEAF_KINDS[leaf_type], places.certificates, places.keys)
+        listed = not any(directory in (one, one.rpartition("/")[0]) for one in listing.unseen)
+        files = {at: file for at, file in news.certificates.get(part, {}).items() if store.file_at(at) is not file}
+        keys = {at: key for at, key in news.keys.get(part, {}).items() if store.key_at(at) != key}
+        if known is not None and not files and not keys and known.listed is listed:
+            return known
+        return store.changed(files, keys, listed=listed)
 
 
-def _moment(nanoseconds: int) -> datetime:
-    """A file's time; one that no calendar has is the last of all."""
-    if nanoseconds >= _LAST_NS:
-        return datetime.max.replace(tzinfo=UTC)
-    return datetime.fromtimestamp(max(nanoseconds, 0) / 1e9, UTC)
+def read_certificates(location: str, data: bytes) -> CertificateFile:
+    """What the bytes of a certificate file say."""
+    blocks, in_der = pem.blocks(data), pem.is_der(data)
+    holds_more = not in_der and data.count(b"-----BEGIN ") > len(blocks)
+    return CertificateFile(location, blocks, in_der=in_der, holds_more=holds_more)
 
 
-def _is_half(path: Path) -> bool:
-    return path.suffix in (".hash", ".der")
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1]

@@ -1,96 +1,222 @@
-"""Looking at the directories of a store: which files are there, and how each bundle's path looks."""
+"""What the directories of a store show: a listing that is kept up to date by what happens to them."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from evse_security.store import scan
+from evse_security.store.castore import StoreForm
 from evse_security.store.layout import BUNDLE_DIRECTORY, OCSP_DIRECTORY, TEMPORARY_SUFFIX, Layout
-from evse_security.store.scan import Seen, Unseen
-from evse_security.store.snapshot import StoreForm
+from evse_security.store.listing import NO_DIRECTORY, Listing, Stamp
+from evse_security.store.scan import Directory, Manner, Nanoseconds, Seen
+from evse_security.store.watch import Watch
 from evse_security.vocabulary import CaCertificateType
 
-NO_DIRECTORY = "there is no such directory"
+_CANNOT = "cannot be looked at"
 
 
-class View(NamedTuple):
-    """What the directories show: how each bundle's path looks, and all files."""
+class View:
+    """The directories of a store. For one thread at a time."""
 
-    forms: tuple[tuple[CaCertificateType, StoreForm], ...]
-    files: tuple[Seen, ...]
-    bundle_files: tuple[Seen, ...]
-    """Files beside bundles that belong to the store though their directory does not: OCSP responses, leftovers."""
-    unseen: tuple[Unseen, ...] = ()
-    """What could not be looked at; and directories of leaves that are not there."""
+    def __init__(self, layout: Layout, watch: Watch | None = None, now: Nanoseconds = time.time_ns) -> None:
+        """Nothing is looked at yet. `now` tells the file system's time, which is not the station's."""
+        self._layout, self._watch, self._now = layout, watch or Watch(), now
+        self._bundles = {str(path) for path in layout.bundles.values()}
+        self._inside: set[str] = set()
+        """Directories all of whose files belong to the store."""
+        self._beside: set[str] = set()
+        """Directories beside bundles whose files do."""
+        self._around: set[str] = set()
+        """Directories with bundles that are files, and much else perhaps."""
+        self._unsettled: set[str] = set()
+        """Files that changed too recently for their stamps to show another change."""
+        self._suspects: set[str] = set()
+        """Those of the look before."""
+        self.listing = Listing.of({}, {}, {}, {})
+        self.is_watched = False
+        """Whether every change since the last look is told, so that nothing needs to be read again to be sure."""
 
+    def refresh(self) -> set[str]:
+        """Look again. The paths that look different from before."""
+        news = self._watch.news()
+        if news is None:
+            return self._look()
+        self.is_watched = True
+        if not news:
+            return news
+        changed = self._look_at(news)
+        return self._look() if changed is None else changed
 
-def look(layout: Layout) -> View:
-    """Look at the directories, keys before certificates: a key is there before its leaf, and goes after it."""
-    forms: list[tuple[CaCertificateType, StoreForm]] = []
-    files: dict[Path, Seen] = {}
-    beside: dict[Path, Seen] = {}
-    unseen: list[Unseen] = []
-    for leaf in layout.leaves.values():
-        for directory in dict.fromkeys((leaf.keys, leaf.certificates)):
-            files |= _sorted_out(scan.walk(directory), unseen)
-        if not os.path.isdir(leaf.certificates):  # where Path.is_dir() may raise
-            unseen.append(Unseen(leaf.certificates, NO_DIRECTORY))
-    for ca_type, path in layout.bundles.items():
-        form = _form(path)
-        forms.append((ca_type, form))
+    @property
+    def doubtful(self) -> set[str]:
+        """Files that may have changed without showing it."""
+        return set() if self.is_watched else self._unsettled | self._suspects
+
+    def forget(self) -> None:
+        """Watch nothing any more."""
+        self._watch.close()
+
+    # ---- everything
+
+    def _look(self) -> set[str]:
+        """Look at all directories, keys before certificates: a key is there before its leaf, and goes after it."""
+        before, self._suspects = self.listing, self._unsettled
+        self._watch.begin()
+        self._inside, self._beside, self._around, self._unsettled = set(), set(), set(), set()
+        files: dict[str, Stamp] = {}
+        beside: dict[str, Stamp] = {}
+        unseen: dict[str, str] = {}
+        for leaf in self._layout.leaves.values():
+            for directory in dict.fromkeys((str(leaf.keys), str(leaf.certificates))):
+                self._watch.remember(directory)
+                self._walk(scan.walk(directory), self._inside, files, unseen)
+            if not os.path.isdir(leaf.certificates):  # where Path.is_dir() may raise
+                unseen[str(leaf.certificates)] = NO_DIRECTORY
+        forms = {ca_type: self._bundle(path, files, beside, unseen) for ca_type, path in self._layout.bundles.items()}
+        odd = tuple(dict.fromkeys(self._odd(forms, files)))
+        now = Listing.of(forms, files, beside, unseen, odd)
+        self.is_watched = False  # the next answer of the watch tells
+        changed = before.differs(now)
+        changed |= {str(self._layout.bundles[ca]) for ca in forms if before.forms.get(ca) is not forms[ca]}
+        self.listing = now if changed or not before.forms else before
+        return changed
+
+    def _walk(
+        self, found: Iterable[Seen | Directory], places: set[str], files: dict[str, Stamp], unseen: dict[str, str]
+    ) -> None:
+        """Note what a walk finds, and the directories in which it does; each is watched before it is listed."""
+        for one in found:
+            if isinstance(one, Directory):
+                places.add(one.location)
+                self._watch.add_directory(one.location)
+            else:
+                self._note(one)
+                if isinstance(one.found, Stamp):
+                    files[one.location] = one.found
+                else:
+                    unseen[one.location] = one.found
+
+    def _note(self, one: Seen) -> None:
+        """What must be looked at again, or watched by itself, to be sure of a file."""
+        if one.passing:
+            self._watch.doubt()
+        if one.manner is Manner.LINK:
+            self._watch.remember(one.location)
+        if one.manner is not Manner.DIRECTLY:
+            self._watch.add_file(one.location)
+        if isinstance(one.found, Stamp) and not scan.settled(one.found, self._now()):
+            self._unsettled.add(one.location)
+
+    def _bundle(
+        self, path: Path, files: dict[str, Stamp], beside: dict[str, Stamp], unseen: dict[str, str]
+    ) -> StoreForm:
+        location = str(path)
+        self._watch.remember(location)
+        form = _form(location)
         if form is StoreForm.DIRECTORY:
-            files |= _sorted_out(scan.walk(path), unseen)
-        elif form is StoreForm.FILE and (file := scan.seen(path)) is not None:
-            files[path] = file
-        if form is not StoreForm.DIRECTORY:
-            beside |= _sorted_out(_beside(path), unseen)
-    return View(tuple(forms), tuple(files.values()), tuple(beside.values()), tuple(dict.fromkeys(unseen)))
+            self._walk(scan.walk(location), self._inside, files, unseen)
+            return form
+        parents = dict.fromkeys((str(path.parent), os.path.dirname(os.path.realpath(path))))
+        for parent in parents:
+            self._watch.remember(parent)
+            self._watch.add_directory(parent)
+            self._around.add(parent)
+            self._walk(_leftovers(parent), set(), beside, unseen)
+        for name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY):
+            self._walk(scan.walk(str(path.parent / name), scan.MAX_DEPTH), self._beside, beside, unseen)
+        if form is StoreForm.FILE and (found := _bundle_file(location)) is not None:
+            self._note(found)
+            if isinstance(found.found, Stamp):
+                files[location] = found.found
+        return form
+
+    def _odd(self, forms: dict[CaCertificateType, StoreForm], files: dict[str, Stamp]) -> Iterator[tuple[str, str]]:
+        for ca_type, form in forms.items():
+            location = str(self._layout.bundles[ca_type])
+            if form is StoreForm.UNREADABLE:
+                yield location, _CANNOT
+            elif form is StoreForm.FILE and location not in files:
+                yield location, "not a regular file"
+
+    # ---- something
+
+    def _look_at(self, news: Iterable[str]) -> set[str] | None:
+        """Look at some paths; None where directories came or went, so that all must be looked at."""
+        files: dict[str, Stamp | None] = {}
+        beside: dict[str, Stamp | None] = {}
+        unseen: dict[str, str | None] = {}
+        for location in news:
+            parent, _, name = location.rpartition("/")
+            if location in self._bundles:
+                found: Seen | Directory | None = _bundle_file(location)
+                if found is None or location not in self.listing.files:
+                    return None  # it has another form
+            elif parent in self._inside or parent in self._beside:
+                found = scan.look_at(location)
+            elif parent in self._around and name.endswith(TEMPORARY_SUFFIX):
+                found = scan.look_at(location)
+            elif name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY) and parent in self._around:
+                return None
+            else:
+                continue
+            if isinstance(found, Directory) or location in self._inside or location in self._beside:
+                return None
+            if found is not None:
+                self._note(found)
+            what = found.found if found is not None else None
+            table = files if parent in self._inside or location in self._bundles else beside
+            table[location] = what if isinstance(what, Stamp) else None
+            unseen[location] = what if not isinstance(what, Stamp) else None
+        if not files and not beside:
+            return set()
+        self.listing = self.listing.changed(files, beside, unseen)
+        return {*files, *beside}
 
 
-def _sorted_out(found: Iterable[Seen | Unseen], unseen: list[Unseen]) -> dict[Path, Seen]:
-    """The files by path; what could not be looked at goes to the other list."""
-    files = {}
-    for one in found:
-        if isinstance(one, Unseen):
-            unseen.append(one)
-        else:
-            files[one.path] = one
-    return files
-
-
-def _form(path: Path) -> StoreForm:
+def _form(location: str) -> StoreForm:
     try:
-        found = os.stat(path)
+        found = os.stat(location)
     except (FileNotFoundError, NotADirectoryError):
         return StoreForm.MISSING
     except OSError:
         return StoreForm.UNREADABLE
     if not stat.S_ISDIR(found.st_mode):
         return StoreForm.FILE
-    return StoreForm.DIRECTORY if _can_be_listed(path) else StoreForm.UNREADABLE
+    return StoreForm.DIRECTORY if _can_be_listed(location) else StoreForm.UNREADABLE
 
 
-def _can_be_listed(path: Path) -> bool:
+def _can_be_listed(location: str) -> bool:
     try:
-        os.scandir(path).close()
+        os.scandir(location).close()
     except OSError:
         return False
     return True
 
 
-def _beside(bundle: Path) -> Iterable[Seen | Unseen]:
-    """The store's own files beside a bundle file, and beside the file that it is a link to."""
-    for name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY):
-        yield from scan.walk(bundle.parent / name, scan.MAX_DEPTH)
-    for directory in dict.fromkeys((bundle.parent, Path(os.path.realpath(bundle)).parent)):
-        try:
-            names = [name for name in os.listdir(directory) if name.endswith(TEMPORARY_SUFFIX)]
-        except OSError:
-            continue
-        for name in names:
-            if (file := scan.seen(directory / name)) is not None:
-                yield file
+def _bundle_file(location: str) -> Seen | None:
+    """The file of a bundle, whatever it is called; None where there is none."""
+    try:
+        found = os.stat(location)
+        is_link = os.path.islink(location)
+    except (OSError, ValueError):
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    several = Manner.ONE_OF_SEVERAL if found.st_nlink > 1 else Manner.DIRECTLY
+    return Seen(location, Stamp.of(found), Manner.LINK if is_link else several)
+
+
+def _leftovers(directory: str) -> Iterator[Seen]:
+    """Temporary files beside a bundle, and beside the file that it is a link to."""
+    try:
+        names = [name for name in os.listdir(directory) if name.endswith(TEMPORARY_SUFFIX)]
+    except OSError:
+        return
+    for name in names:
+        found = scan.look_at(f"{directory}/{name}")
+        if isinstance(found, Seen):
+            yield found

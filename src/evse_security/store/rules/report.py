@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest, lineage
 from evse_security.pki.hashdata import certificate_id
 from evse_security.pki.ocsp import responder_url
 from evse_security.store.kinds import LISTED
-from evse_security.store.rules.select import newest_first
 from evse_security.store.snapshot import Leaf, Snapshot, may_sign
 from evse_security.vocabulary import (
     CaCertificateType,
@@ -31,11 +31,17 @@ def installed(snapshot: Snapshot, kinds: Iterable[CertificateType], newest_by: s
     asked = list(dict.fromkeys(kinds))
     entries = [entry for kind in asked if kind in LISTED for entry in _domain(snapshot, kind)]
     if CertificateType.V2GCertificateChain in asked:
-        leaves = newest_first(snapshot.leaves[LeafCertificateType.V2G], newest_by)
-        for leaf in leaves:
-            if leaf.key is not None:
-                chain = (leaf.certificate, *sub_cas(snapshot, leaf))
-                entries += _entry(snapshot, CertificateType.V2GCertificateChain, chain)
+        above = _Above(snapshot)
+        for leaf in snapshot.leaves[LeafCertificateType.V2G].newest_first(newest_by):
+            first = _hash_data(snapshot, leaf.certificate) if leaf.key is not None else None
+            if first is not None:
+                entries.append(
+                    CertificateHashDataChain(
+                        certificate_type=CertificateType.V2GCertificateChain,
+                        certificate_hash_data=first,
+                        child_certificate_hash_data=above.hash_data(leaf),
+                    )
+                )
     return entries
 
 
@@ -56,12 +62,49 @@ def _domain(snapshot: Snapshot, kind: CertificateType) -> Iterator[CertificateHa
 def _entry(
     snapshot: Snapshot, kind: CertificateType, chain: Sequence[Certificate]
 ) -> Iterator[CertificateHashDataChain]:
-    first, *rest = (_hash_data(snapshot, certificate) for certificate in chain)
-    children = tuple(dict.fromkeys(child for child in rest if child is not None))[:MAX_CHILDREN]
+    first, children = _hash_data(snapshot, chain[0]), _children(snapshot, chain[1:])
     if first is not None:
         yield CertificateHashDataChain(
-            certificate_type=kind, certificate_hash_data=first, child_certificate_hash_data=children or None
+            certificate_type=kind, certificate_hash_data=first, child_certificate_hash_data=children
         )
+
+
+def _children(snapshot: Snapshot, certificates: Iterable[Certificate]) -> tuple[CertificateHashData, ...] | None:
+    found = dict.fromkeys(_hash_data(snapshot, certificate) for certificate in certificates)
+    return tuple(islice((child for child in found if child is not None), MAX_CHILDREN)) or None
+
+
+class _Above:
+    """The sub-CAs above leaves: the same for all leaves that come with the same sub-CAs from one issuer."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.known: dict[object, list[Certificate]] = {}
+        self.known_hashes: dict[object, tuple[CertificateHashData, ...] | None] = {}
+        self.known_questions: dict[object, tuple[OCSPRequestData, ...]] = {}
+
+    def sub_cas(self, leaf: Leaf) -> list[Certificate]:
+        group = self._group(leaf)
+        if group not in self.known:
+            self.known[group] = sub_cas(self.snapshot, leaf)
+        return self.known[group]
+
+    def hash_data(self, leaf: Leaf) -> tuple[CertificateHashData, ...] | None:
+        group = self._group(leaf)
+        if group not in self.known_hashes:
+            self.known_hashes[group] = _children(self.snapshot, self.sub_cas(leaf))
+        return self.known_hashes[group]
+
+    def questions(self, leaf: Leaf) -> tuple[OCSPRequestData, ...]:
+        group = self._group(leaf)
+        if group not in self.known_questions:
+            self.known_questions[group] = tuple(_questions(self.snapshot, self.sub_cas(leaf)))
+        return self.known_questions[group]
+
+    def _group(self, leaf: Leaf) -> object:
+        """Who issued the leaf, as its signature says, and the certificates that came with it."""
+        issuer = self.snapshot.forest.issuer_of(leaf.certificate)
+        return issuer, leaf.certificate.authority_key_id, leaf.file.certificates[1:]
 
 
 def _hash_data(snapshot: Snapshot, certificate: Certificate) -> CertificateHashData | None:
@@ -79,9 +122,15 @@ def sub_cas(snapshot: Snapshot, leaf: Leaf) -> list[Certificate]:
 def v2g_questions(snapshot: Snapshot, newest_by: str, now: datetime) -> list[OCSPRequestData]:
     """What to ask about the V2G chains that are or become valid: leaf first, only the chain, each once."""
     asked: dict[OCSPRequestData, None] = {}
-    for leaf in newest_first(snapshot.leaves[LeafCertificateType.V2G], newest_by):
+    above = _Above(snapshot)
+    known: set[int] = set()
+    for leaf in snapshot.leaves[LeafCertificateType.V2G].newest_first(newest_by):
         if leaf.key is not None and not leaf.certificate.expired(now):
-            asked |= dict.fromkeys(_questions(snapshot, (leaf.certificate, *sub_cas(snapshot, leaf))))
+            asked |= dict.fromkeys(_questions(snapshot, (leaf.certificate,)))
+            questions = above.questions(leaf)
+            if id(questions) not in known:
+                known.add(id(questions))
+                asked |= dict.fromkeys(questions)
     return list(asked)
 
 

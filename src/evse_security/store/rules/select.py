@@ -1,55 +1,97 @@
-"""Which leaf is used: the newest that is valid, has its key, may act as a leaf, and leads to an installed root."""
+"""Which leaf is used: the newest that is valid, has its key, may act as a leaf, and leads to an installed root.
+
+An answer holds until the store changes or a certificate that it was made of begins or ceases to be valid; it is kept
+with the store for so long. Opening a TLS connection asks for it, and verifying a chain takes OpenSSL a while.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple, TypeVar, cast
 
 from evse_security.errors import ChainRefused
-from evse_security.pki.path import Policy, TrustStore, VerifiedChain, check_end_entity, verify
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.forest import Forest
+from evse_security.pki.path import Policy, TrustStore, VerifiedChain, verify
+from evse_security.store.leafstore import may_act
+from evse_security.store.rules.span import Span, bounds
 from evse_security.store.snapshot import Leaf, LeafStore
 from evse_security.vocabulary import GetCertificateInfoStatus
 
-_AGES: dict[str, Callable[[Leaf], tuple[datetime, datetime]]] = {
-    "not_after": lambda leaf: (leaf.certificate.not_after, leaf.certificate.not_before),
-    "not_before": lambda leaf: (leaf.certificate.not_before, leaf.certificate.not_after),
-}
+T = TypeVar("T")
+
 MAX_TRIED = 16
 """Leaves whose chains are verified before the newest is taken as it is. As installing verifies, one is the rule."""
-_NO_KEY = datetime.min.replace(tzinfo=UTC)
-
-
-def _age(newest_by: str, leaf: Leaf) -> tuple[datetime, datetime, datetime]:
-    """Validity has whole seconds: of leaves that a CA issued within one, the newest is the one with the newest key."""
-    return *_AGES[newest_by](leaf), leaf.key.modified if leaf.key is not None else _NO_KEY
 
 
 def newest_first(store: LeafStore, newest_by: str) -> list[Leaf]:
     """The leaves that may act as such, with or without key, whatever their validity."""
-    leaves = (leaf for leaf in store.leaves if _may_act(store, leaf))
-    return sorted(leaves, key=lambda leaf: _age(newest_by, leaf), reverse=True)
-
-
-def _may_act(store: LeafStore, leaf: Leaf) -> bool:
-    try:
-        check_end_entity(leaf.certificate, (store.kind.leaf_type,))
-    except ChainRefused:
-        return False
-    return True
+    return list(store.newest_first(newest_by))
 
 
 def usable(store: LeafStore, newest_by: str, now: datetime) -> list[Leaf]:
     """The leaves that can be used now, newest first."""
-    leaves = newest_first(store, newest_by)
-    return [leaf for leaf in leaves if leaf.servable and leaf.key is not None and leaf.certificate.valid_at(now)]
+    return [leaf for leaf in store.newest_first(newest_by) if is_usable(leaf, now)]
+
+
+def is_usable(leaf: Leaf, now: datetime) -> bool:
+    """Whether a leaf that may act as such can be used now."""
+    return leaf.key is not None and leaf.certificate.valid_at(now) and leaf.servable
 
 
 def chosen(store: LeafStore, trust: TrustStore, newest_by: str, policy: Policy, now: datetime) -> Leaf | None:
     """The newest usable leaf whose chain verifies now. Where none does, the newest: peers may know more roots."""
-    leaves = usable(store, newest_by, now)
-    tried = ((leaf, _verified(leaf, trust, policy, now)) for leaf in leaves[:MAX_TRIED])
-    good = (leaf for leaf, found in tried if isinstance(found, VerifiedChain))
-    return next(good, next(iter(leaves), None))
+
+    def choose() -> tuple[Leaf | None, Iterable[Certificate]]:
+        looked_at: list[Leaf] = []
+        tried: list[Leaf] = []
+        for leaf in store.newest_first(newest_by):
+            looked_at.append(leaf)
+            if is_usable(leaf, now):
+                tried.append(leaf)
+                if isinstance(_verified(leaf, trust, policy, now), VerifiedChain):
+                    return leaf, _certificates_of(looked_at)
+            if len(tried) == MAX_TRIED:
+                break
+        return next(iter(tried), None), _certificates_of(looked_at)
+
+    return _kept(store, trust, ("chosen", newest_by, policy), now, choose)
+
+
+def _certificates_of(leaves: Iterable[Leaf]) -> set[Certificate]:
+    """Everything by which a verdict on leaves changes with time, but for what is installed."""
+    found: set[Certificate] = set()
+    for leaf in leaves:
+        found.update(leaf.file.certificates)
+    return found
+
+
+class _Answer(NamedTuple):
+    """What was found, and how long it holds."""
+
+    span: Span
+    value: object
+
+
+def _kept(
+    store: LeafStore,
+    trust: TrustStore,
+    question: tuple[object, ...],
+    now: datetime,
+    answer: Callable[[], tuple[T, Iterable[Certificate]]],
+) -> T:
+    """The answer that was given before, if it still holds; else a new one with all certificates that it depends on."""
+    known = store.memory.get((trust, question))
+    if isinstance(known, _Answer) and known.span.covers(now):
+        return cast(T, known.value)
+    value, certificates = answer()
+    installed = store.memory.get((trust, "bounds"))
+    if installed is None:
+        installed = store.memory[trust, "bounds"] = bounds(trust.forest.certificates)
+    span = Span().within(cast(Sequence[datetime], installed), now).within(bounds(certificates), now)
+    store.memory[trust, question] = _Answer(span, value)
+    return value
 
 
 def flaw(leaf: Leaf, trust: TrustStore, policy: Policy, now: datetime) -> ChainRefused | None:
@@ -68,7 +110,7 @@ def _verified(leaf: Leaf, trust: TrustStore, policy: Policy, now: datetime) -> V
 
 def status(store: LeafStore, now: datetime) -> GetCertificateInfoStatus:
     """Why nothing is usable: nothing there, nothing valid, or no key for what is valid."""
-    leaves = [leaf for leaf in store.leaves if leaf.servable and _may_act(store, leaf)]
+    leaves = [leaf for leaf in store.leaves if leaf.servable and may_act(leaf.certificate, store.kind)]
     if not leaves:
         return GetCertificateInfoStatus.NotFound
     if not any(leaf.certificate.valid_at(now) for leaf in leaves):
@@ -76,17 +118,50 @@ def status(store: LeafStore, now: datetime) -> GetCertificateInfoStatus:
     return GetCertificateInfoStatus.PrivateKeyNotFound
 
 
+VerifiedChainOf = tuple[Leaf, VerifiedChain]
+"""A leaf as it lies in the store, and the proof of its chain."""
+
+
 def newest_per_root(
     store: LeafStore, trust: TrustStore, newest_by: str, policy: Policy, now: datetime
 ) -> list[VerifiedChainOf]:
     """The newest usable leaf of each root, with its verified chain. Leaves that lead to no root are left out."""
-    found: dict[object, VerifiedChainOf] = {}
-    for leaf in usable(store, newest_by, now):
-        chain = _verified(leaf, trust, policy, now)
-        if isinstance(chain, VerifiedChain):
-            found.setdefault(chain.anchor, (leaf, chain))
-    return list(found.values())
+
+    def choose() -> tuple[list[VerifiedChainOf], Iterable[Certificate]]:
+        found: dict[Certificate, VerifiedChainOf] = {}
+        reach = _Reach(trust)
+        for leaf in store.newest_first(newest_by):
+            if is_usable(leaf, now) and not reach.of(leaf) <= found.keys():
+                chain = _verified(leaf, trust, policy, now)
+                if isinstance(chain, VerifiedChain):
+                    found.setdefault(chain.anchor, (leaf, chain))
+        return list(found.values()), _certificates_of(store.leaves)
+
+    return _kept(store, trust, ("per root", newest_by, policy), now, choose)
 
 
-VerifiedChainOf = tuple[Leaf, VerifiedChain]
-"""A leaf as it lies in the store, and the proof of its chain."""
+class _Reach:
+    """To which anchors a leaf may lead, by names and key identifiers: nothing better comes of verifying it."""
+
+    def __init__(self, trust: TrustStore) -> None:
+        self.trust = trust
+        self.known: dict[object, frozenset[Certificate]] = {}
+
+    def of(self, leaf: Leaf) -> frozenset[Certificate]:
+        """The anchors; one look for all leaves that come with the same sub-CAs from one issuer."""
+        received = leaf.chain.certificates[1:] if leaf.chain else ()
+        group = leaf.certificate.issuer, leaf.certificate.authority_key_id, received
+        if group not in self.known:
+            self.known[group] = frozenset(self._reached(leaf.certificate, Forest(received)))
+        return self.known[group]
+
+    def _reached(self, leaf: Certificate, received: Forest) -> Iterator[Certificate]:
+        waiting, seen = [leaf], {leaf}
+        while waiting:
+            child = waiting.pop()
+            for issuer in (*self.trust.forest.possible_issuers(child), *received.possible_issuers(child)):
+                if issuer in self.trust.anchors:
+                    yield issuer
+                if issuer not in seen:
+                    seen.add(issuer)
+                    waiting.append(issuer)
