@@ -133,7 +133,7 @@ def authorities(seen: Inspection) -> Iterator[Finding]:
 def _roots(domain: Domain, seen: Inspection) -> Iterator[Finding]:
     store = domain.store
     if store.anchors and seen.moment.doubt is None and not store.valid_roots(seen.now):
-        what = f"none of the {len(store.anchors)} roots of {store.ca_type} is valid now"
+        what = f"none of the roots of {store.ca_type} is valid now (there: {len(store.anchors)})"
         yield found("NoValidRoot", what, (store.path,), mend=[installation(store)])
     elif not store.anchors and store.form is not StoreForm.UNREADABLE and not domain.leaves:
         yield found("NoRoot", f"no root of {store.ca_type} is installed", (store.path,), mend=[installation(store)])
@@ -223,10 +223,11 @@ def _duplicates(store: CaStore, domain: Domain) -> Iterator[Finding]:
         for certificate in file.certificates:
             counts[certificate] += 1
     alone = {file.path for file in store.files if len(file.blocks) == 1 and not file.holds_more}
+    here = {file.path for file in store.files}
     for certificate, times in counts.items():
         if times == 1:
             continue
-        paths = tuple(path for path in domain.files[certificate] if any(path == file.path for file in store.files))
+        paths = tuple(path for path in domain.files[certificate] if path in here)
         spare = [path for path in paths if path in alone][: len(paths) - 1]
         mend = [("rm", *map(str, spare))] if spare else []
         advice = None if mend else "take all but one of its blocks out"

@@ -24,8 +24,9 @@ def derived(seen: Inspection) -> Iterator[Finding]:
         doubted = seen.moment.doubt is not None  # then nothing is swept
         by_hand = [("rm", "-f", *map(str, seen.snapshot.leftovers))] if doubted else []
         mender = Mender.PEOPLE if doubted else Mender.DOCTOR
-        what = f"{len(seen.snapshot.leftovers)} files left over by an interrupted write"
-        yield found("Leftover", what, seen.snapshot.leftovers, mend=by_hand, mender=mender)
+        yield found(
+            "Leftover", "left over by an interrupted write", seen.snapshot.leftovers, mend=by_hand, mender=mender
+        )
     for path in seen.surroundings.strays:
         yield found("ForeignLeftover", "a bundle that was being written", (path,), mend=[("rm", str(path))])
 

@@ -13,13 +13,14 @@ from evse_security.clock import Moment
 from evse_security.errors import ChainRefused
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.path import VerifiedChain, verify
+from evse_security.pki.path import TrustStore, VerifiedChain, verify
 from evse_security.pki.profile import ProfileName
 from evse_security.store.changes import Change
 from evse_security.store.layout import Layout
 from evse_security.store.limits import Limits
 from evse_security.store.reasons import Domain
 from evse_security.store.snapshot import CaStore, Leaf, Snapshot
+from evse_security.vocabulary import CaCertificateType
 
 
 class Rights(NamedTuple):
@@ -136,20 +137,26 @@ class Inspection:
     def _verdicts(self) -> dict[Leaf, VerifiedChain | ChainRefused]:
         return {}
 
+    @cached_property
+    def _anchors(self) -> dict[CaCertificateType, TrustStore]:
+        return {store.ca_type: TrustStore(store.anchors) for store in self.snapshot.cas.values()}
+
     def verdict(self, domain: Domain, leaf: Leaf) -> VerifiedChain | ChainRefused:
         """The verified chain of a leaf, or why there is none now."""
         if leaf not in self._verdicts:
-            try:
-                self._verdicts[leaf] = verify(
-                    leaf.certificate,
-                    intermediates=leaf.chain.certificates[1:] if leaf.chain else (),
-                    trust=domain.store.trust,
-                    policy=domain.policy,
-                    now=self.now,
-                )
-            except ChainRefused as refusal:
-                self._verdicts[leaf] = refusal
+            self._verdicts[leaf] = self._verified(domain, leaf, domain.store.trust)
         return self._verdicts[leaf]
+
+    def as_sent(self, domain: Domain, leaf: Leaf) -> VerifiedChain | ChainRefused:
+        """The chain of a leaf as peers verify it who know the roots, and no sub-CA but those that are sent."""
+        return self._verified(domain, leaf, self._anchors[domain.store.ca_type])
+
+    def _verified(self, domain: Domain, leaf: Leaf, trust: TrustStore) -> VerifiedChain | ChainRefused:
+        sent = leaf.chain.certificates[1:] if leaf.chain else ()
+        try:
+            return verify(leaf.certificate, intermediates=sent, trust=trust, policy=domain.policy, now=self.now)
+        except ChainRefused as refusal:
+            return refusal
 
     def files_of(self, certificate: Certificate) -> tuple[Path, ...]:
         """Where a certificate lies, in any store."""

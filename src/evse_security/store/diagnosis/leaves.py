@@ -47,9 +47,10 @@ def _in_use(domain: Domain, store: LeafStore, seen: Inspection) -> Iterator[Find
         yield from _expiring(domain.chosen, store, seen)
         yield from _profile(domain, domain.chosen, seen)
     elif store.leaves and seen.moment.doubt is None:
-        reasons = [f"{leaf.file.path.name} is {domain.leaf_use(leaf).reason.text}" for leaf in store.leaves]
-        more = f"; and {len(reasons) - MOST_PATHS} more" if len(reasons) > MOST_PATHS else ""
-        what = f"none of the {len(reasons)} {kind} leaves can be used: {'; '.join(reasons[:MOST_PATHS])}{more}"
+        shown = store.leaves[:MOST_PATHS]
+        reasons = [f"{leaf.file.path.name} {domain.leaf_use(leaf).reason.text}" for leaf in shown]
+        more = f"; and {len(store.leaves) - len(shown)} more" if len(store.leaves) > len(shown) else ""
+        what = f"no {kind} leaf can be used: {'; '.join(reasons)}{more}"
         mend = [request(store, store.leaves[0].certificate)]
         yield found("NoUsableLeaf", what, (store.directory,), mend=mend)
     elif not store.leaves:
@@ -77,7 +78,11 @@ def _subject(like: Certificate) -> dict[str, str]:
 
 def _expiring(leaf: Leaf, store: LeafStore, seen: Inspection) -> Iterator[Finding]:
     end = leaf.certificate.not_after
-    if seen.moment.doubt is None and end - seen.now <= seen.warn:
+    follows = any(
+        other.key is not None and other.certificate.not_before <= end < other.certificate.not_after - seen.warn
+        for other in store.leaves
+    )
+    if seen.moment.doubt is None and end - seen.now <= seen.warn and not follows:
         days = (end - seen.now).days
         what = f"the {store.kind.leaf_type} leaf in use expires on {end:%Y-%m-%d}, in {days} days"
         mend = [request(store, leaf.certificate)]
@@ -115,10 +120,7 @@ def _leaf(domain: Domain, store: LeafStore, leaf: Leaf, seen: Inspection) -> Ite
         yield found(code, str(refusal), paths, certificate=certificate, reason=refusal.code, mend=gone, severity=bad)
         return
     if leaf.key is None:
-        what = f"no private key in {store.key_directory} fits"
-        mend = _gone(store, leaf, seen)
-        advice = f"put its key into {store.key_directory}, or delete the leaf"
-        yield found("LeafWithoutKey", what, paths, certificate=certificate, mend=mend, advice=advice)
+        yield _without_key(store, leaf, seen)
     validity = domain.validity(certificate)
     if validity is not Validity.VALID:
         yield from _untimely(validity, leaf, seen)
@@ -126,9 +128,23 @@ def _leaf(domain: Domain, store: LeafStore, leaf: Leaf, seen: Inspection) -> Ite
         yield from weak_digest(certificate, paths)
         verdict = seen.verdict(domain, leaf)
         if isinstance(verdict, VerifiedChain):
+            if not set(verdict.sent) <= set(leaf.file.certificates):
+                own = seen.as_sent(domain, leaf)
+                verdict = own if isinstance(own, VerifiedChain) else verdict
             yield from _sent(verdict, store, leaf)
         else:
             yield _refused(verdict, domain, leaf, store, seen)
+
+
+def _without_key(store: LeafStore, leaf: Leaf, seen: Inspection) -> Finding:
+    """A leaf whose key is not there, or may be one of those that cannot be opened: then nobody should delete it."""
+    what = f"no private key in {store.key_directory} fits"
+    advice, mend = f"put its key into {store.key_directory}, or delete the leaf", _gone(store, leaf, seen)
+    closed = sum(key.token is None for key in store.keys)
+    if closed:
+        what = f"{what}, but {closed} of the keys there cannot be opened"
+        advice, mend = "see to the keys that cannot be opened first: one of them may be its own", []
+    return found("LeafWithoutKey", what, _paths(leaf), certificate=leaf.certificate, mend=mend, advice=advice)
 
 
 def _gone(store: LeafStore, leaf: Leaf, seen: Inspection) -> list[Command]:

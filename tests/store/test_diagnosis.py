@@ -1,0 +1,346 @@
+"""Every kind of finding, each on a store with that wrong; and what is not found."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evse_security.clock import Moment
+from evse_security.store.changes import Remove, Write
+from evse_security.store.diagnosis import diagnose
+from evse_security.store.diagnosis.finding import KINDS, Finding, Mender, Severity
+from evse_security.store.diagnosis.inspection import Inspection, Place, Rights, Span
+from evse_security.store.diagnosis.mending import Treatment, treatment
+from evse_security.store.surroundings import span
+from tests.builders import DAY, NOW, YEAR, ocsp_answer
+from tests.store.pictures import CERTS, CSMS_BUNDLE, MO_BUNDLE, V2G_BUNDLE, config, id_of, junk_block, token
+from tests.store.sick import CASES, CHAIN, CSO, KEY, PAST, SINGLE, pki, seen, station
+
+ALWAYS = {"ProfileDeviates"}
+"""The chains of the tests are no ISO 15118 chains."""
+BESIDE = {
+    "KeyLocked": {"NoUsableLeaf", "LeafWithoutKey"},
+    "NoUsableLeaf": {"LeafExpired"},
+    "NoValidRoot": {"CaExpired"},
+    "ForgedRoot": {"NoRoot"},
+    "IssuerMissing": {"NoLeaf", "KeyPending"},
+}
+"""What else is wrong where this is wrong."""
+
+
+def codes(inspection: Inspection) -> set[str]:
+    return {finding.code for finding in diagnose(inspection).findings}
+
+
+def the(code: str, inspection: Inspection) -> Finding:
+    [finding] = [one for one in diagnose(inspection).findings if one.code == code]
+    return finding
+
+
+def test_a_store_with_which_nothing_is_wrong() -> None:
+    found = diagnose(seen(station(pki())))
+    assert {finding.code for finding in found.findings} == ALWAYS
+    assert found.worst is Severity.NOTE
+
+
+def test_every_kind_has_its_case() -> None:
+    assert CASES.keys() == KINDS.keys()
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_each_is_found_where_it_is(code: str) -> None:
+    assert code in codes(CASES[code]())
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_nothing_else_is_found_with_it(code: str) -> None:
+    assert codes(CASES[code]()) <= {code, *ALWAYS, *BESIDE.get(code, ())}
+
+
+@pytest.mark.parametrize("code", CASES)
+def test_each_says_what_to_do_or_is_worth_a_note(code: str) -> None:
+    for finding in diagnose(CASES[code]()).findings:
+        assert finding.mend or finding.advice or finding.severity is Severity.NOTE, finding
+        assert finding.what.isprintable()
+        assert finding.means == KINDS[finding.code].means
+
+
+WORDS = {
+    "ChainIncomplete": "its file lacks CN=Sub1, O=Test",
+    "ChainOutOfOrder": "its file has the order CN=SECC, O=Test <- CN=Sub1, O=Test <- CN=Sub2, O=Test",
+    "DiskFull": "the disk is full: 1 KiB left, 1000000 files; a renewal needs 256 KiB, 32 files",
+    "KeyExposed": "private key open to everybody (mode 0644)",
+    "KeyLocked": "encrypted, and no password is configured",
+    "LeafExpiring": "the V2G leaf in use expires on 2030-01-10, in 9 days",
+    "NoUsableLeaf": f"no V2G leaf can be used: {Path(CHAIN).name} not used: expired",
+    "OcspNotDer": "an OCSP response in base64 instead of DER",
+    "OcspStale": "of 2029-12-23 00:00:00Z, good until 2029-12-30 00:00:00Z: out of date",
+    "WeakKey": "the key of CN=MoRoot, O=Test is too weak: RSA 1024",
+    "WrongBundle": f"no root certificate of V2G is installed; CN=Root, O=Test lies in {CERTS / CSMS_BUNDLE}",
+}
+
+
+@pytest.mark.parametrize("code", WORDS)
+def test_the_words(code: str) -> None:
+    assert the(code, CASES[code]()).what == WORDS[code]
+
+
+COMMANDS = {
+    "KeyExposed": ("chmod", "0600", str(CERTS / KEY)),
+    "KeyDirectoryOpen": ("chmod", "0700", str(CSO)),
+    "OtherOwner": ("chown", "-h", "1000", str(CERTS / KEY)),
+    "ChainIncomplete": (
+        "evse-security", "call", "update_leaf_certificate",
+        "--certificate-chain", f"@{CERTS / CHAIN}", "--certificate-type", "V2G",
+    ),
+    "WrongBundle": (
+        "evse-security", "call", "install_ca_certificate",
+        "--certificate", f"@{CERTS / CSMS_BUNDLE}", "--certificate-type", "V2G",
+    ),
+    "LeafExpiring": (
+        "evse-security", "call", "generate_certificate_signing_request", "--certificate-type", "V2G",
+        "--country", "COUNTRY", "--organization", "Test", "--common", "SECC", "--no-use-tpm",
+    ),
+    "KeyOrphan": ("evse-security", "sweep"),
+    "OcspNotDer": ("evse-security", "doctor", "--fix"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", COMMANDS)
+def test_the_commands(code: str) -> None:
+    assert the(code, CASES[code]()).mend[0] == COMMANDS[code]
+
+
+def test_a_bad_block_is_named_by_its_line_and_cut_out_by_it() -> None:
+    w = pki()
+    good = w["MoRoot"].pem
+    line = good.count("\n") + 1
+    finding = the("Unreadable", seen(station(w).put(MO_BUNDLE, good + junk_block() + w["MfRoot"].pem)))
+    assert finding.what == f"at line {line} (byte {len(good)}): an element is longer than what holds it"
+    assert finding.mend == (("sed", "-i.bad", f"{line},{line + 2}d", str(CERTS / MO_BUNDLE)),)
+
+
+# ---- the worst first
+
+
+def test_the_worst_comes_first() -> None:
+    w = pki(MoRoot={"not_after": NOW + DAY})
+    shelf = station(w).put(KEY, w["SECC"].key_pem(), mode=0o644).put("client/cso/empty.pem", "")
+    found = diagnose(seen(shelf))
+    assert [one.code for one in found.findings] == ["KeyExposed", "CaExpiring", "HoldsNothing", "ProfileDeviates"]
+    assert found.worst is Severity.ERROR
+
+
+# ---- the clock
+
+
+def test_nobody_is_called_expired_by_a_clock_that_is_not_believed() -> None:
+    w = pki(SECC=PAST, MoRoot=PAST)
+    shelf = station(w).with_key(w, "y", f"client/cso/SECC_LEAF_{token(9)}.key", age=YEAR)
+    found = diagnose(seen(shelf, moment=Moment(NOW, "1970")))
+    assert not {"LeafExpired", "CaExpired", "NoValidRoot", "NoUsableLeaf", "KeyOrphan", "FromFuture"} & {
+        one.code for one in found.findings
+    }
+    assert found.findings[0].code == "ClockNotBelieved"
+
+
+def test_what_a_sweep_would_remove_is_left_to_people_while_the_clock_is_not_believed() -> None:
+    inspection = replace(CASES["Leftover"](), moment=Moment(NOW, "1970"))
+    finding = the("Leftover", inspection)
+    assert finding.mender is Mender.PEOPLE
+    assert finding.mend[0][:2] == ("rm", "-f")
+
+
+# ---- rights
+
+
+def test_what_only_the_group_may_is_left_to_people() -> None:
+    w = pki()
+    place = Place(CSO, Rights(0o750, 0, NOW), holds_keys=True, can_write=True)
+    inspection = seen(station(w).put(KEY, w["SECC"].key_pem(), mode=0o640), places=(place,))
+    exposed, open_directory = the("KeyExposed", inspection), the("KeyDirectoryOpen", inspection)
+    assert (exposed.severity, exposed.mender) == (Severity.WARNING, Mender.PEOPLE)
+    assert (open_directory.severity, open_directory.mender) == (Severity.NOTE, Mender.PEOPLE)
+    assert treatment(inspection, 10).modes == ()
+
+
+def test_many_keys_are_one_finding_without_an_endless_command() -> None:
+    w = pki()
+    shelf = station(w)
+    for number in range(20, 40):
+        shelf = shelf.put(f"client/cso/{number}.key", w["y"].key_pem(), mode=0o644)
+    finding = the("KeyExposed", seen(shelf))
+    assert len(finding.paths) == 20
+    assert finding.mend == (("evse-security", "doctor", "--fix"),)
+
+
+def test_the_copy_of_a_key_is_a_key() -> None:
+    w = pki()
+    copy = f"client/cso/der/{Path(KEY).name}.der"
+    finding = the("KeyExposed", seen(station(w).put(copy, w["SECC"].key_pem(), mode=0o644)))
+    assert finding.paths == (CERTS / copy,)
+
+
+# ---- leaves
+
+
+def test_a_leaf_whose_key_may_be_a_locked_one_is_not_to_be_deleted() -> None:
+    finding = the("LeafWithoutKey", CASES["KeyLocked"]())
+    assert finding.mend == ()
+    assert finding.what.endswith("fits, but 1 of the keys there cannot be opened")
+
+
+def test_a_leaf_that_has_a_successor_may_expire() -> None:
+    new = {"not_before": NOW + DAY, "not_after": NOW + YEAR}
+    w = pki("Root > Sub1 > Sub2 > New", SECC={"not_after": NOW + 9 * DAY}, New=new)
+    assert "LeafExpiring" in codes(seen(station(w)))
+    assert "LeafExpiring" not in codes(seen(station(w).with_leaf(w, "New", "Sub2", "Sub1", number=2)))
+
+
+def test_a_chain_whose_leaf_is_not_first_hides_the_leaf() -> None:
+    w = pki()
+    finding = the("ChainOutOfOrder", seen(station(w).without(SINGLE).put(CHAIN, w.pem("Sub1", "Sub2", "SECC"))))
+    assert finding.severity is Severity.ERROR
+    assert finding.what == "begins with CN=Sub1, O=Test, which is a CA; the leaf CN=SECC, O=Test is not seen"
+
+
+def test_a_sub_ca_that_only_another_leaf_holds_is_named() -> None:
+    w = pki()
+    finding = the("IssuerMissing", seen(station(w).put(CHAIN, w.pem("SECC", "Sub2"))))
+    csms_chain = CERTS / f"client/csms/CPO_CERT_CSMS_LEAF_CHAIN_{token(7)}.pem"
+    assert finding.what.endswith(f"; CN=Sub1, O=Test lies in {csms_chain}")
+    assert (
+        finding.advice
+        == f"write the certificate with serial {w['Sub1'].certificate.serial_number:x} of it to ISSUER.pem"
+    )
+
+
+def test_a_root_that_only_came_with_the_chain_is_not_installed() -> None:
+    w = pki()
+    shelf = station(w).without(V2G_BUNDLE, CSMS_BUNDLE).put(CHAIN, w.pem("SECC", "Sub2", "Sub1", "Root"))
+    findings = [one for one in diagnose(seen(shelf)).findings if one.code == "RootMissing"]
+    assert [one.what for one in findings] == [
+        f"no root certificate of CSMS is installed; CN=Root, O=Test lies in {CERTS / CHAIN}",
+        f"no root certificate of V2G is installed; CN=Root, O=Test lies in {CERTS / CHAIN}",
+    ]
+
+
+def test_csms_leaves_are_removed_by_hand() -> None:
+    w = pki()
+    finding = the("LeafWithoutKey", seen(station(w).put("client/csms/spare.pem", w["SECC"].pem)))
+    assert finding.mend == (("rm", str(CERTS / "client/csms/spare.pem")),)
+
+
+def test_a_leaf_not_in_use_is_less_bad() -> None:
+    w = pki("Strange > Newer", Newer={"not_after": NOW + YEAR})
+    finding = the("IssuerMissing", seen(station(w).with_leaf(w, "Newer", number=2)))
+    assert finding.severity is Severity.WARNING
+
+
+# ---- CA certificates
+
+
+def test_a_bundle_that_domains_share_is_told_once() -> None:
+    w = pki(MoRoot=PAST)
+    shelf = station(w)
+    shared = replace(shelf, config=config(mf_ca_bundle=CERTS / MO_BUNDLE))
+    findings = diagnose(seen(shared)).findings
+    assert [one.code for one in findings] == ["NoValidRoot", "NoValidRoot", "CaExpired", "ProfileDeviates"]
+
+
+def test_a_duplicate_in_a_file_of_its_own_can_be_removed() -> None:
+    w = pki()
+    shelf = (
+        station(w)
+        .without(MO_BUNDLE)
+        .put(f"{MO_BUNDLE}/a.pem", w["MoRoot"].pem)
+        .put(f"{MO_BUNDLE}/b.pem", w["MoRoot"].pem)
+    )
+    assert the("Duplicate", seen(shelf)).mend == (("rm", str(CERTS / MO_BUNDLE / "a.pem")),)
+
+
+@pytest.mark.parametrize(
+    ("text", "alone"),
+    [
+        ("x\n" + junk_block() + "y\n", True),
+        ("x " + junk_block() + "y\n", False),
+        ("x\n" + junk_block()[:-1] + " y\n", False),
+    ],
+)
+def test_lines_are_cut_out_only_where_nothing_else_is_on_them(text: str, *, alone: bool) -> None:
+    start, end = text.index("-----BEGIN"), text.index("-----END CERTIFICATE-----") + 25
+    assert span(text.encode(), start, end) == Span(2 if text[1] == "\n" else 1, 4 if text[1] == "\n" else 3, alone)
+
+
+# ---- OCSP
+
+
+def test_a_response_in_base64_that_is_not_to_be_kept_stays_as_it_is() -> None:
+    w = pki()
+    old = ocsp_answer(w, "SECC", this_update=NOW - 9 * DAY, next_update=NOW - 2 * DAY)
+    shelf = station(w).with_ocsp("client/cso/ocsp/1_ocsp", id_of(w, "SECC"), base64.b64encode(old))
+    finding = the("OcspNotDer", seen(shelf))
+    assert finding.mender is Mender.PEOPLE
+    assert finding.what.endswith(", and not one to keep")
+    assert treatment(seen(shelf), 10).is_empty
+
+
+def test_a_stale_response_beside_a_fresh_one_is_no_matter() -> None:
+    w = pki()
+    old = ocsp_answer(w, "SECC", this_update=NOW - 9 * DAY, next_update=NOW - 2 * DAY)
+    shelf = station(w).with_ocsp("client/cso/ocsp/1_ocsp", id_of(w, "SECC"), old)
+    shelf = shelf.with_ocsp("client/cso/ocsp/2_ocsp", id_of(w, "SECC"), ocsp_answer(w, "SECC"))
+    assert codes(seen(shelf)) == ALWAYS
+
+
+def test_a_response_about_another_says_so() -> None:
+    w = pki()
+    shelf = station(w).with_ocsp("client/cso/ocsp/1_ocsp", id_of(w, "SECC"), ocsp_answer(w, "Other"))
+    assert the("OcspUnreadable", seen(shelf)).what.endswith("about other certificates than its .hash file says")
+
+
+# ---- mending
+
+
+def mended(code: str) -> tuple[Inspection, Treatment]:
+    inspection = CASES[code]()
+    return inspection, treatment(inspection, 10)
+
+
+@pytest.mark.parametrize("code", [code for code, kind in KINDS.items() if kind.mender is Mender.DOCTOR])
+def test_what_the_doctor_mends_is_treated(code: str) -> None:
+    assert not mended(code)[1].is_empty
+
+
+@pytest.mark.parametrize("code", [code for code, kind in KINDS.items() if kind.mender is Mender.PEOPLE])
+def test_what_people_mend_is_left_alone(code: str) -> None:
+    assert mended(code)[1].is_empty
+
+
+@pytest.mark.parametrize("code", ["KeyOrphan", "OcspNotDer", "OcspAboutNobody", "OcspHalf", "CopyStale", "Leftover"])
+def test_the_treatment_changes_the_files_of_the_finding(code: str) -> None:
+    inspection, made = mended(code)
+    assert made.decision.changes
+    assert {type(change) for change in made.decision.changes} <= {Remove, Write}
+    assert set(made.said) == {change.path for change in made.decision.changes}
+    assert {change.path for change in made.decision.changes} >= set(the(code, inspection).paths)
+
+
+def test_a_response_in_base64_becomes_der() -> None:
+    made = mended("OcspNotDer")[1]
+    [write] = made.decision.changes
+    assert isinstance(write, Write)
+    assert write.content[:1] == b"\x30"
+
+
+def test_rights_are_taken_from_everybody() -> None:
+    assert [(mode.old, mode.new) for mode in mended("KeyExposed")[1].modes] == [(0o644, 0o600)]
+    assert [(mode.old, mode.new) for mode in mended("KeyDirectoryOpen")[1].modes] == [(0o755, 0o700)]
+    assert [(mode.old, mode.new) for mode in mended("WritableByAll")[1].modes] == [(0o666, 0o664)]
+
+
+def test_a_healthy_store_is_left_alone() -> None:
+    assert treatment(seen(station(pki())), 10).is_empty
