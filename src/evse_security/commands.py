@@ -129,7 +129,9 @@ class Commands:
 
         def decide(snapshot: Snapshot, moment: Moment) -> Decision:
             chain = self._verified(snapshot, received, (certificate_type,), moment)
-            decision = renew(snapshot.leaves[certificate_type], chain, self._core.token(moment))
+            decision = renew(
+                snapshot.leaves[certificate_type], chain, self._core.token(moment), self._leaves.key_in_der
+            )
             return with_room(decision, snapshot, self._core.limits, moment, (token_of_certificate(chain.leaf),))
 
         try:
@@ -139,7 +141,6 @@ class Commands:
                 received = pem.chain(certificate_chain, "the certificate chain")
                 deed.given += received
                 self._core.change(decide, deed)
-            self._leaves.copy_to_der(certificate_type, received[0])
         except Refusal as refusal:
             told("update_leaf_certificate", refusal)
             return answers(refusal).install

@@ -8,7 +8,7 @@ from itertools import count
 
 from evse_security.clock import Moment
 from evse_security.core import Core, told
-from evse_security.errors import NotWritable, Refusal
+from evse_security.errors import NotWritable
 from evse_security.keys import files as key_files
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.path import Policy
@@ -77,15 +77,13 @@ class Leaves:
         self._core.ensure(found.copies, moment, while_true=lambda snapshot: _is_there(snapshot, leaf))
         return found
 
-    def copy_to_der(self, certificate_type: LeafCertificateType, certificate: Certificate) -> None:
-        """Make the copies in DER of a leaf just installed. Where that fails they are made when they are asked for."""
-        snapshot, moment = self._core.look(parts_for(certificate_type))
-        leaf = snapshot.leaves[certificate_type].leaf_of(certificate)
+    def key_in_der(self, key: KeyFile) -> bytes | None:
+        """A key for the copies of a leaf being installed; without it they are made when they are asked for."""
         try:
-            if leaf is not None and leaf.key is not None:
-                self.files(leaf, EncodingFormat.DER, moment)
-        except Refusal as refusal:
+            return self._key_in_der(key)
+        except NotWritable as refusal:
             told("DER copies", refusal)
+            return None
 
     def password_of(self, leaf: Leaf) -> str | None:
         """The password that a consumer needs to open a leaf's key; None for a plain one."""

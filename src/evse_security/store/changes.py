@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
+from typing import TypeVar
 
 from evse_security.pki.hashdata import CertID
 from evse_security.vocabulary import CertificateStoreUpdate
@@ -76,6 +78,12 @@ class Link:
 
 
 Change = Write | Edit | Remove | Link
+C = TypeVar("C", Write, Edit, Remove, Link)
+
+
+def together(changes: Iterable[C]) -> list[C]:
+    """Changes of which any may survive without the others, but none without those before them all."""
+    return [replace(change, order=Order.WITH) if number else change for number, change in enumerate(changes)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from evse_security.pki.certificate import Certificate
 from evse_security.store.changes import SECRET_MODE, Write
 from evse_security.store.layout import CERTIFICATE_SUFFIXES, DER_DIRECTORY, KEY_SUFFIXES
 from evse_security.store.snapshot import CertificateFile, Leaf
@@ -45,14 +47,22 @@ def files_in(leaf: Leaf, encoding: EncodingFormat, key_der: bytes | None = None)
     length = len(leaf.chain.certificates) if leaf.chain else 1
     if encoding == EncodingFormat.PEM:
         return _in_pem(leaf, leaf.key.path, length)
-    key = Write(_copy_of(leaf.key.path, ".der"), key_der or b"", SECRET_MODE)
-    leaf_copy = Write(_copy_of((leaf.single or leaf.file).path, ".leaf.der"), leaf.certificate.der)
-    chain_copy = None
-    if leaf.chain is not None:
-        encoded = b"".join(certificate.der for certificate in leaf.chain.certificates)
-        chain_copy = Write(_copy_of(leaf.chain.path, ".chain.der"), encoded)
-    copies = tuple(copy for copy in (key, leaf_copy, chain_copy) if copy is not None)
-    return LeafFiles(key.path, leaf_copy.path, chain_copy.path if chain_copy else None, length, copies)
+    certificates = leaf.chain.certificates if leaf.chain else (leaf.certificate,)
+    single, chain = (leaf.single or leaf.file).path, leaf.chain.path if leaf.chain else None
+    copies = copies_in_der((leaf.key.path, key_der or b""), single, chain, certificates)
+    return LeafFiles(copies[0].path, copies[1].path, copies[2].path if leaf.chain else None, length, copies)
+
+
+def copies_in_der(
+    key: tuple[Path, bytes], single: Path | None, chain: Path | None, certificates: Sequence[Certificate]
+) -> tuple[Write, ...]:
+    """The copies of a key, given with what it is in DER, and of the files of its leaf: `certificates` begin with it."""
+    copies = [Write(_copy_of(key[0], ".der"), key[1], SECRET_MODE)]
+    if single is not None:
+        copies.append(Write(_copy_of(single, ".leaf.der"), certificates[0].der))
+    if chain is not None:
+        copies.append(Write(_copy_of(chain, ".chain.der"), b"".join(one.der for one in certificates)))
+    return tuple(copies)
 
 
 def _in_pem(leaf: Leaf, key: Path, length: int) -> LeafFiles:

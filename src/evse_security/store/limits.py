@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 
 from evse_security.clock import Moment
 from evse_security.errors import StoreFull
@@ -41,7 +42,11 @@ def with_room(
         keep_newest=limits.keep_newest,
         protected=frozenset(protected),
     )
-    roomy = Decision((*swept.decision.changes, *decision.changes), (*swept.decision.updates, *decision.updates))
+    roomy = replace(
+        decision,
+        changes=(*swept.decision.changes, *decision.changes),
+        updates=(*swept.decision.updates, *decision.updates),
+    )
     full = _overflow(roomy.changes, snapshot, limits)
     if full is not None:
         raise full
@@ -49,22 +54,34 @@ def with_room(
 
 
 def _overflow(changes: Iterable[Change], snapshot: Snapshot, limits: Limits) -> StoreFull | None:
-    """What the store would exceed after these changes, if they let it grow. Replacing a file is no growth."""
-    present = snapshot.names.union(path for entry in snapshot.ocsp for path in entry.paths)
-    files, size, grows = set(snapshot.names), snapshot.size, False
+    """What the store would exceed after these changes, if they let it grow. Replacing a file is no growth.
+
+    Files are counted one by one only where there could be too many.
+    """
+    stays: dict[Path, bool] = {}
+    size, appends = snapshot.size, False
     for change in changes:
-        if isinstance(change, Remove):
-            files.discard(change.path)
-        elif isinstance(change, Edit):
-            grows = grows or bool(change.append)
+        stays[change.path] = not isinstance(change, Remove)
+        if isinstance(change, Edit):
+            appends = appends or bool(change.append)
             size += len(change.append)
-        else:
-            grows = grows or change.path not in present
-            files.add(change.path)
-            size += len(change.content) if isinstance(change, Write) else 0
-    entries = sum(path.parent.name != DER_DIRECTORY for path in files)
-    if grows and entries > limits.max_entries:
+        elif isinstance(change, Write):
+            size += len(change.content)
+    new = {path for path, is_there in stays.items() if is_there and path not in snapshot.names}
+    gone = {path for path, is_there in stays.items() if not is_there}
+    if len(snapshot.names) + len(new) <= limits.max_entries and size <= limits.max_bytes:
+        return None
+    if not appends and new.issubset(path for entry in snapshot.ocsp for path in entry.paths):
+        return None
+    entries = sum(path.parent.name != DER_DIRECTORY for path in (snapshot.names - gone) | new)
+    if entries > limits.max_entries:
         return StoreFull("max_store_entries", limits.max_entries)
-    if grows and size > limits.max_bytes:
-        return StoreFull("max_store_bytes", limits.max_bytes)
-    return None
+    return StoreFull("max_store_bytes", limits.max_bytes) if size - _freed(snapshot, gone) > limits.max_bytes else None
+
+
+def _freed(snapshot: Snapshot, gone: Collection[Path]) -> int:
+    """The bytes that go with keys and certificate files, at least; of other files the picture does not tell."""
+    stores = snapshot.leaves.values()
+    keys = {key.path: key.size for store in stores for key in store.keys}
+    ends = {f.path: f.blocks[-1].end for store in snapshot.stores for f in store.files if f.blocks}
+    return sum({path: size for path, size in {**keys, **ends}.items() if path in gone}.values())

@@ -15,7 +15,7 @@ from itertools import count, islice
 from pathlib import Path
 
 from evse_security.pki.certificate import Certificate
-from evse_security.store.changes import Change, Link, Remove, Write
+from evse_security.store.changes import Change, Link, Remove, Write, together
 from evse_security.store.layout import BUNDLE_DIRECTORY
 from evse_security.store.snapshot import CertificateFile
 
@@ -25,7 +25,7 @@ _NAME = re.compile(r"([0-9a-f]{8})\.(0|[1-9]\d{0,8})", re.ASCII)
 def copies(directory: Path, files: Iterable[CertificateFile]) -> list[Write]:
     """The copies, for links to lead to, of files that OpenSSL does not read there, or not as they are read here."""
     unfit = [file for file in files if file.certificates and not file.fit]
-    return [Write(directory / name_of(file), "".join(c.pem for c in file.certificates).encode()) for file in unfit]
+    return together(Write(directory / name_of(f), "".join(c.pem for c in f.certificates).encode()) for f in unfit)
 
 
 def name_of(file: CertificateFile) -> str:
@@ -39,14 +39,14 @@ def links(directory: Path, files: Sequence[CertificateFile]) -> list[Change]:
     Links are added or led elsewhere before others are removed, so that look-ups go on meanwhile.
     """
     found = _Found(directory, files)
-    made: list[Change] = []
-    removed: list[Change] = []
+    made: list[Link] = []
+    removed: list[Remove] = []
     for key in sorted(found.ours.keys() | found.wanted.keys()):
         present = found.ours.get(key, {})
         numbered = _numbered(found.needed(key), present, found.others.get(key, frozenset()))
         made += [Link(directory / f"{key}.{n}", name) for n, name in numbered.items() if present.get(n) != name]
         removed += [Remove(directory / f"{key}.{n}") for n in sorted(present.keys() - numbered.keys())]
-    return [*made, *removed]
+    return [*together(made), *together(removed)]
 
 
 def every_one_is_found(changes: Iterable[Change]) -> bool:

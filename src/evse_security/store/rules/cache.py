@@ -10,7 +10,7 @@ from evse_security.errors import NotInstalled, OcspOlder
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import CertID, certificate_id
 from evse_security.pki.ocsp import OcspAnswer, OcspStatus, believe, current
-from evse_security.store.changes import Change, Decision, Write
+from evse_security.store.changes import Change, Decision, Order, Write
 from evse_security.store.layout import OCSP_DIRECTORY
 from evse_security.store.snapshot import OcspEntry, Snapshot
 
@@ -53,12 +53,15 @@ def _directories(snapshot: Snapshot, certificate: Certificate) -> list[Path]:
 def _pair(snapshot: Snapshot, directory: Path, cert_id: CertID, response: bytes) -> list[Change]:
     """The response first, then the file that says whose it is. Pairs that are there are kept up to date, halves mended.
 
-    Both are written always: a sweep that makes room for them may remove the half that is there.
+    Both are written always: a sweep that makes room for them may remove the half that is there. After a power cut
+    either may be there without the other, which is half a pair.
     """
     here = [e.hash_path for e in snapshot.ocsp if e.cert_id == cert_id and e.hash_path.parent == directory]
     pairs = here or [directory / f"{cert_id.digest}_ocsp.hash"]
     return [
-        write for path in pairs for write in (Write(path.with_suffix(".der"), response), Write(path, cert_id.lines))
+        Write(half, content, order=Order.FREE)
+        for path in pairs
+        for half, content in ((path.with_suffix(".der"), response), (path, cert_id.lines))
     ]
 
 

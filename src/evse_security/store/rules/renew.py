@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from evse_security.errors import KeyNotFound
@@ -9,32 +10,39 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import certificate_id
 from evse_security.pki.path import VerifiedChain
 from evse_security.store.changes import Decision, Write
+from evse_security.store.info import copies_in_der
 from evse_security.store.layout import is_generated
-from evse_security.store.snapshot import CertificateFile, Leaf, LeafStore
+from evse_security.store.snapshot import CertificateFile, KeyFile, Leaf, LeafStore
 from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
 
 
-def renew(store: LeafStore, chain: VerifiedChain, token: str) -> Decision:
+def renew(
+    store: LeafStore, chain: VerifiedChain, token: str, key_in_der: Callable[[KeyFile], bytes | None] = lambda _: None
+) -> Decision:
     """Decide where a verified chain goes. What is installed already is not written again.
 
     The chain file comes first: from then on the leaf is offered with its sub-CAs, as a TLS server needs it. Raises
-    `KeyNotFound`.
+    `KeyNotFound`. `key_in_der` encodes the key for the copies in DER; without it there are none.
     """
-    if store.key_of(chain.leaf) is None:
+    key = store.key_of(chain.leaf)
+    if key is None:
         raise KeyNotFound(chain.leaf.name, str(store.key_directory))
     installed = next((leaf for leaf in store.leaves if leaf.certificate == chain.leaf), None)
     old_chain, old_single = (installed.chain, installed.single) if installed is not None else (None, None)
-    writes = []
+    chains: list[Write] = []
     if len(chain.sent) > 1:
         path = _place(store, installed, old_chain, store.kind.chain_prefix, token)
-        writes += _write(path, old_chain, chain.sent)
+        chains = _write(path, old_chain, chain.sent)
     path = _place(store, installed, old_single, store.kind.single_prefix, token)
-    writes += _write(path, old_single, chain.sent[:1])
+    singles = _write(path, old_single, chain.sent[:1])
+    writes = (*chains, *singles)
     update = CertificateStoreUpdate(
         operation=CertificateStoreUpdateOperation.Installed, leaf_certificate_type=store.kind.leaf_type
     )
     concerned = (certificate_id(chain.leaf, (chain.path[1:] or chain.path)[0]),)
-    return Decision(tuple(writes), (update,) if writes else (), concerned=concerned)
+    encoded = key_in_der(key) if writes else None
+    copies = () if encoded is None else copies_in_der((key.path, encoded), _path(singles), _path(chains), chain.sent)
+    return Decision(writes, (update,) if writes else (), copies, concerned=concerned)
 
 
 def _place(store: LeafStore, leaf: Leaf | None, file: CertificateFile | None, prefix: str, token: str) -> Path:
@@ -60,3 +68,7 @@ def _write(path: Path, file: CertificateFile | None, certificates: tuple[Certifi
     if file is not None and file.certificates == certificates:
         return []
     return [Write(path, "".join(certificate.pem for certificate in certificates).encode())]
+
+
+def _path(writes: list[Write]) -> Path | None:
+    return writes[0].path if writes else None

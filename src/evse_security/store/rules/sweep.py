@@ -6,14 +6,14 @@ needed. When the clock is not believed, nothing is swept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from evse_security.clock import Moment, believable
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.store.changes import Decision, Remove
+from evse_security.store.changes import Decision, Order, Remove
 from evse_security.store.info import source_of
 from evse_security.store.layout import is_generated
 from evse_security.store.snapshot import CertificateFile, KeyFile, Leaf, LeafStore, Snapshot
@@ -67,8 +67,17 @@ def sweep(
     removed += _ocsp(snapshot, doomed)  # 4
     removed += _copies(snapshot, doomed | keys.keys())  # 5
     removed += [SweptFile(path, reason) for path, reason in keys.items()]  # 3, last: a certificate never loses its key
-    changes = tuple(dict.fromkeys(Remove(file.path) for file in removed))
-    return Sweep(Decision(changes, tuple(updates)), tuple(dict.fromkeys(removed)), None)
+    singles, chains = (
+        [file.path for file in files if (len(file.certificates) > 1) is chain] for chain in (False, True)
+    )
+    order = _order(singles, chains, keys)
+    changes = dict.fromkeys(Remove(file.path, order=order.get(file.path, Order.FREE)) for file in removed)
+    return Sweep(Decision(tuple(changes), tuple(updates)), tuple(dict.fromkeys(removed)), None)
+
+
+def _order(*steps: Iterable[Path]) -> dict[Path, Order]:
+    """Each step waits for the one before it; within a step no file waits for another."""
+    return {path: Order.WITH if number else Order.AFTER for step in steps for number, path in enumerate(step)}
 
 
 def _expired(store: LeafStore, moment: Moment, keep_newest: int) -> Iterator[Leaf]:
