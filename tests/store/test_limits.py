@@ -37,6 +37,22 @@ def test_the_store_is_swept_before_it_refuses() -> None:
     assert fits(shelf, NEW, max_entries=3).changes == (NEW,)
 
 
+def test_what_sweeping_frees_counts_in_bytes_too() -> None:
+    """A store that is full by bytes would else never be swept for anything."""
+    shelf = ONE.put(LEFTOVER, "x" * 100)
+    assert fits(shelf, NEW, max_bytes=200).changes == (Remove(CERTS / LEFTOVER), NEW)
+    assert fits(shelf, NEW, max_bytes=300).changes == (NEW,)
+    with pytest.raises(StoreFull, match="max_store_bytes"):
+        fits(shelf, NEW, max_bytes=199)
+
+
+def test_what_is_replaced_makes_room_for_what_is_new() -> None:
+    changes = (Write(CERTS / "client/cso/a.txt", b"x" * 40), Write(CERTS / "client/cso/b.txt", b"x" * 60))
+    assert fits(ONE, *changes, max_entries=2, max_bytes=100) == Decision(changes)
+    with pytest.raises(StoreFull, match="max_store_bytes"):
+        fits(ONE, *changes, max_bytes=99)
+
+
 def test_room_is_not_made_where_the_clock_is_not_believed() -> None:
     with pytest.raises(StoreFull):
         fits(ONE.put(LEFTOVER, ""), NEW, max_entries=2, moment=Moment(NOW, "1970"))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 
 from evse_security.clock import Moment
 from evse_security.errors import StoreFull
 from evse_security.store.changes import Change, Decision, Edit, Remove, Write
 from evse_security.store.layout import DER_DIRECTORY
+from evse_security.store.listing import directory_name
 from evse_security.store.rules.sweep import sweep
 from evse_security.store.snapshot import Snapshot
 
@@ -54,34 +54,34 @@ def with_room(
 
 
 def _overflow(changes: Iterable[Change], snapshot: Snapshot, limits: Limits) -> StoreFull | None:
-    """What the store would exceed after these changes, if they let it grow. Replacing a file is no growth.
-
-    Files are counted one by one only where there could be too many.
-    """
-    stays: dict[Path, bool] = {}
-    size, appends = snapshot.size, False
-    for change in changes:
-        stays[change.path] = not isinstance(change, Remove)
-        if isinstance(change, Edit):
-            appends = appends or bool(change.append)
-            size += len(change.append)
-        elif isinstance(change, Write):
-            size += len(change.content)
-    new = {path for path, is_there in stays.items() if is_there and path not in snapshot.names}
-    gone = {path for path, is_there in stays.items() if not is_there}
-    if len(snapshot.names) + len(new) <= limits.max_entries and size <= limits.max_bytes:
-        return None
-    if not appends and new.issubset(path for entry in snapshot.ocsp for path in entry.paths):
-        return None
-    entries = sum(path.parent.name != DER_DIRECTORY for path in (snapshot.names - gone) | new)
-    if entries > limits.max_entries:
+    """What the store would exceed after these changes, if they let it grow. Replacing a file is no growth."""
+    listing = snapshot.listing
+    entries, size, grows = listing.entries, listing.size, False
+    for location, change in {str(change.path): change for change in changes}.items():
+        before = listing.files.get(location)
+        counts = directory_name(location) != DER_DIRECTORY
+        entries += counts * ((not isinstance(change, Remove)) - (before is not None))
+        size += _growth(change, before.size if before is not None else 0)
+        grows |= _is_growth(change, is_new=not listing.has(location))
+    if grows and entries > limits.max_entries:
         return StoreFull("max_store_entries", limits.max_entries)
-    return StoreFull("max_store_bytes", limits.max_bytes) if size - _freed(snapshot, gone) > limits.max_bytes else None
+    if grows and size > limits.max_bytes:
+        return StoreFull("max_store_bytes", limits.max_bytes)
+    return None
 
 
-def _freed(snapshot: Snapshot, gone: Collection[Path]) -> int:
-    """The bytes that go with keys and certificate files, at least; of other files the picture does not tell."""
-    stores = snapshot.leaves.values()
-    keys = {key.path: key.size for store in stores for key in store.keys}
-    ends = {f.path: f.blocks[-1].end for store in snapshot.stores for f in store.files if f.blocks}
-    return sum({path: size for path, size in {**keys, **ends}.items() if path in gone}.values())
+def _growth(change: Change, before: int) -> int:
+    """The bytes by which a file of so many grows; what is cut out of one is not told by the change."""
+    match change:
+        case Write():
+            return len(change.content) - before
+        case Edit():
+            return len(change.append)
+        case Remove():
+            return -before
+        case _:
+            return 0
+
+
+def _is_growth(change: Change, *, is_new: bool) -> bool:
+    return bool(change.append) if isinstance(change, Edit) else is_new and not isinstance(change, Remove)
