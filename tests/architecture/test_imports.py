@@ -26,8 +26,9 @@ GROUPS: dict[str, tuple[str, str]] = {
     "config": ("config settings", BASE),
     "pki": ("pki", "vocabulary errors"),
     "rules": (
-        "store store.changes store.deeds store.diagnosis store.explanation store.info store.journal store.kinds "
-        "store.layout store.leafstore store.limits store.listing store.overview store.reasons store.rules store.snapshot",
+        "store store.castore store.changes store.contents store.deeds store.diagnosis store.explanation store.info "
+        "store.journal store.kinds store.layout store.leafstore store.limits store.listing store.overview store.reasons "
+        "store.rules store.snapshot",
         f"{BASE} config pki",
     ),
     "keys": ("keys", "errors pki"),
