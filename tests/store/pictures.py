@@ -102,6 +102,8 @@ class Shelf:
     """Places that cannot be looked at."""
     away: frozenset[Path] = frozenset()
     """Directories of leaves that are not there."""
+    astray: frozenset[Path] = frozenset()
+    """Links that lead nowhere."""
 
     def path(self, name: str | Path) -> Path:
         """The absolute path of a file."""
@@ -200,6 +202,7 @@ class Shelf:
         beside = {path for path in self.files.keys() - own if self._is_beside(path, layout)}
         unseen = {str(path): "Permission denied" for path in self.blocked}
         unseen |= {str(path): NO_DIRECTORY for path in self.away}
+        unseen |= {str(path): "a link that leads nowhere" for path in self.astray}
         return Listing.of(forms, self._stamps(own), self._stamps(beside), unseen)
 
     def _form(self, path: Path) -> StoreForm:

@@ -19,7 +19,6 @@ from evse_security.pki.profile import ProfileName
 from evse_security.store.changes import Link
 from evse_security.store.diagnosis.inspection import Inspection, Place, Rights, Surroundings, Volume
 from evse_security.store.layout import KEY_SUFFIXES, Layout
-from evse_security.store.snapshot import Problem
 from evse_security.store.surroundings import span
 from tests.builders import DAY, NOW, YEAR, World, ocsp_answer, pem_of, signed_with_rsa, world
 from tests.store.pictures import (
@@ -272,10 +271,7 @@ def unreadable() -> Inspection:
 
 @case("LinkBroken")
 def link_broken() -> Inspection:
-    shelf = station(pki())
-    inspection = seen(shelf)
-    problem = Problem(CSO / "secc.pem", "a link that leads nowhere")
-    return replace(inspection, snapshot=replace(inspection.snapshot, problems=(problem,)))
+    return seen(replace(station(pki()), astray=frozenset({CSO / "secc.pem"})))
 
 
 @case("KeyUnreadable")

@@ -28,7 +28,7 @@ def leaves(seen: Inspection) -> Iterator[Finding]:
     """What is wrong with the leaves of each kind: 1. the one in use, 2. each of them, 3. files that hold none."""
     for domain in seen.domains:
         store = domain.leaf_store
-        if store is None or not store.listed:
+        if store is None:
             continue
         yield from _in_use(domain, store, seen)  # 1
         for leaf in store.leaves:
@@ -53,8 +53,12 @@ def _in_use(domain: Domain, store: LeafStore, seen: Inspection) -> Iterator[Find
         what = f"no {kind} leaf can be used: {'; '.join(reasons)}{more}"
         mend = [request(store, store.leaves[0].certificate)]
         yield found("NoUsableLeaf", what, (store.directory,), mend=mend)
-    elif not store.leaves:
+    elif not store.leaves and (store.listed or _is_missing(store, seen)):
         yield found("NoLeaf", f"no {kind} leaf is installed", (store.directory,), mend=[request(store, None)])
+
+
+def _is_missing(store: LeafStore, seen: Inspection) -> bool:
+    return any(place.path == store.directory and place.rights is None for place in seen.surroundings.places)
 
 
 def request(store: LeafStore, like: Certificate | None) -> Command:

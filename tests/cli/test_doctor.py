@@ -1,0 +1,356 @@
+"""`evse-security doctor`: what is wrong with a directory, and mending it."""
+
+import base64
+import errno
+import os
+import re
+import shlex
+import stat
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from evse_security.cli.doctor import as_typed
+from evse_security.lab.hierarchy import Pki
+from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.hashdata import certificate_id
+from tests.builders import DAY, NOW
+from tests.cli.conftest import Ran, Run
+
+STEM = "SECC_LEAF_M01_D01_Y2030_H00_M00_S00_i1_r1"
+
+
+@pytest.fixture
+def well(certs: Path, pki: Pki) -> Path:
+    """A directory with which nothing is wrong."""
+    for directory in ("client/cso", "client/csms"):
+        (certs / directory).chmod(0o700)
+    for holder, issuer in (
+        ("SECC_LEAF", "CPO_SUB_CA2"),
+        ("CPO_SUB_CA2", "CPO_SUB_CA1"),
+        ("CPO_SUB_CA1", "V2G_ROOT_CA"),
+    ):
+        keep_response(certs, pki, holder, issuer)
+    return certs
+
+
+def keep_response(certs: Path, pki: Pki, holder: str, issuer: str, *, as_text: bool = False) -> Path:
+    """Cache an OCSP response, in DER or as EVerest's module leaves it."""
+    subject = pki[holder].certificate
+    template = ResponseTemplate(this_update=NOW, next_update=NOW + 7 * DAY, hash_algorithm=SHA256())
+    response = ocsp_response(subject, pki[issuer], pki[issuer], template)
+    place = certs / "client/cso/ocsp"
+    place.mkdir(exist_ok=True)
+    cert_id = certificate_id(Certificate(pki[holder].der), Certificate(pki[issuer].der))
+    (place / f"{holder}_ocsp.hash").write_bytes(cert_id.lines)
+    path = place / f"{holder}_ocsp.der"
+    path.write_bytes(base64.b64encode(response) if as_text else response)
+    return path
+
+
+def shown(directory: Path) -> dict[Path, tuple[int, int, int]]:
+    """All files with mode, size and time."""
+    found = {path: path.lstat() for path in directory.rglob("*")}
+    return {path: (one.st_mode, one.st_size, one.st_mtime_ns) for path, one in found.items()}
+
+
+def codes(ran: Ran) -> list[str]:
+    """The codes of the findings that are about the store, not about the machine that the tests run on."""
+    found = re.findall(r"^(?:error|warning|note) (\w+):", ran.out, re.MULTILINE)
+    return [code for code in found if code not in MACHINE]
+
+
+MACHINE = {"VolatileFileSystem", "NetworkFileSystem", "DiskFull", "DiskNearlyFull"}
+
+
+def test_nothing_is_wrong(run: Run, well: Path) -> None:
+    ran = run("--certs", well, "doctor")
+    assert (codes(ran), ran.err) == ([], "")
+
+
+def test_looking_changes_nothing(run: Run, well: Path) -> None:
+    before = shown(well)
+    run("--certs", well, "doctor")
+    assert shown(well) == before
+
+
+def test_a_key_that_everybody_may_read(run: Run, well: Path) -> None:
+    key = well / "client/cso/SECC_LEAF.key"
+    key.chmod(0o644)
+    ran = run("--certs", well, "doctor")
+    assert ran.code == 3
+    assert ran.out.splitlines()[:6] == [
+        "1 error",
+        "error KeyExposed: private key open to everybody (mode 0644)",
+        f"   in {key}",
+        "   means: Whoever may read the key can pretend to be the station.",
+        f"   mend: chmod 0600 {key}",
+    ]
+
+
+def test_the_commands_mend(run: Run, well: Path) -> None:
+    """Chmod by the shell, the rest by our own command line, as they are printed."""
+    (well / "client/cso/SECC_LEAF.key").chmod(0o644)
+    chain = well / "client/cso/CPO_CERT_CHAIN.pem"
+    blocks = re.findall(r"-----BEGIN.*?-----END CERTIFICATE-----\n", chain.read_text(), re.DOTALL)
+    chain.write_text("".join([blocks[0], *reversed(blocks[1:])]))
+    ran = run("--certs", well, "doctor")
+    assert codes(ran) == ["KeyExposed", "ChainOutOfOrder"]
+    for command in re.findall(r"^   mend: (.*)$", ran.out, re.MULTILINE):
+        program, *words = shlex.split(command)
+        if program == "evse-security":
+            assert run(*words).code == 0
+        else:
+            subprocess.run([program, *words], check=True)
+    assert codes(run("--certs", well, "doctor")) == []
+
+
+def test_warnings_and_errors_have_their_exit_codes(run: Run, well: Path) -> None:
+    (well / "client/cso").chmod(0o755)
+    assert run("--certs", well, "doctor").code == 1
+    (well / "client/cso/SECC_LEAF.key").chmod(0o604)
+    assert run("--certs", well, "doctor").code == 3
+
+
+def test_the_days_of_warning_can_be_chosen(run: Run, well: Path) -> None:
+    assert codes(run("--certs", well, "doctor", "--days", "100")) == ["LeafExpiring"]
+    assert run("--certs", well, "doctor", "--days", "-1").code == 2
+
+
+def test_an_empty_store_is_worth_notes_only(run: Run, tmp_path: Path) -> None:
+    ran = run("--certs", tmp_path / "certs", "doctor")
+    assert ran.code in (0, 1)  # 1 where the machine is worth a warning
+    assert set(codes(ran)) == {"DirectoryMissing", "NoLeaf", "NoRoot"}
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_says_the_same(run: Run, well: Path) -> None:
+    (well / "client/cso/SECC_LEAF.key").chmod(0o644)
+    ran = run("--certs", well, "doctor", "--json")
+    assert ran.code == 3
+    assert (ran.json["worst"], ran.json["mended"]) == ("error", None)
+    assert ran.json["findings"][0] == {
+        "code": "KeyExposed",
+        "severity": "error",
+        "what": "private key open to everybody (mode 0644)",
+        "means": "Whoever may read the key can pretend to be the station.",
+        "paths": [str(well / "client/cso/SECC_LEAF.key")],
+        "certificate": None,
+        "reason": None,
+        "mend": [["chmod", "0600", str(well / "client/cso/SECC_LEAF.key")]],
+        "advice": None,
+        "mender": "doctor --fix",
+    }
+
+
+# ---- what the disk shows
+
+
+def test_links_that_lead_nowhere_and_bundles_being_written(run: Run, well: Path) -> None:
+    (well / "client/cso/secc.pem").symlink_to("gone.pem")
+    (well / "ca/v2g/V2G_ROOT_CA.pem$").write_text("half")
+    assert codes(run("--certs", well, "doctor")) == ["LinkBroken", "ForeignLeftover"]
+
+
+def test_lines_of_bad_blocks_are_counted_in_the_file(run: Run, well: Path) -> None:
+    bundle = well / "ca/mo/MO_ROOT_CA.pem"
+    good = bundle.read_text()
+    bundle.write_text(good + "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")
+    ran = run("--certs", well, "doctor")
+    first = good.count("\n") + 1
+    assert f"warning Unreadable: at line {first} (byte {len(good)}): " in ran.out
+    assert f"   mend: sed -i.bad {first},{first + 2}d {bundle}\n" in ran.out
+    subprocess.run(["sed", "-i.bad", f"{first},{first + 2}d", bundle], check=True)
+    assert bundle.read_text() == good
+    assert codes(run("--certs", well, "doctor")) == []
+
+
+def test_a_private_key_in_a_bundle(run: Run, well: Path) -> None:
+    bundle = well / "ca/mo/MO_ROOT_CA.pem"
+    secret = (well / "client/cso/SECC_LEAF.key").read_text()
+    bundle.write_text(bundle.read_text() + secret)
+    ran = run("--certs", well, "doctor")
+    assert codes(ran) == ["KeyAmongCertificates"]
+    assert secret.splitlines()[1] not in ran.out
+
+
+def test_an_encrypted_key_that_the_password_does_not_open(run: Run, well: Path, pki: Pki) -> None:
+    (well / "client/cso/SECC_LEAF.key").write_text(pki["SECC_LEAF"].key_pem("secret-of-the-tests"))
+    ran = run("--certs", well, "doctor", environment={"EVSE_SECURITY_PRIVATE_KEY_PASSWORD": "wrong-one"})
+    assert codes(ran)[:2] == ["NoUsableLeaf", "KeyLocked"]
+    assert "the configured password does not open it" in ran.out
+    assert "wrong-one" not in ran.out
+
+
+def test_everybody_may_write(run: Run, well: Path) -> None:
+    (well / "ca/csms").chmod(0o777)
+    (well / "ca/mo/MO_ROOT_CA.pem").chmod(0o646)
+    assert codes(run("--certs", well, "doctor")) == ["WritableByAll", "WritableByAll"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_files_of_others(run: Run, well: Path) -> None:
+    os.chown(well / "client/cso/SECC_LEAF.pem", 4711, -1)
+    ran = run("--certs", well, "doctor")
+    assert codes(ran) == ["OtherOwner"]
+    assert "owned by user 4711" in ran.out
+
+
+def test_files_from_the_future(run: Run, well: Path) -> None:
+    later = (NOW + DAY).timestamp()
+    for path in well.rglob("*"):
+        os.utime(path, (NOW.timestamp(), NOW.timestamp()))
+    os.utime(well / "ca/mo/MO_ROOT_CA.pem", (later, later))
+    assert codes(run("--certs", well, "doctor")) == ["FromFuture"]
+
+
+def test_a_hashed_directory_whose_links_are_wrong(run: Run, well: Path) -> None:
+    bundle = well / "ca/mo/MO_ROOT_CA.pem"
+    root = bundle.read_text()
+    bundle.unlink()
+    bundle.mkdir()
+    (bundle / "root.pem").write_text(root)
+    assert codes(run("--certs", well, "doctor")) == []  # nobody has hashed it
+    (bundle / "00000000.0").symlink_to("root.pem")
+    assert codes(run("--certs", well, "doctor")) == ["LinksStale"]
+    assert run("--certs", well, "doctor", "--fix").code in (0, 1)
+    assert codes(run("--certs", well, "doctor")) == []
+
+
+# ---- --fix
+
+
+def sicken(well: Path, pki: Pki) -> None:
+    """Everything that is safe to mend."""
+    (well / "client/cso").chmod(0o755)
+    (well / "client/cso/SECC_LEAF.key").chmod(0o644)
+    (well / "ca/mo/MO_ROOT_CA.pem").chmod(0o646)
+    (well / "client/cso/.0123456789abcdef.evse-tmp").write_text("half")
+    orphan = well / f"client/cso/{STEM}.key"
+    orphan.write_text(pki["OEM_ROOT_CA"].key_pem(None))
+    orphan.chmod(0o600)
+    old = (NOW - DAY).timestamp()
+    os.utime(orphan, (old, old))
+    keep_response(well, pki, "SECC_LEAF", "CPO_SUB_CA2", as_text=True)
+    copies = well / "client/cso/der"
+    copies.mkdir()
+    (copies / "SECC_LEAF.pem.leaf.der").write_bytes(b"stale")
+
+
+SICK = ["KeyExposed", "WritableByAll", "KeyDirectoryOpen", "KeyOrphan", "OcspNotDer", "CopyStale", "Leftover"]
+
+
+def test_fix_mends_what_is_safe(run: Run, well: Path, pki: Pki) -> None:
+    sicken(well, pki)
+    assert codes(run("--certs", well, "doctor")) == SICK
+    ran = run("--certs", well, "doctor", "--fix")
+    assert codes(ran) == []
+    assert f"mended: {well}/client/cso/SECC_LEAF.key: mode 0644 made 0600\n" in ran.out
+    assert f"mended: {well}/client/cso/ocsp/SECC_LEAF_ocsp.der: made DER of base64\n" in ran.out
+    assert stat.S_IMODE((well / "client/cso").stat().st_mode) == 0o700
+    assert (well / "client/cso/der/SECC_LEAF.pem.leaf.der").read_bytes() == pki["SECC_LEAF"].der
+    assert run("--certs", well, "show").code == 0
+
+
+def test_fix_keeps_the_files_as_they_were(run: Run, well: Path, pki: Pki) -> None:
+    sicken(well, pki)
+    ran = run("--certs", well, "doctor", "--fix")
+    kept = well.with_name("certs.before-fix-20300101T000000Z")
+    assert f"kept as they were: {kept}\n" in ran.out
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+    key = kept / f"client/cso/{STEM}.key"
+    assert key.read_text() == pki["OEM_ROOT_CA"].key_pem(None)
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert (kept / "client/cso/der/SECC_LEAF.pem.leaf.der").read_bytes() == b"stale"
+    assert sorted(path.name for path in kept.rglob("*") if path.is_file()) == [
+        ".0123456789abcdef.evse-tmp",
+        "SECC_LEAF.pem.leaf.der",
+        f"{STEM}.key",
+        "SECC_LEAF_ocsp.der",
+    ]
+
+
+def test_fix_can_be_rehearsed(run: Run, well: Path, pki: Pki) -> None:
+    sicken(well, pki)
+    before = shown(well)
+    ran = run("--certs", well, "doctor", "--fix", "--dry-run")
+    assert codes(ran) == SICK
+    assert ran.code == 3
+    assert ran.out.count("would be mended: ") == 7
+    assert shown(well) == before
+    assert list(well.parent.glob("*.before-fix-*")) == []
+
+
+def test_where_nothing_is_to_be_mended_nothing_is_kept(run: Run, well: Path) -> None:
+    ran = run("--certs", well, "doctor", "--fix")
+    assert ran.out.splitlines()[0] == "nothing to mend"
+    assert list(well.parent.glob("*.before-fix-*")) == []
+
+
+def test_where_nothing_can_be_kept_nothing_is_mended(run: Run, well: Path, pki: Pki, tmp_path: Path) -> None:
+    sicken(well, pki)
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    ran = run("--certs", well, "doctor", "--fix", "--backup", taken)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == f"evse-security: {taken} could not be written: {os.strerror(errno.EEXIST)}\n"
+    assert codes(run("--certs", well, "doctor")) == SICK
+
+
+def test_fix_is_in_the_audit_log(run: Run, well: Path, pki: Pki) -> None:
+    sicken(well, pki)
+    run("--certs", well, "doctor", "--fix")
+    logs = [path.read_text() for path in well.rglob("audit*") if path.is_file() and path.stat().st_size]
+    assert any('"mend"' in text for text in logs)
+
+
+def test_a_clock_that_is_not_believed_comes_first_and_nothing_is_swept(
+    capsys: pytest.CaptureFixture[str], well: Path, pki: Pki
+) -> None:
+    from dataclasses import replace
+
+    from evse_security import Station
+    from evse_security.cli import main
+
+    sicken(well, pki)
+    boot = datetime(1970, 1, 1, tzinfo=UTC)
+    main(
+        ["--certs", str(well), "doctor", "--fix"],
+        environment={},
+        opener=lambda config: Station.open(replace(config, clock=lambda: boot)),
+    )
+    out = capsys.readouterr().out
+    assert re.findall(r"^error (\w+)", out, re.MULTILINE)[0] == "ClockNotBelieved"
+    assert (well / f"client/cso/{STEM}.key").exists()
+    assert (well / "client/cso/.0123456789abcdef.evse-tmp").exists()
+    assert stat.S_IMODE((well / "client/cso/SECC_LEAF.key").stat().st_mode) == 0o600
+
+
+def test_backup_and_dry_run_belong_to_fix(run: Run, well: Path) -> None:
+    assert run("--certs", well, "doctor", "--dry-run").code == 2
+    assert run("--certs", well, "doctor", "--backup", "x").code == 2
+
+
+# ---- commands that can be copied
+
+
+@pytest.mark.parametrize(
+    "name", ["plain.pem", "two words.pem", "it's.pem", "$(reboot).pem", "\x1b[2J\n.pem", "\udcff.pem", "ü.pem"]
+)
+def test_a_shell_takes_the_words_as_they_are(name: str) -> None:
+    typed = as_typed(("printf", "%s", name), ())
+    assert typed.isprintable()
+    said = subprocess.run(["bash", "-c", typed], check=True, capture_output=True).stdout
+    assert said == os.fsencode(name)
+
+
+def test_our_commands_lead_to_the_same_station(run: Run, well: Path, tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(f'certs = "{well}"\n')
+    (well / "client/cso/ocsp/SECC_LEAF_ocsp.hash").unlink()
+    ran = run("--config", tmp_path / "s.toml", "doctor", "--keep-newest", "3", "--no-additional-root-certificate-check")
+    options = f"--config {tmp_path}/s.toml --keep-newest 3 --no-additional-root-certificate-check"
+    assert f"   mend: evse-security {options} doctor --fix\n" in ran.out
