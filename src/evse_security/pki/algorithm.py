@@ -111,6 +111,7 @@ def believed(encoded: bytes) -> SignatureAlgorithm | None:
     return None if digest is None else SignatureAlgorithm(Scheme.PSS, digest)
 
 
+@remembered(64, longest=256)
 def recognised(encoded: bytes) -> SignatureAlgorithm | None:
     """The algorithm that an AlgorithmIdentifier (DER) names, weak ones included; None if it is unknown.
 

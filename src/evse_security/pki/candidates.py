@@ -45,7 +45,7 @@ def candidates(
         _check_leaf(leaf, policy, now)
     except ChainRefused as refusal:
         refused = refusal
-    if not trust.anchors:
+    if not trust.has_anchors:
         return Tried(refused, (), (NoTrustAnchor(" or ".join(policy.leaf_types)),))
     found: list[Candidate] = []
     looking = _Search(intermediates, trust, now)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TypeVar
 
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import CertID, certificate_id
@@ -12,26 +13,103 @@ from evse_security.vocabulary import HashAlgorithm
 MAX_CHECKS = 100
 """Signatures verified for one lineage (webpki allows as many for a path). Real ones need a few."""
 
+T = TypeVar("T")
+Group = tuple[Certificate, ...]
+Issuers = dict[Certificate, Certificate | None]
+Issued = dict[Certificate, Group]
+
+
+def _subject(certificate: Certificate) -> object:
+    return certificate.subject_key
+
+
+def _issuer(certificate: Certificate) -> object:
+    return certificate.issuer_key
+
+
+def _serial(certificate: Certificate) -> object:
+    return certificate.serial
+
+
+_INDEXES = {"_by_subject": _subject, "_by_issuer": _issuer, "_by_serial": _serial}
+"""The indexes of a forest, each made when it is first needed, and what they are by."""
+
 
 class Forest:
     """A set of certificates, arranged. Built cheaply; each relation is worked out when it is first asked for."""
 
     def __init__(self, certificates: Iterable[Certificate]) -> None:
         """Arrange these certificates; copies of one count once."""
-        self.certificates = tuple(dict.fromkeys(certificates))
-        self._members = frozenset(self.certificates)
-        self._by_subject: dict[object, list[Certificate]] = defaultdict(list)
-        self._by_serial: dict[int, list[Certificate]] = defaultdict(list)
-        for certificate in self.certificates:
-            self._by_subject[certificate.subject_key].append(certificate)
-            self._by_serial[certificate.serial].append(certificate)
-        self._by_issuer: dict[object, list[Certificate]] | None = None
-        self._issuers: dict[Certificate, Certificate | None] = {}
-        self._issued: dict[Certificate, list[Certificate]] = {}
+        self._members = dict.fromkeys(certificates)
+        self._issuers: Issuers = {}
+        self._issued: Issued = {}
+
+    def __contains__(self, certificate: object) -> bool:
+        return certificate in self._members
+
+    @cached_property
+    def certificates(self) -> Group:
+        """The certificates, each once, in the order given."""
+        return tuple(self._members)
+
+    @cached_property
+    def _by_subject(self) -> dict[object, Group]:
+        return _grouped(self._members, _subject)
+
+    @cached_property
+    def _by_issuer(self) -> dict[object, Group]:
+        return _grouped(self._members, _issuer)
+
+    @cached_property
+    def _by_serial(self) -> dict[object, Group]:
+        return _grouped(self._members, _serial)
+
+    def changed(self, added: Iterable[Certificate], removed: Iterable[Certificate]) -> Forest:
+        """The forest without some certificates and with others, which come last; what is known already stays known.
+
+        The same as a new one of those that stay and those that come, at the price of what changes.
+        """
+        gone = [one for one in dict.fromkeys(removed) if one in self._members]
+        leaving = frozenset(gone)
+        come = [one for one in dict.fromkeys(added) if one not in self._members or one in leaving]
+        other = Forest(())
+        other._members = _without(self._members, gone) | dict.fromkeys(come)
+        for index, token in _INDEXES.items():
+            if index in vars(self):
+                vars(other)[index] = _regrouped(vars(self)[index], token, come, gone)
+        if self._issuers:
+            other._issuers = other._issuers_kept(_without(self._issuers, gone), come, gone)
+        if self._issued:
+            other._issued = other._issued_kept(_without(self._issued, gone), come, gone)
+        return other
+
+    def _issuers_kept(self, known: Issuers, come: Sequence[Certificate], gone: Sequence[Certificate]) -> Issuers:
+        """The issuers known before, but for those that went, and for the lack of one where one of that name came."""
+        leaving = {one.der for one in gone}
+        for name in {one.subject_key for one in (*come, *gone)}:
+            for child in self._by_issuer.get(name, ()):
+                issuer = known.get(child, child)
+                if issuer is None or issuer.der in leaving:
+                    del known[child]
+        return known
+
+    def _issued_kept(self, known: Issued, come: Sequence[Certificate], gone: Sequence[Certificate]) -> Issued:
+        """What was known to be issued by whom, without those that went and with those that came."""
+        leaving, new = {one.der for one in gone}, _grouped(come, _issuer)
+        for name in {one.issuer_key for one in (*come, *gone)}:
+            for issuer in self._by_subject.get(name, ()):
+                if issuer in known:
+                    stayed = (one for one in known[issuer] if one.der not in leaving)
+                    known[issuer] = (*stayed, *(one for one in new.get(name, ()) if _issued_it(issuer, one)))
+        return known
 
     def possible_issuers(self, certificate: Certificate) -> list[Certificate]:
         """Those whose name and key identifier fit; their signatures are not looked at."""
-        return [c for c in self._by_subject.get(certificate.issuer_key, ()) if _fits(certificate, c)]
+        return [c for c in self.named_as_issuer(certificate) if _fits(certificate, c)]
+
+    def named_as_issuer(self, certificate: Certificate) -> Group:
+        """Those that bear the name of its issuer."""
+        return self._by_subject.get(certificate.issuer_key, ())
 
     def issuer_of(self, certificate: Certificate) -> Certificate | None:
         """The certificate whose key signed this one; a self-signed one is its own. Of several with one key, any.
@@ -52,20 +130,9 @@ class Forest:
         """The certificates that the key of `issuer`, one of this set, signed; itself excepted."""
         if issuer not in self._members:
             return []
-        if self._by_issuer is None:
-            by_issuer = defaultdict(list)
-            for certificate in self.certificates:
-                by_issuer[certificate.issuer_key].append(certificate)
-            self._by_issuer = by_issuer
         if issuer not in self._issued:
-            self._issued[issuer] = [
-                certificate
-                for certificate in self._by_issuer.get(issuer.subject_key, ())
-                if certificate != issuer
-                and not certificate.self_signed
-                and _fits(certificate, issuer)
-                and certificate.signed_by(issuer)
-            ]
+            named = self._by_issuer.get(issuer.subject_key, ())
+            self._issued[issuer] = tuple(one for one in named if _issued_it(issuer, one))
         return list(self._issued[issuer])
 
     def descendants(self, certificate: Certificate) -> list[Certificate]:
@@ -116,7 +183,49 @@ def lineage(certificate: Certificate, *forests: Forest) -> list[Certificate]:
     return found
 
 
+def _issued_it(issuer: Certificate, certificate: Certificate) -> bool:
+    """Whether the key of `issuer` signed another certificate that names it."""
+    return (
+        certificate != issuer
+        and not certificate.self_signed
+        and _fits(certificate, issuer)
+        and certificate.signed_by(issuer)
+    )
+
+
 def _fits(certificate: Certificate, issuer: Certificate) -> bool:
     """Whether the key identifiers of a certificate and one of its issuer's name allow that this issued it."""
     authority = certificate.authority_key_id
     return authority is None or issuer.subject_key_id in (None, authority)
+
+
+def _grouped(certificates: Iterable[Certificate], token: Callable[[Certificate], object]) -> dict[object, Group]:
+    groups: dict[object, list[Certificate]] = {}
+    for certificate in certificates:
+        groups.setdefault(token(certificate), []).append(certificate)
+    return {key: tuple(group) for key, group in groups.items()}
+
+
+def _regrouped(
+    groups: dict[object, Group],
+    token: Callable[[Certificate], object],
+    come: list[Certificate],
+    gone: list[Certificate],
+) -> dict[object, Group]:
+    """A copy in which the groups that do not change are the same objects."""
+    changed = groups.copy()
+    leaving = frozenset(one.der for one in gone)
+    for key in {token(one) for one in gone}:
+        left = tuple(one for one in changed.pop(key) if one.der not in leaving)
+        if left:
+            changed[key] = left
+    for key, group in _grouped(come, token).items():
+        changed[key] = (*changed.get(key, ()), *group)
+    return changed
+
+
+def _without(kept: Mapping[Certificate, T], gone: Iterable[Certificate]) -> dict[Certificate, T]:
+    copy = dict(kept)
+    for one in gone:
+        copy.pop(one, None)
+    return copy

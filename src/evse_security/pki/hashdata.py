@@ -8,12 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.outline import key_bits
+from evse_security.pki.remembered import remembered
 from evse_security.vocabulary import CertificateHashData, HashAlgorithm
 
 _DIGESTS = {HashAlgorithm.SHA256: "sha256", HashAlgorithm.SHA384: "sha384", HashAlgorithm.SHA512: "sha512"}
+
+
+def _hexadecimal(digest: str, read: Callable[[bytes], bytes]) -> Callable[[bytes], str]:
+    """The digest of what is read; remembered, since a CA's is asked for with each certificate that it issued."""
+    return remembered(64, longest=2048)(lambda octets: hashlib.new(digest, read(octets)).hexdigest())
+
+
+_NAME_HASHES = {algorithm: _hexadecimal(digest, bytes) for algorithm, digest in _DIGESTS.items()}
+_KEY_HASHES = {algorithm: _hexadecimal(digest, key_bits) for algorithm, digest in _DIGESTS.items()}
+"""Of a Name and of a SubjectPublicKeyInfo, by algorithm."""
 _HASH = re.compile(r"[0-9a-f]{1,128}", re.ASCII)
 _SERIAL = re.compile(r"-?[0-9a-f]{1,128}", re.ASCII)
 
@@ -57,12 +70,8 @@ def certificate_id(
     certificate: Certificate, issuer: Certificate, algorithm: HashAlgorithm = HashAlgorithm.SHA256
 ) -> CertID:
     """Name a certificate that `issuer` signed; a root's issuer is itself."""
-    digest = _DIGESTS[algorithm]
     return CertID(
-        algorithm,
-        hashlib.new(digest, certificate.issuer).hexdigest(),
-        hashlib.new(digest, issuer.key_bits).hexdigest(),
-        certificate.serial,
+        algorithm, _NAME_HASHES[algorithm](certificate.issuer), _KEY_HASHES[algorithm](issuer.spki), certificate.serial
     )
 
 

@@ -10,6 +10,8 @@ from evse_security.pki.remembered import remembered
 
 MAX_LOADED, MAX_LOADED_BYTES = 64, 4096
 """Certificates that are kept, those used last, and the largest of them: loaded they need some 20 KiB each."""
+MAX_STORES = 16
+"""Stores of one anchor each that are kept, those used last."""
 
 _KEY_KINDS = {6: "RSA", 912: "RSA", 408: "EC", 1087: "Ed25519", 1088: "Ed448"}
 """OpenSSL's NIDs of the kinds of keys that are known here."""
@@ -19,6 +21,19 @@ _KEY_KINDS = {6: "RSA", 912: "RSA", 408: "EC", 1087: "Ed25519", 1088: "Ed448"}
 def loaded(encoded: bytes) -> crypto.X509:
     """Load a certificate (DER). Raises `crypto.Error`."""
     return crypto.load_certificate(crypto.FILETYPE_ASN1, encoded)
+
+
+def trusting(anchor: bytes, flags: int) -> crypto.X509Store:
+    """A store that trusts one certificate (DER), with these flags for verifications. Raises `crypto.Error`."""
+    return (_trusting if len(anchor) <= MAX_LOADED_BYTES else _trusting.__wrapped__)(anchor, flags)
+
+
+@lru_cache(MAX_STORES)
+def _trusting(anchor: bytes, flags: int) -> crypto.X509Store:
+    store = crypto.X509Store()
+    store.set_flags(flags)
+    store.add_cert(loaded(anchor))
+    return store
 
 
 def strength(certificate: crypto.X509) -> tuple[str, int]:

@@ -7,10 +7,13 @@ every certificate, the strength of keys and the profile are checked here, where 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
+from itertools import pairwise
+from typing import Self
 
 from OpenSSL import crypto
 
@@ -33,6 +36,7 @@ from evse_security.errors import (
 from evse_security.pki import algorithm, profile
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
+from evse_security.pki.loaded import trusting
 from evse_security.pki.signing import NO_CHECK_TIME
 from evse_security.vocabulary import LeafCertificateType
 
@@ -79,13 +83,56 @@ class Policy:
 
 
 class TrustStore:
-    """The installed certificates that a path may use: anchors to end at, and sub-CAs to lead there."""
+    """The installed certificates that a path may use: anchors to end at, and sub-CAs to lead there.
+
+    With a prepared one, a verification does not depend on how many are installed.
+    """
 
     def __init__(self, anchors: Iterable[Certificate], sub_cas: Iterable[Certificate] = ()) -> None:
-        """Arrange them; with one of these prepared, a verification does not depend on how many are installed."""
+        """Take these as they are."""
         trusted = tuple(anchors)
-        self.anchors = frozenset(trusted)
         self.forest = Forest((*trusted, *sub_cas))  # in the order given: the same search in every process
+        self._is_anchor: Callable[[Certificate], bool] = frozenset(trusted).__contains__
+        self._is_sub_ca: Callable[[Certificate], bool] = self.forest.__contains__
+
+    @classmethod
+    def among(cls, forest: Forest, is_anchor: Callable[[Certificate], bool]) -> Self:
+        """Those of a forest that are anchors, and those that are not self-signed.
+
+        The same as one made of the two, but each certificate is asked about when a path comes upon it: the signatures
+        of roots that nobody needs are not verified.
+        """
+        store = cls(())
+        store.forest = forest
+        store._is_anchor = lambda certificate: certificate in forest and is_anchor(certificate)
+        store._is_sub_ca = lambda certificate: not certificate.self_signed
+        return store
+
+    @cached_property
+    def anchors(self) -> frozenset[Certificate]:
+        """The certificates at which a path may end."""
+        return frozenset(filter(self._is_anchor, self.forest.certificates))
+
+    @cached_property
+    def has_anchors(self) -> bool:
+        """Whether there is any."""
+        return any(map(self._is_anchor, self.forest.certificates))
+
+    def is_anchor(self, certificate: Certificate) -> bool:
+        """Whether a path may end at this certificate."""
+        return self._is_anchor(certificate)
+
+    def possible_issuers(self, certificate: Certificate) -> list[Certificate]:
+        """Those whose name and key identifier fit, anchors first; their signatures are not looked at."""
+        found = filter(self._counts, self.forest.possible_issuers(certificate))
+        return sorted(found, key=lambda issuer: not self._is_anchor(issuer))
+
+    def has_namesake(self, certificate: Certificate) -> bool:
+        """Whether there is one that bears the name of its issuer."""
+        return any(map(self._counts, self.forest.named_as_issuer(certificate)))
+
+    def _counts(self, certificate: Certificate) -> bool:
+        return self._is_anchor(certificate) or self._is_sub_ca(certificate)
 
 
 _PROOF = object()
@@ -132,7 +179,7 @@ def verify(
     candidate that came nearest to success.
     """
     _check_leaf(leaf, policy, now)
-    if not trust.anchors:
+    if not trust.has_anchors:
         raise NoTrustAnchor(" or ".join(policy.leaf_types) or "the domains asked for (there are none)")
     search = _Search(intermediates, trust, now)
     refusals: list[ChainRefused] = []
@@ -229,7 +276,7 @@ class _Search:
             if self.steps > MAX_STEPS:
                 self.dead_ends.append(SearchExhausted(MAX_STEPS, "steps"))
                 return
-            if issuer in self.trust.anchors:
+            if self.trust.is_anchor(issuer):
                 yield (*path, issuer)
             elif len(path) + 1 < MAX_PATH:
                 yield from self.paths((*path, issuer))
@@ -239,15 +286,17 @@ class _Search:
     def _issuers(self, path: tuple[Certificate, ...]) -> list[Certificate]:
         """The candidates one step up. Where there are several, those whose key did not sign are left out."""
         child = path[-1]
-        known = (*self.trust.forest.possible_issuers(child), *self.received.possible_issuers(child))
+        known = (*self.trust.possible_issuers(child), *self.received.possible_issuers(child))
         named = [issuer for issuer in dict.fromkeys(known) if issuer not in path]
         if not named:
-            namesake = not known and any(c.subject_key == child.issuer_key for c in self.trust.forest.certificates)
+            namesake = not known and self.trust.has_namesake(child)
             self.dead_ends.append(IssuerNotFound(child.name, child.issuer_name, namesake=namesake))
-        signers = named if len(named) == 1 else list(self._signers(child, named))
+        if len(named) == 1:
+            return named  # OpenSSL verifies the signature
+        signers = list(self._signers(child, named))
         if named and not signers and self.steps <= MAX_STEPS:
             self.dead_ends.append(BadSignature(child.name, child.issuer_name, len(path) - 1))
-        return sorted(signers, key=lambda c: (c not in self.trust.anchors, not c.valid_at(self.now)))
+        return sorted(signers, key=lambda c: (not self.trust.is_anchor(c), not c.valid_at(self.now)))
 
     def _signers(self, child: Certificate, named: Iterable[Certificate]) -> Iterator[Certificate]:
         for issuer in named:
@@ -278,16 +327,17 @@ def _judge(path: tuple[Certificate, ...], policy: Policy, now: datetime) -> None
 def _ask_openssl(path: tuple[Certificate, ...]) -> None:
     """Let OpenSSL verify exactly this path; it checks signatures, CA flags, path lengths and critical extensions."""
     *chain, anchor = path
-    store = crypto.X509Store()
     partial = crypto.X509StoreFlags.PARTIAL_CHAIN if not anchor.self_signed else 0
-    store.set_flags(NO_CHECK_TIME | partial)
     try:
-        store.add_cert(anchor.openssl)
+        store = trusting(anchor.der, NO_CHECK_TIME | partial)
         crypto.X509StoreContext(store, chain[0].openssl, [c.openssl for c in chain[1:]]).verify_certificate()
     except crypto.X509StoreContextError as error:
         raise _refusal(path, *error.errors) from None
     except crypto.Error:  # pragma: no cover  where OpenSSL finds no memory: a Certificate is one that it reads
         raise RefusedByOpenSsl(path[0].name, 0, "OpenSSL failed") from None
+    if len({certificate.subject_key for certificate in path}) == len(path):  # then it can only have taken this path
+        for certificate, issuer in pairwise(path):
+            certificate.signature_was_confirmed_by(issuer)
 
 
 def _refusal(path: tuple[Certificate, ...], code: int, depth: int, text: str) -> ChainRefused:
