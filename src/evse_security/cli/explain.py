@@ -117,8 +117,8 @@ def _file(explained: FileExplanation) -> Iterator[str]:
         key = (attempt.command, attempt.accepted, attempt.reason.code, attempt.reason.text)
         groups.setdefault(key, []).append(attempt)
     for (command, accepted, code, text), attempts in groups.items():
-        kinds = ", ".join(attempt.type for attempt in attempts)
-        yield f"{command} {kinds}: {'yes' if accepted else 'no'}: {text} [{code}]"
+        asked = f"{command} {', '.join(attempt.type for attempt in attempts)}" if explained.names else "any command"
+        yield f"{asked}: {'yes' if accepted else 'no'}: {text} [{code}]"
         for attempt in attempts:
             if len(attempt.paths) > 1 or any(len(path.names) > 1 for path in attempt.paths):
                 yield from map(_path, attempt.paths)
