@@ -91,6 +91,11 @@ def _copy_of(source: Path, suffix: str) -> Path:
     return source.parent / DER_DIRECTORY / f"{source.name}{suffix}"
 
 
+def copies_of(source: Path) -> list[Path]:
+    """Where the copies of a file are, if they are there."""
+    return [_copy_of(source, mark) for mark, suffixes in _MARKS.items() if source.suffix.lower() in suffixes]
+
+
 def source_of(copy: Path) -> Path | None:
     """The file that a copy was made of; None for a file that is no such copy."""
     for mark, suffixes in _MARKS.items():

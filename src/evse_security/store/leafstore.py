@@ -5,12 +5,11 @@ A store is derived from the one before by what changed, so that a new leaf among
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import NamedTuple
 
 from evse_security.errors import ChainRefused
 from evse_security.pki.certificate import Certificate
@@ -19,12 +18,7 @@ from evse_security.pki.path import check_end_entity
 from evse_security.store.contents import CertificateFile, KeyFile
 from evse_security.store.kinds import LeafKind
 from evse_security.store.layout import is_generated
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
-_SEVERAL = 64
-"""Leaves that change at once, above which an order is made anew instead of mended."""
+from evse_security.store.table import Draft, Order, Table
 
 Age = tuple[float, float, int, str]
 """What leaves are ordered by: the newest is the least."""
@@ -50,13 +44,13 @@ class Leaf:
     chain: CertificateFile | None
     key: KeyFile | None
 
-    def __init__(self, certificate: Certificate, copies: Sequence[CertificateFile], keys: Iterable[KeyFile]) -> None:
+    def __init__(self, certificate: Certificate, copies: Sequence[CertificateFile], keys: Sequence[KeyFile]) -> None:
         """Choose among the files that begin with it, in their order, and the keys that fit."""
         self.certificate = certificate
         self.copies = tuple(copies)
         self.single = _preferred(file for file in copies if len(file.certificates) == 1)
         self.chain = _preferred(file for file in copies if len(file.certificates) > 1)
-        self.key = _nearest(keys, copies)
+        self.key = _nearest(keys, {file.path.stem for file in copies} if len(keys) > 1 else ())
 
     def __repr__(self) -> str:
         return f"<Leaf {self.certificate.name} in {self.file.location}>"
@@ -88,13 +82,112 @@ def _preferred(files: Iterable[CertificateFile]) -> CertificateFile | None:
     return min(texts, key=lambda file: (not file.fit, not is_generated(file.path.name)))
 
 
-def _nearest(keys: Iterable[KeyFile], files: Iterable[CertificateFile]) -> KeyFile | None:
+def _nearest(keys: Sequence[KeyFile], stems: Container[str]) -> KeyFile | None:
     """The key; of several copies the one named like one of the files."""
-    found = tuple(keys)
-    if len(found) < 2:
-        return found[0] if found else None
-    stems = {file.path.stem for file in files}
-    return min(found, key=lambda key: (key.path.stem not in stems, key.location))
+    if len(keys) < 2:
+        return keys[0] if keys else None
+    return min(keys, key=lambda key: (key.path.stem not in stems, key.location))
+
+
+Group = tuple[bytes, bytes | None, tuple[Certificate, ...]]
+"""What leads leaves upwards: the issuer's name, its key's identifier, and the certificates that come with the leaf."""
+
+
+def group_of(leaf: Leaf) -> Group:
+    """What leads a leaf upwards."""
+    received = leaf.chain.certificates[1:] if leaf.chain else ()
+    return leaf.certificate.issuer, leaf.certificate.authority_key_id, received
+
+
+class _Tables(NamedTuple):
+    """What a store is made of."""
+
+    files: Table[str, CertificateFile] = Table()
+    keys: Table[str, KeyFile] = Table()
+    leaves: Table[Certificate, Leaf] = Table()
+    others: Table[Certificate, int] = Table()
+    """Certificates that no file begins with as a leaf, with how often they are there."""
+    keys_by_token: Table[bytes, tuple[KeyFile, ...]] = Table()
+    holders: Table[bytes, tuple[Certificate, ...]] = Table()
+    """Leaves by the token of their key."""
+    groups: Table[Group, tuple[int, Certificate]] = Table()
+    """How many leaves are led upwards so, and one that is or was."""
+
+
+class _Changing:
+    """Files of a store that come and go, and what follows for its leaves."""
+
+    def __init__(self, old: _Tables) -> None:
+        self.files, self.keys, self.leaves = Draft(old.files), Draft(old.keys), Draft(old.leaves)
+        self.others, self.groups = Draft(old.others), Draft(old.groups)
+        self.keys_by_token, self.holders = Draft(old.keys_by_token), Draft(old.holders)
+        self.copies: dict[Certificate, list[CertificateFile]] = {}
+        """The leaves that this concerns, each with its files."""
+
+    def put_keys(self, keys: Mapping[str, KeyFile | None]) -> None:
+        """Take key files in and out."""
+        tokens: set[bytes] = set()
+        for location, key in keys.items():
+            old = self.keys.get(location)
+            if old is not None and old.token is not None:
+                tokens.add(old.token)
+                rest = tuple(one for one in self.keys_by_token.get(old.token) or () if one is not old)
+                self.keys_by_token.put(old.token, rest)
+            if key is not None and key.token is not None:
+                tokens.add(key.token)
+                self.keys_by_token.put(key.token, (*(self.keys_by_token.get(key.token) or ()), key))
+            self.keys.put(location, key)
+        for certificate in {one for token in tokens for one in self.holders.get(token) or ()}:
+            self._files_of(certificate)
+
+    def put_files(self, files: Mapping[str, CertificateFile | None]) -> None:
+        """Take certificate files in and out, and make the leaves anew that this concerns."""
+        for location, file in files.items():
+            old = self.files.get(location)
+            if old is not None:
+                self._count(old, -1)
+            if file is not None:
+                self._count(file, 1)
+            self.files.put(location, file)
+        for certificate, found in self.copies.items():
+            self._put_leaf(certificate, sorted(found, key=lambda file: file.location))
+
+    def _files_of(self, leaf: Certificate) -> list[CertificateFile]:
+        known = self.leaves.get(leaf)
+        return self.copies.setdefault(leaf, list(known.copies) if known is not None else [])
+
+    def _count(self, file: CertificateFile, step: int) -> None:
+        """One file more or less."""
+        leaf = file.leaf
+        if leaf is not None:
+            found = self._files_of(leaf)
+            found.append(file) if step > 0 else found.remove(file)
+        for certificate in file.certificates[1:] if leaf is not None else file.certificates:
+            self.others.put(certificate, (self.others.get(certificate) or 0) + step)
+
+    def _put_leaf(self, certificate: Certificate, files: Sequence[CertificateFile]) -> None:
+        token, before = token_of_certificate(certificate), self.leaves.get(certificate)
+        leaf = Leaf(certificate, files, self.keys_by_token.get(token) or ()) if files else None
+        self.leaves.put(certificate, leaf)
+        others = tuple(one for one in self.holders.get(token) or () if one != certificate)
+        self.holders.put(token, (*others, certificate) if leaf is not None else others)
+        for one, step in ((before, -1), (leaf, 1)):
+            if one is not None:
+                group = group_of(one)
+                count, example = self.groups.get(group) or (0, certificate)
+                self.groups.put(group, (count + step, example) if count + step else None)
+
+    def done(self) -> _Tables:
+        """The tables after all that."""
+        return _Tables(
+            self.files.done(),
+            self.keys.done(),
+            self.leaves.done(),
+            self.others.done(),
+            self.keys_by_token.done(),
+            self.holders.done(),
+            self.groups.done(),
+        )
 
 
 class LeafStore:
@@ -111,54 +204,46 @@ class LeafStore:
         """Certificates that only the store before this one held."""
         self.memory: dict[object, object] = {}
         """What was worked out from this store, by those who did."""
-        self._files: dict[str, CertificateFile] = {}
-        self._keys: dict[str, KeyFile] = {}
-        self._leaves: dict[Certificate, Leaf] = {}
-        self._others: dict[Certificate, int] = {}
-        """Certificates that no file begins with as a leaf, with how often they are there."""
-        self._keys_by_token: dict[bytes, tuple[KeyFile, ...]] = {}
-        self._holders: dict[bytes, tuple[Certificate, ...]] = {}
-        """Leaves by the token of their key."""
-        self._unsound = frozenset[str]()
-        self._ordered: dict[str, list[Leaf]] = {}
+        self._tables = _Tables()
+        self._unsound: frozenset[str] = frozenset()
+        self._ordered: dict[str, Order[Leaf]] = {}
 
     # ---- what is there
 
     @cached_property
     def files(self) -> tuple[CertificateFile, ...]:
         """The certificate files, by name."""
-        return tuple(self._files[location] for location in sorted(self._files))
+        return tuple(file for _, file in sorted(self._tables.files.items()))
 
     @cached_property
     def keys(self) -> tuple[KeyFile, ...]:
         """The key files, by name."""
-        return tuple(self._keys[location] for location in sorted(self._keys))
+        return tuple(key for _, key in sorted(self._tables.keys.items()))
 
     def keys_for(self, certificate: Certificate) -> Sequence[KeyFile]:
         """The readable keys of a certificate: one, unless there are copies."""
-        return self._keys_by_token.get(token_of_certificate(certificate), ())
+        return self._tables.keys_by_token.get(token_of_certificate(certificate)) or ()
 
     def key_of(self, certificate: Certificate, beside: Iterable[Path] = ()) -> KeyFile | None:
         """The key of a certificate; of several the one named like one of its files."""
-        stems = {path.stem for path in beside}
-        return min(self.keys_for(certificate), key=lambda key: (key.path.stem not in stems, key.location), default=None)
+        return _nearest(self.keys_for(certificate), {path.stem for path in beside})
 
     def file_at(self, location: str) -> CertificateFile | None:
         """The certificate file with this path."""
-        return self._files.get(location)
+        return self._tables.files.get(location)
 
     def key_at(self, location: str) -> KeyFile | None:
         """The key file with this path."""
-        return self._keys.get(location)
+        return self._tables.keys.get(location)
 
     @cached_property
     def leaves(self) -> tuple[Leaf, ...]:
         """The leaves, each once, in order of their files."""
-        return tuple(sorted(self._leaves.values(), key=lambda leaf: leaf.copies[0].location))
+        return tuple(sorted(self._tables.leaves.values(), key=lambda leaf: leaf.copies[0].location))
 
     def leaf_of(self, certificate: Certificate) -> Leaf | None:
         """The leaf with this certificate."""
-        return self._leaves.get(certificate)
+        return self._tables.leaves.get(certificate)
 
     @cached_property
     def certificates(self) -> tuple[Certificate, ...]:
@@ -167,18 +252,18 @@ class LeafStore:
 
     def __iter__(self) -> Iterator[Certificate]:
         """All certificates, in no order."""
-        yield from self._leaves
-        yield from (certificate for certificate in self._others if certificate not in self._leaves)
+        yield from self._tables.leaves
+        yield from (certificate for certificate in self._tables.others if certificate not in self._tables.leaves)
 
     def holds(self, certificate: Certificate) -> bool:
         """Whether a certificate is in any file."""
-        return certificate in self._leaves or certificate in self._others
+        return certificate in self._tables.leaves or certificate in self._tables.others
 
     def files_with(self, certificate: Certificate) -> Sequence[CertificateFile]:
         """The files that hold a certificate, by name."""
-        if certificate in self._others:
+        if certificate in self._tables.others:
             return [file for file in self.files if certificate in file.certificates]
-        leaf = self._leaves.get(certificate)
+        leaf = self._tables.leaves.get(certificate)
         return leaf.copies if leaf is not None else ()
 
     @property
@@ -186,10 +271,15 @@ class LeafStore:
         """Whether every certificate file could be read; where not, nobody knows what is missing."""
         return self.listed and not self._unsound
 
+    @property
+    def groups(self) -> Iterator[tuple[Group, Certificate]]:
+        """All that leads leaves upwards, each with a leaf that is or was led so."""
+        return ((group, example) for group, (_, example) in self._tables.groups.items())
+
     def newest_first(self, newest_by: str) -> Iterator[Leaf]:
         """The leaves that may act as such, with or without key, whatever their validity, the newest first."""
         if newest_by not in self._ordered:
-            self._ordered[newest_by] = sorted(self._leaves.values(), key=lambda leaf: leaf.age(newest_by))
+            self._ordered[newest_by] = Order(self._tables.leaves.values(), partial(_age, newest_by))
         return (leaf for leaf in self._ordered[newest_by] if may_act(leaf.certificate, self.kind))
 
     # ---- what changed
@@ -203,102 +293,24 @@ class LeafStore:
     ) -> LeafStore:
         """The store with these files, by path; None for those that are gone."""
         new = LeafStore(self.kind, self.directory, self.key_directory)
-        new.listed = listed
-        new._files, new._keys = dict(self._files), dict(self._keys)
-        new._leaves, new._others = dict(self._leaves), dict(self._others)
-        new._keys_by_token, new._holders = dict(self._keys_by_token), dict(self._holders)
-        new._unsound = self._unsound
-        touched = new._put_keys(keys)
-        copies = new._put_files(files)
-        for certificate in touched:
-            copies.setdefault(certificate, list(new._leaves[certificate].copies))
-        new._put_leaves(copies)
-        new._mend_order(self, copies)
+        changing = _Changing(self._tables)
+        changing.put_keys(keys)
+        changing.put_files(files)
+        new.listed, new._tables = listed, changing.done()
+        bad = {location for location, file in files.items() if file is not None and (file.damaged or file.hides)}
+        new._unsound = (self._unsound - files.keys()) | bad
+        gone = [leaf for one in changing.copies if (leaf := self.leaf_of(one)) is not None]
+        came = [leaf for one in changing.copies if (leaf := new.leaf_of(one)) is not None]
+        new._ordered = {newest_by: order.changed(gone, came) for newest_by, order in self._ordered.items()}
         seen = {certificate for one in files.values() if one is not None for certificate in one.certificates}
-        was = {c for location in files if (one := self._files.get(location)) is not None for c in one.certificates}
+        was = {c for location in files if (one := self.file_at(location)) is not None for c in one.certificates}
         new.came = frozenset(certificate for certificate in seen if not self.holds(certificate))
         new.gone = frozenset(certificate for certificate in was if not new.holds(certificate))
         return new
 
-    def _put_keys(self, keys: Mapping[str, KeyFile | None]) -> set[Certificate]:
-        """Take key files in and out; which leaves may have got or lost one."""
-        tokens: set[bytes] = set()
-        for location, key in keys.items():
-            old = self._keys.pop(location, None)
-            if old is not None and old.token is not None:
-                tokens.add(old.token)
-                rest = tuple(one for one in self._keys_by_token[old.token] if one is not old)
-                _put(self._keys_by_token, old.token, rest)
-            if key is not None:
-                self._keys[location] = key
-            if key is not None and key.token is not None:
-                tokens.add(key.token)
-                self._keys_by_token[key.token] = (*self._keys_by_token.get(key.token, ()), key)
-        return {certificate for token in tokens for certificate in self._holders.get(token, ())}
 
-    def _put_files(self, files: Mapping[str, CertificateFile | None]) -> dict[Certificate, list[CertificateFile]]:
-        """Take certificate files in and out; the leaves that this concerns, each with its files."""
-        copies: dict[Certificate, list[CertificateFile]] = {}
-        for location, file in files.items():
-            old = self._files.pop(location, None)
-            if old is not None:
-                self._count(old, copies, -1)
-            if file is not None:
-                self._files[location] = file
-                self._count(file, copies, 1)
-        bad = {location for location, file in files.items() if file is not None and (file.damaged or file.hides)}
-        self._unsound = (self._unsound - files.keys()) | bad
-        for found in copies.values():
-            found.sort(key=lambda file: file.location)
-        return copies
-
-    def _count(self, file: CertificateFile, copies: dict[Certificate, list[CertificateFile]], step: int) -> None:
-        """One file more or less."""
-        leaf = file.leaf
-        if leaf is not None:
-            known = self._leaves.get(leaf)
-            found = copies.setdefault(leaf, list(known.copies) if known is not None else [])
-            found.append(file) if step > 0 else found.remove(file)
-        for certificate in file.certificates[1:] if leaf is not None else file.certificates:
-            number = self._others.get(certificate, 0) + step
-            _put(self._others, certificate, number)
-
-    def _put_leaves(self, copies: Mapping[Certificate, Sequence[CertificateFile]]) -> None:
-        for certificate, files in copies.items():
-            token = token_of_certificate(certificate)
-            known = self._holders.get(token, ())
-            others = tuple(one for one in known if one != certificate) if certificate in self._leaves else known
-            if files:
-                self._leaves[certificate] = Leaf(certificate, files, self._keys_by_token.get(token, ()))
-            else:
-                self._leaves.pop(certificate, None)
-            _put(self._holders, token, (*others, certificate) if files else others)
-
-    def _mend_order(self, old: LeafStore, touched: Mapping[Certificate, object]) -> None:
-        """Keep the orders that were asked for."""
-        if len(touched) > _SEVERAL:
-            return
-        for newest_by, order in old._ordered.items():
-            mended = list(order)
-            for certificate in touched:
-                before, after = old._leaves.get(certificate), self._leaves.get(certificate)
-                if before is not None:
-                    del mended[_place(mended, before, newest_by)]
-                if after is not None:
-                    mended.insert(_place(mended, after, newest_by), after)
-            self._ordered[newest_by] = mended
-
-
-def _place(order: Sequence[Leaf], leaf: Leaf, newest_by: str) -> int:
-    return bisect_left(order, leaf.age(newest_by), key=lambda one: one.age(newest_by))
-
-
-def _put(table: dict[Key, Value], key: Key, value: Value) -> None:
-    """Set an entry, or take it out where there is nothing left of it."""
-    if value:
-        table[key] = value
-    else:
-        table.pop(key, None)
+def _age(newest_by: str, leaf: Leaf) -> Age:
+    return leaf.age(newest_by)
 
 
 def may_act(certificate: Certificate, kind: LeafKind) -> bool:

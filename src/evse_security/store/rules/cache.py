@@ -45,8 +45,8 @@ def _supersedes(kept: OcspEntry, answer: OcspAnswer, now: datetime) -> bool:
 
 def _directories(snapshot: Snapshot, certificate: Certificate) -> list[Path]:
     """Where copies of a certificate lie, leaves first."""
-    places = [store.directory for store in snapshot.leaves.values() if certificate in store.certificates]
-    places += [store.directory for store in snapshot.cas.values() if certificate in store.certificates]
+    places = [store.directory for store in snapshot.leaves.values() if store.holds(certificate)]
+    places += [store.directory for store in snapshot.cas.values() if store.holds(certificate)]
     return list(dict.fromkeys(places))
 
 

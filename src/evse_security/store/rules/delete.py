@@ -10,9 +10,9 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.hashdata import CertID
 from evse_security.store.changes import Change, Decision, Edit, Order, Remove, Write, together
-from evse_security.store.info import source_of
+from evse_security.store.info import copies_of
 from evse_security.store.layout import BUNDLE_DIRECTORY
-from evse_security.store.snapshot import CaStore, CertificateFile, Leaf, LeafStore, Snapshot
+from evse_security.store.snapshot import CaStore, CertificateFile, KeyFile, Leaf, LeafStore, Snapshot
 from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation, LeafCertificateType
 
 _DELETED = CertificateStoreUpdateOperation.Deleted
@@ -28,10 +28,10 @@ def delete(snapshot: Snapshot, wanted: CertID) -> Decision:
     targets = snapshot.identified(wanted)
     if not targets:
         raise NotInstalled(str(wanted))
-    in_cas = [store for store in snapshot.cas.values() if targets & set(store.certificates)]
+    in_cas = [store for store in snapshot.cas.values() if any(map(store.holds, targets))]
     if not in_cas:
         return _from_leaves(snapshot, targets)
-    as_leaves = targets & {leaf.certificate for store in snapshot.leaves.values() for leaf in store.leaves}
+    as_leaves = {one for one in targets for store in snapshot.leaves.values() if store.leaf_of(one) is not None}
     leaves = _from_leaves(snapshot, as_leaves) if as_leaves else Decision()  # leaves that lie in a CA store as well
     cas = _from_cas(snapshot, in_cas, targets)
     return Decision(
@@ -91,10 +91,10 @@ def without(
     changes = [_cut(file, doomed, keep_empty=file.path == store.path) for file in files]
     copies = {store.directory / BUNDLE_DIRECTORY / f"{change.path.name}.pem" for change in changes}
     roots = [root for root in (*store.anchors, *added) if root not in doomed]
-    for path in snapshot.derived:
+    for path in sorted(path for path in {store.copy_of_roots, *copies} if snapshot.listing.has(str(path))):
         if path == store.copy_of_roots and roots:
             changes.append(Write(path, "".join(root.pem for root in roots).encode()))
-        elif path == store.copy_of_roots or path in copies:
+        else:
             changes.append(Remove(path))
     return changes
 
@@ -108,17 +108,14 @@ def _cut(file: CertificateFile, doomed: Collection[Certificate], *, keep_empty: 
 
 def _from_leaves(snapshot: Snapshot, targets: Collection[Certificate]) -> Decision:
     """Remove SECC leaves, or those that a sub-CA to be deleted issued."""
-    for leaf in snapshot.leaves[LeafCertificateType.CSMS].leaves:
-        if _holds(leaf, targets):
-            raise MustStay(leaf.certificate.name, "CSMS leaves are not deleted (M04.FR.06)")
+    for leaf in _holders(snapshot.leaves[LeafCertificateType.CSMS], targets):
+        raise MustStay(leaf.certificate.name, "CSMS leaves are not deleted (M04.FR.06)")
     store = snapshot.leaves[LeafCertificateType.V2G]
     doomed = _issued(snapshot, store, targets)
-    files = {file.path: file for leaf in doomed for file in leaf.copies}
+    files = {file.path for leaf in doomed for file in leaf.copies}
     keys = _keys_of(snapshot, doomed)
     changes: list[Change] = _with_keys_last(snapshot, store, doomed, keys)
-    for file in store.files:
-        if file.path not in files and any(certificate in targets for certificate in file.certificates):
-            changes.append(_cut(file, targets, keep_empty=False))
+    changes += [_cut(file, targets, keep_empty=False) for file in _files_with(store, targets) if file.path not in files]
     if not changes:
         raise MustStay(next(iter(targets)).name, "it is part of what the CSMS connection needs (M04.FR.06)")
     update = CertificateStoreUpdate(operation=_DELETED, leaf_certificate_type=store.kind.leaf_type)
@@ -145,21 +142,42 @@ def _with_keys_last(snapshot: Snapshot, store: LeafStore, doomed: Sequence[Leaf]
     return [*changes]
 
 
-def _holds(leaf: Leaf, targets: Collection[Certificate]) -> bool:
-    return any(certificate in targets for file in leaf.copies for certificate in file.certificates)
+def _files_with(store: LeafStore, targets: Collection[Certificate]) -> list[CertificateFile]:
+    """The files that hold a target, by name."""
+    found = {file.location: file for target in targets for file in store.files_with(target)}
+    return [found[location] for location in sorted(found)]
+
+
+def _holders(store: LeafStore, targets: Collection[Certificate]) -> list[Leaf]:
+    """The leaves that are targets or hold one in their chain, in order of their files."""
+    leaves = dict.fromkeys(file.leaf for file in _files_with(store, targets) if file.leaf is not None)
+    found = [leaf for leaf in map(store.leaf_of, leaves) if leaf is not None]
+    return sorted(found, key=lambda leaf: leaf.copies[0].location)
 
 
 def _issued(snapshot: Snapshot, store: LeafStore, targets: Collection[Certificate]) -> list[Leaf]:
     """The leaves that are targets or hold one in their chain, and those below one that would lose their last issuer."""
-    doomed = [leaf for leaf in store.leaves if _holds(leaf, targets)]
+    doomed = _holders(store, targets)
+    below = _below(snapshot, store, targets).difference(leaf.certificate for leaf in doomed)
+    if not below:
+        return doomed
     going = {file.path for leaf in doomed for file in leaf.copies}
     staying = Forest(
         c for one in snapshot.stores for file in one.files if file.path not in going for c in file.certificates
     )
-    forest = Forest(store.certificates)
-    below = {certificate for target in targets for certificate in forest.descendants(target)}
-    lost = [leaf for leaf in store.leaves if leaf.certificate in below and leaf not in doomed]
+    lost = [leaf for leaf in store.leaves if leaf.certificate in below]
     return doomed + [leaf for leaf in lost if staying.issuer_of(leaf.certificate) in (None, *targets)]
+
+
+def _below(snapshot: Snapshot, store: LeafStore, targets: Collection[Certificate]) -> set[Certificate]:
+    """What was issued below the targets, as far as it is in a store of leaves."""
+    found: set[Certificate] = set()
+    waiting = list(targets)
+    while waiting:
+        issued = [one for one in snapshot.forest.issued_by(waiting.pop()) if store.holds(one) and one not in found]
+        found.update(issued)
+        waiting += issued
+    return found
 
 
 def _chains_last(file: CertificateFile) -> tuple[bool, Path]:
@@ -173,16 +191,20 @@ def _keys_of(snapshot: Snapshot, doomed: Collection[Leaf]) -> list[Path]:
     Files of one name with one key count as one: two paths may lead to it.
     """
     gone = {leaf.certificate for leaf in doomed}
-    kept = {
-        (key.path.name, key.token)
-        for store in snapshot.leaves.values()
-        for leaf in store.leaves
-        if leaf.certificate not in gone
-        for key in store.keys_for(leaf.certificate)
-    }
     store = snapshot.leaves[LeafCertificateType.V2G]
-    own = {key for leaf in doomed for key in store.keys_for(leaf.certificate)}
-    return sorted(key.path for key in own if (key.path.name, key.token) not in kept)
+    own = {key.path: key for leaf in doomed for key in store.keys_for(leaf.certificate)}
+    return [path for path, key in sorted(own.items()) if not _is_used(snapshot, key, gone)]
+
+
+def _is_used(snapshot: Snapshot, key: KeyFile, gone: Collection[Certificate]) -> bool:
+    """Whether a leaf that stays uses a key of this name."""
+    return any(
+        other.path.name == key.path.name
+        for store in snapshot.leaves.values()
+        for certificate in store.users_of(key)
+        if certificate not in gone
+        for other in store.keys_for(certificate)
+    )
 
 
 def _responses(snapshot: Snapshot, doomed: Collection[Leaf]) -> list[Path]:
@@ -193,4 +215,5 @@ def _responses(snapshot: Snapshot, doomed: Collection[Leaf]) -> list[Path]:
 
 def _copies(snapshot: Snapshot, sources: Collection[Path]) -> list[Path]:
     """The DER copies of files that go."""
-    return [copy for copy in snapshot.derived if source_of(copy) in sources]
+    found = (copy for source in sources for copy in copies_of(source))
+    return sorted(copy for copy in found if snapshot.listing.has(str(copy)))
