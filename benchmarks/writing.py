@@ -1,4 +1,4 @@
-"""Commands that write, beside the bare writing of the same files: write, fsync, rename, fsync the directory."""
+"""Commands that write, beside the bare writing of the same files: write, fsync, rename, fsync of directories."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import base64
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count, groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ from evse_security import (
 )
 from evse_security.lab.hierarchy import Pki
 from evse_security.lab.ocsp import ResponseTemplate
+from evse_security.store.lock import LOCK_FILE
 
 GROUP = "writing"
 TARGET = Target(Bound.RATIO, 1.5)
@@ -50,24 +51,53 @@ class Footprint(NamedTuple):
             (scratch / path).touch()
 
     def replay(self, scratch: Path) -> None:
-        """Write and remove the same, safely and with nothing else."""
-        for path, content in self.written:
-            aside = scratch / f"{path}.aside"
-            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            os.write(descriptor, content)
-            os.fsync(descriptor)
-            os.close(descriptor)
-            os.replace(aside, scratch / path)
-            _sync(scratch / path)
-        for path in self.removed:
-            os.unlink(scratch / path)
-            _sync(scratch / path)
+        """Write and remove the same, safely and with nothing else: each directory is forced only where it must be.
+
+        That is between a chain and the leaf alone, either of which must not be there, or gone, without the other, and
+        between a leaf and its key; and once at the end. Copies in DER can be made again, so new ones are not forced.
+        """
+        contents = dict(self.written)
+        for step in _in_steps(contents, lambda path: 0 if "_CHAIN_" in path else 1):
+            for path in step:
+                _write(scratch / path, contents[path])
+            _sync({(scratch / path).parent for path in step if not _is_copy(path)})
+        for step in _in_steps(self.removed, _removed_in_step):
+            for path in step:
+                os.unlink(scratch / path)
+            _sync({(scratch / path).parent for path in step})
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    os.fsync(descriptor)
+def _in_steps(paths: Iterable[str], step: Callable[[str], int]) -> list[list[str]]:
+    return [list(found) for _, found in groupby(sorted(paths, key=step), key=step)]
+
+
+def _removed_in_step(path: str) -> int:
+    """The leaf alone, its chain, its key; what lies in directories beside them at any time."""
+    directory, name = os.path.split(path)
+    if os.path.basename(directory) in ("der", "ocsp"):
+        return 3
+    return 2 if name.endswith(".key") else int("_CHAIN_" in name)
+
+
+def _is_copy(path: str) -> bool:
+    return os.path.basename(os.path.dirname(path)) == "der"
+
+
+def _write(path: Path, content: bytes) -> None:
+    aside = f"{path}.aside"
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    os.write(descriptor, content)
+    if not _is_copy(str(path)):
+        os.fsync(descriptor)
     os.close(descriptor)
+    os.replace(aside, path)
+
+
+def _sync(directories: Iterable[Path]) -> None:
+    for directory in directories:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        os.fsync(descriptor)
+        os.close(descriptor)
 
 
 def rows(plan: Plan, stores: Stores) -> Iterator[Row]:
@@ -121,7 +151,9 @@ def _rehearsal(station: Station, directory: Path, pki: Pki) -> dict[str, Footpri
 def _files(directory: Path) -> dict[str, tuple[int, int]]:
     found = {}
     for folder, _, names in os.walk(directory):
-        for name in names:
+        if os.path.basename(folder) == "audit":
+            continue  # which nobody forces
+        for name in (name for name in names if name != LOCK_FILE):
             path = os.path.join(folder, name)
             status = os.stat(path)
             found[os.path.relpath(path, directory)] = (status.st_ino, status.st_mtime_ns)
