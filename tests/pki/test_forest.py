@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import MAX_CHECKS, Forest, lineage
 from evse_security.pki.hashdata import certificate_id
 from evse_security.vocabulary import HashAlgorithm
-from tests.builders import DAY, NOW, YEAR, World, with_serial_number, world
+from tests.builders import DAY, NOW, YEAR, World, key, with_serial_number, world
 
 BARE: dict[str, Any] = {
     "subject_key_identifier": KeyIdentifier.ABSENT,
@@ -208,3 +209,75 @@ def test_a_forest_knows_nothing_of_what_others_issued_and_keeps_nothing_of_them(
     assert forest.issuer_of(made["Other"]) == forest.issuer_of(made["Other"]) == made["Root"]
     forest.issued_by(made["Root"]).clear()
     assert forest.issued_by(made["Root"]) == [made["Leaf"]]
+
+
+# ---- changes
+
+
+def tangle() -> list[Certificate]:
+    """Chains, cross-certificates, a loop, forged ones, namesakes without key identifiers and a root that came later."""
+    named = {"subject": name(CN="Crowd"), **BARE}
+    made = world(
+        "Root > Sub > Leaf1", "Sub > Leaf2", "Sub > Leaf3", "Other > Cross >", "A > AB >", "B > BA >", "B > Leaf4",
+        "R1 >", "R2 >", "R3 >", "R2 > Leaf5", "R3 > Leaf6", "Lone >", "Root > Forged >", "Forged > Leaf7",
+        Cross={"same_as": "Sub"}, AB={"subject": name(CN="B", O="Test"), "key": key("B")}, BA={"same_as": "A"},
+        Forged={"same_as": "Sub", "signed_by": "Mallory"}, R1=named, R2=named, R3=named, Leaf5=BARE, Leaf6=BARE,
+    )  # fmt: skip
+    return list(read(made).values())
+
+
+def everything(forest: Forest, asked: list[Certificate]) -> list[object]:
+    """All answers of a forest, about members and others."""
+    ids = [forest.id_of(one) for one in asked]
+    return [
+        forest.certificates,
+        [forest.issuer_of(one) for one in asked],
+        [forest.issued_by(one) for one in asked],
+        [forest.possible_issuers(one) for one in asked],
+        [forest.descendants(one) for one in asked],
+        [forest.identified(one) for one in ids if one is not None],
+        [one in forest for one in asked],
+    ]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_changed_forest_is_the_same_as_a_new_one(seed: int) -> None:
+    chance = random.Random(seed)
+    known = tangle()
+    forest = Forest(chance.sample(known, chance.randrange(len(known))))
+    for _ in range(12):
+        if chance.random() < 0.8:
+            everything(forest, chance.sample(known, chance.randrange(len(known))))
+        removed, added = (chance.sample(known, chance.choice((0, 1, 1, 2, 9))) for _ in range(2))
+        before = everything(forest, known) if chance.random() < 0.2 else None
+        changed = forest.changed(added, removed)
+        assert before is None or everything(forest, known) == before
+        stays = [one for one in forest.certificates if one not in removed]
+        assert everything(changed, known) == everything(Forest((*stays, *added)), known)
+        forest = changed
+
+
+def test_what_did_not_change_is_not_worked_out_again() -> None:
+    made = world("Root > Sub > Leaf1", "Sub > Leaf2", "Other > Leaf3")
+    root, sub, leaf1, other, leaf3, leaf2 = (
+        Counted(made[holder].der) for holder in ("Root", "Sub", "Leaf1", "Other", "Leaf3", "Leaf2")
+    )
+    forest = Forest([root, sub, leaf1, other, leaf3])
+    known = list(forest.certificates)
+    everything(forest, known)
+    once = [one.asked for one in (root, sub, leaf1, other, leaf3)]
+    changed = forest.changed([leaf2], [leaf3])
+    assert [changed.issuer_of(one) for one in (root, sub, leaf1, other)] == [root, root, sub, other]
+    assert changed.issued_by(sub) == [leaf1, leaf2]
+    assert [one.asked for one in (root, sub, leaf1, other, leaf3)] == once
+    assert leaf2.asked <= 2
+
+
+def test_a_forest_is_not_changed_by_what_becomes_of_it() -> None:
+    made = read(world("Root > Sub > Leaf", "Root > Other"))
+    forest = Forest(made.values())
+    before = everything(forest, list(made.values()))
+    assert forest.changed((), made.values()).certificates == ()
+    assert forest.changed([made["Root"]], [made["Root"]]).certificates[-1] == made["Root"]
+    assert forest.changed(made.values(), ()).certificates == forest.certificates
+    assert everything(forest, list(made.values())) == before

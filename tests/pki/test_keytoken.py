@@ -92,3 +92,14 @@ def test_real_certificates_have_one_token_per_key(realworld: Path) -> None:
     ]
     assert len(found) == 128
     assert len({token_of_certificate(one) for one in found}) == len({one.key_bits for one in found})
+
+
+@pytest.mark.parametrize("kind", [KeyKind.SECP256R1, KeyKind.SECP384R1, KeyKind.SECP521R1])
+def test_named_curves_have_the_token_of_any_other_spelling(kind: KeyKind) -> None:
+    """Those are read without a parser; what differs from them by an octet is not."""
+    plain = key("Signer", kind).public_key().public_bytes(*SPKI)
+    assert token_of_spki(plain + b"more") == token_of_spki(plain)
+    assert token_of_spki(plain[:-1]) == b"SPKI:" + plain[:-1]
+    [bits] = [at for at in range(len(plain)) if plain[at:].startswith(b"\0\x04")][-1:]
+    spelled_out = spki(encode.tlv(0x30, encode.oid("1.2.840.10045.2.1"), encode.tlv(0x30)), plain[bits + 1 :])
+    assert token_of_spki(spelled_out) == token_of_spki(plain)

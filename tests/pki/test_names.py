@@ -167,3 +167,39 @@ def test_a_certificate_whose_name_is_no_utf8_is_none() -> None:
 def _subject_hash(subject: bytes) -> int:
     entity = world("Root >")["Root"]
     return Certificate(altered(entity, lambda fields: [*fields[:5], subject, *fields[6:]])).subject_hash
+
+
+def sixteen_bits(given: tuple[str, str, int]) -> bytes:
+    oid, text, _ = given
+    return pair(oid, text.encode("utf-16-be"), BMP)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([CN, O, DC]),
+            st.text(st.characters(max_codepoint=127), max_size=130),
+            st.sampled_from([UTF8, PRINTABLE, IA5, NUMERIC, TELETEX, VISIBLE]),
+        ),
+        max_size=9,
+    )
+)
+def test_plain_names_have_the_token_of_any_others(attributes: list[tuple[str, str, int]]) -> None:
+    """What is ASCII is read by a shorter way than what is not."""
+    plain = name(*(pair(*one) for one in attributes))
+    assert names.key(plain) == names.key(name(*map(sixteen_bits, attributes)))
+    for at in range(min(len(plain), 40)):
+        odd = plain[:at] + bytes((plain[at] ^ 1,)) + plain[at + 1 :]
+        try:
+            names.attributes(odd)
+        except ValueError:
+            assert names.key(odd) == odd
+        else:
+            assert isinstance(names.key(odd), str)
+
+
+def test_no_text_makes_one_name_of_two() -> None:
+    names_of_one = [name(pair(CN, text)) for text in ("a", f"a\n{CN}=b", f"a\r{CN}=b", f"a {CN}=b", "")]
+    names_of_two = [name(pair(CN, "a"), pair(CN, "b")), name((pair(CN, "a"), pair(CN, "b"))), name(), name(())]
+    tokens = {names.key(one) for one in (*names_of_one, *names_of_two)}
+    assert len(tokens) == 7  # line ends are blanks

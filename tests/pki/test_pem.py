@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import random
 import ssl
 import subprocess
 import textwrap
@@ -376,3 +377,43 @@ def test_a_byte_order_mark_is_no_flaw_where_a_file_begins(tmp_path: Path) -> Non
 def test_an_argument_with_flaws_is_read() -> None:
     for text in UNUSUAL.values():
         assert SUB in pem.chain(text, "the chain")
+
+
+# ---- plain blocks
+
+
+EDITS = (b"\n", b"\r\n", b" ", b"\t", b"=", b"==", b"A", b"AAAA", b"-", b":", b"\0", b"_", b"\xef\xbb\xbf", b"\n\n")
+
+
+def edited(text: bytes, chance: random.Random) -> bytes:
+    """A text with something put in, left out or put in the place of something else, more often at its seams."""
+    at = chance.randrange(len(text))
+    if chance.random() < 0.5:
+        at = max(text.find(chance.choice((b"-----", b"\n", b"=\n")), at), 0)
+    more = chance.choice((*EDITS, b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"))
+    return text[:at] + chance.choice((more, b"")) + text[at + chance.choice((0, 0, 1, 2, 26)) :]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_plain_blocks_are_read_as_any_others(seed: int) -> None:
+    """A text of nothing but plain blocks is read by a shorter way than one with a comment in it."""
+    chance = random.Random(seed)
+    texts = [text.encode() for text in (LEAF.pem + SUB.pem, ROOT.pem, LEAF.pem[:-1], SUB.pem.replace("\n", "\r\n"))]
+    comment = b"#\n"
+    for _ in range(250):
+        text = chance.choice(texts)
+        for _ in range(chance.choice((0, 1, 1, 2))):
+            text = edited(text, chance)
+        if text.startswith(b"\xef\xbb\xbf"):  # which is a mark at the start alone
+            continue
+        moved = [
+            one._replace(start=one.start - len(comment), end=one.end - len(comment))
+            for one in pem.blocks(comment + text)
+        ]
+        assert list(pem.blocks(text)) == moved
+
+
+def test_blocks_that_are_no_certificates_are_told_in_a_plain_text_too() -> None:
+    [good, bad] = pem.blocks((LEAF.pem + block("CERTIFICATE", "AAAA")).encode())
+    assert (good.certificate, good.problem) == (LEAF, None)
+    assert (bad.certificate, bad.problem) == (None, "Certificate: unexpected tag 0x00")

@@ -24,8 +24,11 @@ def decode(text: str, *, what: str, limit: int) -> bytes:
 
     Raises NotBase64, TooLarge.
     """
+    longest = -(-limit // 3) * 4
+    if len(text) > 2 * longest:  # as many line breaks as octets: of what is longer not even a copy is made
+        raise TooLarge(what, limit)
     compact = text.translate(_WRAPPING)
-    if len(compact) > -(-limit // 3) * 4:
+    if len(compact) > longest:
         raise TooLarge(what, limit)
     try:
         octets = base64.b64decode(compact, validate=True)

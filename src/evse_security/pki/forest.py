@@ -90,7 +90,7 @@ class Forest:
             for child in self._by_issuer.get(name, ()):
                 issuer = known.get(child, child)
                 if issuer is None or issuer.der in leaving:
-                    del known[child]
+                    known.pop(child, None)
         return known
 
     def _issued_kept(self, known: Issued, come: Sequence[Certificate], gone: Sequence[Certificate]) -> Issued:

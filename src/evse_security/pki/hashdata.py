@@ -30,6 +30,9 @@ _KEY_HASHES = {algorithm: _hexadecimal(digest, key_bits) for algorithm, digest i
 _HASH = re.compile(r"[0-9a-f]{1,128}", re.ASCII)
 _SERIAL = re.compile(r"-?[0-9a-f]{1,128}", re.ASCII)
 
+MAX_CHARACTERS = 1024
+"""Of a hash or serial number, blanks around it included, before it is looked at."""
+
 
 class CertID(NamedTuple):
     """The identity of a certificate under one hash algorithm."""
@@ -77,6 +80,8 @@ def certificate_id(
 
 def asked_for(data: CertificateHashData) -> CertID | None:
     """Read the identity that a caller names, in any case of letters and with leading zeros; None where it is none."""
+    if max(map(len, (data.serial_number, data.issuer_name_hash, data.issuer_key_hash))) > MAX_CHARACTERS:
+        return None
     serial = data.serial_number.strip().lower()
     name_hash, key_hash = data.issuer_name_hash.strip().lower(), data.issuer_key_hash.strip().lower()
     if not (_SERIAL.fullmatch(serial) and _HASH.fullmatch(name_hash) and _HASH.fullmatch(key_hash)):

@@ -335,7 +335,7 @@ def _ask_openssl(path: tuple[Certificate, ...]) -> None:
         raise _refusal(path, *error.errors) from None
     except crypto.Error:  # pragma: no cover  where OpenSSL finds no memory: a Certificate is one that it reads
         raise RefusedByOpenSsl(path[0].name, 0, "OpenSSL failed") from None
-    if len({certificate.subject_key for certificate in path}) == len(path):  # then it can only have taken this path
+    if len({issuer.subject_key for issuer in path[1:]}) == len(path) - 1:  # then it can only have taken this path
         for certificate, issuer in pairwise(path):
             certificate.signature_was_confirmed_by(issuer)
 

@@ -11,8 +11,9 @@ import base64
 import binascii
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
+from itertools import islice
 from typing import NamedTuple
 
 from evse_security.errors import MalformedCertificate, NoCertificate, NotExactlyOne, TooLarge
@@ -24,6 +25,8 @@ MAX_TEXT_BYTES = 1024 * 1024
 """Longest text taken as an argument. OCPP carries 10,000 characters of a chain; whole bundles of roots have 300 KiB."""
 MAX_FILE_BYTES = 16 * 1024 * 1024
 """Largest file that is read: some 10,000 certificates."""
+MAX_BAD = 1000
+"""Bad blocks of a file, and flaws of it, that are told; of what would fill the memory with complaints no more is."""
 MAX_CHAIN = 100
 """Most certificates of a chain given as an argument: OpenSSL's default depth."""
 
@@ -83,13 +86,22 @@ def blocks(data: bytes) -> tuple[Block, ...]:
     if is_der(data):
         return (_block(data, 0, len(data)),)
     plain = _plain_blocks(data)
-    return _with_flaws(data, tuple(_pem_blocks(data))) if plain is None else plain
+    return _with_flaws(data, tuple(_told(_pem_blocks(data)))) if plain is None else plain
+
+
+def _told(found: Iterable[Block]) -> Iterator[Block]:
+    """All good blocks, and the first bad ones."""
+    bad = 0
+    for block in found:
+        bad += block.certificate is None
+        if block.certificate is not None or bad <= MAX_BAD:
+            yield block
 
 
 def _plain_blocks(data: bytes) -> tuple[Block, ...] | None:
     """The blocks of a text that is nothing but plain ones: none of them has a flaw. None where there is more to it."""
     found = []
-    at = 0
+    at = bad = 0
     while at < len(data):
         plain = _PLAIN.match(data, at)
         if plain is None:
@@ -98,7 +110,9 @@ def _plain_blocks(data: bytes) -> tuple[Block, ...] | None:
         try:
             found.append(Block(at, end, _of_body(plain["body"]), None))
         except MalformedCertificate as error:
-            found.append(Block(at, end, None, error.problem))
+            bad += 1
+            if bad <= MAX_BAD:
+                found.append(Block(at, end, None, error.problem))
         at = plain.end()
     return tuple(found)
 
@@ -110,10 +124,12 @@ def _of_body(body: bytes) -> Certificate:
 
 def _with_flaws(data: bytes, found: Sequence[Block]) -> tuple[Block, ...]:
     """Mark the blocks that others may read differently, and add the places where they may find one of their own."""
-    odd = [begin.start() for begin in _ANY_BEGIN.finditer(data) if not _is_strict(data, begin.start())]
+    begins = (begin.start() for begin in _ANY_BEGIN.finditer(data))
+    odd = list(islice((at for at in begins if not _is_strict(data, at)), MAX_BAD + 1))
     if not odd:
         return tuple(found)
-    lines = {boundary.start("begin") for boundary in _BOUNDARY.finditer(data)}
+    wanted = set(odd[:MAX_BAD])  # what is behind them is not looked at: it may hide something
+    lines = {at for boundary in _BOUNDARY.finditer(data) if (at := boundary.start("begin")) in wanted}
     starts = [block.start for block in found]
     marked = {block.start: block for block in found}
     for at in odd:

@@ -102,10 +102,10 @@ def _country(text: str) -> bytes:
 
 def _directory_string(attribute: str, text: str) -> bytes:
     """A UTF8String of 1 to 64 characters that can be shown on one line."""
-    if not text.strip():
-        raise AttributeNotEncodable(attribute, "empty; X.520 has no empty attribute, and OCPP demands this one")
     if len(text) > MAX_CHARACTERS:
         raise AttributeNotEncodable(attribute, f"{len(text)} characters, at most {MAX_CHARACTERS} fit")
+    if not text.strip():
+        raise AttributeNotEncodable(attribute, "empty; X.520 has no empty attribute, and OCPP demands this one")
     _refuse_controls(attribute, text)
     return text.encode("utf-8")
 
