@@ -377,8 +377,8 @@ def forged() -> Inspection:
 
 @case("NotACa")
 def not_a_ca() -> Inspection:
-    w = pki()
-    return seen(station(w).put(MO_BUNDLE, w.pem("MoRoot", "SECC")))
+    w = pki("MoRoot > Contract")
+    return seen(station(w).put(MO_BUNDLE, w.pem("MoRoot", "Contract")))
 
 
 @case("CaExpired")

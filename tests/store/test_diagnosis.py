@@ -15,7 +15,7 @@ from evse_security.store.diagnosis.finding import KINDS, Finding, Mender, Severi
 from evse_security.store.diagnosis.inspection import Inspection, Place, Rights, Span
 from evse_security.store.diagnosis.mending import Treatment, treatment
 from evse_security.store.surroundings import span
-from tests.builders import DAY, NOW, YEAR, ocsp_answer
+from tests.builders import DAY, NOW, YEAR, altered, ocsp_answer, pem_of
 from tests.store.pictures import CERTS, CSMS_BUNDLE, MO_BUNDLE, V2G_BUNDLE, config, id_of, junk_block, token
 from tests.store.sick import CASES, CHAIN, CSO, KEY, PAST, SINGLE, pki, seen, station
 
@@ -273,6 +273,24 @@ def test_a_duplicate_in_a_file_of_its_own_can_be_removed() -> None:
 def test_lines_are_cut_out_only_where_nothing_else_is_on_them(text: str, *, alone: bool) -> None:
     start, end = text.index("-----BEGIN"), text.index("-----END CERTIFICATE-----") + 25
     assert span(text.encode(), start, end) == Span(2 if text[1] == "\n" else 1, 4 if text[1] == "\n" else 3, alone)
+
+
+def test_no_command_is_given_that_would_delete_more() -> None:
+    """`delete_certificate` takes a leaf wherever it lies, and all certificates of one identity."""
+    w = pki()
+    finding = the("NotACa", seen(station(w).put(MO_BUNDLE, w.pem("MoRoot", "SECC"))))
+    assert (finding.mend, finding.advice) == ((), "take its block out of the file")
+    twin = altered(w["MoRoot"], lambda fields: fields[:-1])  # the same name, key and serial number, without extensions
+    findings = diagnose(seen(station(w).put(MO_BUNDLE, w["MoRoot"].pem + pem_of(twin)))).findings
+    assert not [one for one in findings if "delete_certificate" in str(one.mend)]
+    assert {one.code for one in findings} == {"NotACa", *ALWAYS}
+
+
+def test_a_file_that_must_not_be_read_is_not_moved() -> None:
+    w = pki()
+    finding = the("Unreadable", seen(station(w).put("client/cso/locked.pem", None)))
+    assert finding.mend == ()
+    assert finding.advice is not None
 
 
 # ---- OCSP

@@ -83,14 +83,15 @@ def in_words(diagnosis: Diagnosis, options: tuple[str, ...]) -> Iterator[str]:
     told = [_counted(counts[severity], severity) for severity in ("error", "warning", "note") if counts[severity]]
     yield ", ".join(told) or "nothing is wrong"
     for finding in diagnosis.findings:
-        yield from _finding(finding, options)
+        yield from lines_of(finding, options)
 
 
 def _counted(number: int, word: str) -> str:
     return f"{number} {word}{'s' if number > 1 else ''}"
 
 
-def _finding(finding: Finding, options: tuple[str, ...]) -> Iterator[str]:
+def lines_of(finding: Finding, options: tuple[str, ...]) -> Iterator[str]:
+    """One finding: what it is, where, what it means, what mends it."""
     yield printable(f"{finding.severity} {finding.code}: {finding.what}")
     if finding.certificate is not None:
         yield printable(f"   certificate {finding.certificate}")

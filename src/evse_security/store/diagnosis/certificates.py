@@ -20,9 +20,9 @@ _LEADS_NOWHERE = "a link that leads nowhere"
 
 
 def deletion(snapshot: Snapshot, certificate: Certificate) -> list[Command]:
-    """The command that deletes a certificate; none for one without identity."""
+    """The command that deletes a certificate; none for one without identity, or that shares it with others."""
     cert_id = snapshot.forest.id_of(certificate)
-    if cert_id is None:
+    if cert_id is None or snapshot.identified(cert_id) != {certificate}:
         return []
     data = cert_id.hash_data
     asked = {
@@ -32,6 +32,15 @@ def deletion(snapshot: Snapshot, certificate: Certificate) -> list[Command]:
         "serial_number": data.serial_number,
     }
     return [(OURS, "call", "delete_certificate", "--json", json.dumps({"certificate_hash_data": asked}))]
+
+
+def _deletion_from_bundle(snapshot: Snapshot, certificate: Certificate) -> list[Command]:
+    """The same, but for one that is a leaf, too: the command would take the leaf with it, and its key."""
+    leaves = {leaf.certificate for store in snapshot.leaves.values() for leaf in store.leaves}
+    return [] if certificate in leaves else deletion(snapshot, certificate)
+
+
+_BY_HAND = "take its block out of the file"
 
 
 # ---- files
@@ -61,7 +70,8 @@ def _unseen(seen: Inspection, told: set[Path]) -> Iterator[Finding]:
         if problem.path in told:
             continue
         if problem.text == _LEADS_NOWHERE:
-            yield found("LinkBroken", problem.text, (problem.path,), mend=[("rm", str(problem.path))])
+            advice = "bring back what it leads to, such as a disk that is not mounted; or remove the link"
+            yield found("LinkBroken", problem.text, (problem.path,), mend=[("rm", str(problem.path))], advice=advice)
         else:
             advice = "make it a regular file, or remove it"
             yield found("Unreadable", problem.text, (problem.path,), advice=advice)
@@ -70,7 +80,9 @@ def _unseen(seen: Inspection, told: set[Path]) -> Iterator[Finding]:
 def _file(file: CertificateFile, store: CaStore | LeafStore, seen: Inspection) -> Iterator[Finding]:
     paths = (file.path,)
     if file.problem is not None:
-        yield found("Unreadable", file.problem, paths, mend=_set_aside(file, seen))
+        aside = _set_aside(file, seen)
+        advice = None if aside else "see that the user who asks may read it, and that it is a file of certificates"
+        yield found("Unreadable", file.problem, paths, mend=aside, advice=advice)
     for block in file.blocks:
         if block.problem is not None:
             what = f"{_where(file, block, seen)}: {block.problem}"
@@ -147,14 +159,16 @@ def installation(store: CaStore, source: str = "ROOT.pem") -> Command:
 
 def _authority(certificate: Certificate, domain: Domain, seen: Inspection) -> Iterator[Finding]:
     paths, store = domain.files[certificate], domain.store
-    gone = deletion(seen.snapshot, certificate)
+    gone = _deletion_from_bundle(seen.snapshot, certificate)
     problem = why_not_ca(certificate)
     if problem is not None:
-        yield found("NotACa", problem, paths, certificate=certificate, reason="NotACa", mend=gone)
+        advice = None if gone else _BY_HAND
+        yield found("NotACa", problem, paths, certificate=certificate, reason="NotACa", mend=gone, advice=advice)
         return
     if certificate.self_issued and not certificate.self_signed and domain.forest.issuer_of(certificate) is None:
         what = "its own key does not confirm its signature"
-        yield found("ForgedRoot", what, paths, certificate=certificate, reason="BadSignature", mend=gone)
+        advice, bad = None if gone else _BY_HAND, "BadSignature"
+        yield found("ForgedRoot", what, paths, certificate=certificate, reason=bad, mend=gone, advice=advice)
         return
     yield from _validity(certificate, domain, seen)
     yield from _strength(certificate, paths, gone)
@@ -188,7 +202,7 @@ def single_file(paths: Iterable[Path], seen: Inspection) -> str | None:
 def _validity(certificate: Certificate, domain: Domain, seen: Inspection) -> Iterator[Finding]:
     if seen.moment.doubt is not None:
         return
-    paths, gone = domain.files[certificate], deletion(seen.snapshot, certificate)
+    paths, gone = domain.files[certificate], _deletion_from_bundle(seen.snapshot, certificate)
     validity, end = domain.validity(certificate), certificate.not_after
     new = (installation(domain.store, "NEW.pem"),)
     if validity is Validity.EXPIRED:
@@ -202,7 +216,8 @@ def _strength(certificate: Certificate, paths: tuple[Path, ...], gone: list[Comm
     try:
         check_key(certificate)
     except WeakKey as weak:
-        yield found("WeakKey", str(weak), paths, certificate=certificate, reason=weak.code, mend=gone)
+        advice = None if gone else _BY_HAND
+        yield found("WeakKey", str(weak), paths, certificate=certificate, reason=weak.code, mend=gone, advice=advice)
     if not certificate.self_signed:  # nobody relies on the signature of a root
         yield from weak_digest(certificate, paths)
 
