@@ -142,7 +142,7 @@ def token(csr: str) -> bytes:
 def _pick_chain(expected: Expected, random: Random) -> str | None:
     if not expected.pending or len(expected.leaves) >= MOST_LEAVES:
         return None
-    return big.signed(random.choice(sorted(expected.pending)), random.randrange(10_000))
+    return big.signed(random.choice(sorted(expected.pending)), random.getrandbits(64))
 
 
 def _updated(expected: Expected, chain: str, _: str) -> None:

@@ -82,7 +82,7 @@ def _chain(text: str) -> tuple[Certificate, ...]:
 
 
 def _has_key(snapshot: Snapshot, csr: str) -> bool:
-    return token(csr) in snapshot.leaves[V2G].keys_by_token
+    return token(csr) in {key.token for key in snapshot.leaves[V2G].keys}
 
 
 def demand_keys(expected: Expected, snapshot: Snapshot) -> None:

@@ -71,8 +71,9 @@ def leaf(number: int) -> tuple[Certificate, str, str]:
 
 
 def signed(csr: str, number: int) -> str:
-    """The chain for a request."""
-    return csms(pki(), AUTHORITIES[0]).answer(csr, not_after=NOW + 60 * DAY + timedelta(minutes=number))
+    """The chain for a request. The number is the certificate's own: a serial number names one only (RFC 5280 §4.1.2.2)."""
+    end = NOW + 60 * DAY + timedelta(minutes=number % 10_000)
+    return csms(pki(), AUTHORITIES[0]).answer(csr, not_after=end, serial_number=1 << 120 | number)
 
 
 def first(chain: str) -> Certificate:

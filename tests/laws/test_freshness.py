@@ -1,0 +1,122 @@
+"""A station that lives long sees at once what others do to its files: one kind of change after the other, and many."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.laws import children, freshness
+from tests.laws.freshness import STORES, Stale, Stock, compare, sequence
+from tests.laws.freshness_changes import FILES, Place, apply, changes, named_elsewhere
+
+SEQUENCES = 100
+GROUPS = sorted({name.partition(":")[0] for name in changes()})
+"""A kind of files or directories, or a change of its own."""
+ALIKE = frozenset({"single leaf", "chain", "OCSP response", "OCSP hash", "DER copy", "the OCSP directory"})
+"""What is the same in every layout."""
+TABLE = [(layout, group) for layout in STORES for group in GROUPS if layout == "files" or group not in ALIKE]
+INAPPLICABLE = frozenset(
+    f"{kind}: {fate}"
+    for kind in FILES
+    for fate in ("written through its name elsewhere", "written through its name beside")
+)
+"""What needs another change before it."""
+
+
+@pytest.fixture(scope="module")
+def stock(memory: Path) -> Stock:
+    return Stock(memory)
+
+
+@children.forks
+@pytest.mark.parametrize(("layout", "group"), TABLE)
+def test_a_change_is_seen_at_once(layout: str, group: str, stock: Stock, tmp_path: Path) -> None:
+    """By a station that has just looked, while the stamps of the files cannot show another change yet."""
+    applied = 0
+    for number, name in enumerate(changes_of(group)):
+        place = stock.place(layout, tmp_path / str(number))
+        station = place.store.station()
+        freshness.look(station)
+        applied += apply(place, name)
+        compare(station, place, name)
+    assert applied
+
+
+@children.forks
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_change_of_a_store_at_rest_is_seen_at_once(group: str, stock: Stock, tmp_path: Path) -> None:
+    """By a station that looked when every later change was sure to show in the stamps of the files."""
+    names = changes_of(group)
+    places = [stock.place("files", tmp_path / str(number)) for number, _ in enumerate(names)]
+    freshness.settle(places[-1])
+    for place, name in zip(places, names, strict=True):
+        station = place.store.station()
+        freshness.look(station)
+        apply(place, name)
+        compare(station, place, name)
+
+
+def changes_of(group: str) -> list[str]:
+    return [name for name in changes() if name.partition(":")[0] == group and name not in INAPPLICABLE]
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_what_is_written_through_another_name_is_seen(kind: str, stock: Stock, tmp_path: Path) -> None:
+    place = stock.place("files", tmp_path / "store")
+    named_elsewhere(place, kind)
+    station = place.store.station()
+    compare(station, place, "nothing")
+    assert apply(place, f"{kind}: written through its name elsewhere")
+    compare(station, place, "writing elsewhere")
+    assert apply(place, f"{kind}: given another name beside")
+    compare(station, place, "another name")
+    assert apply(place, f"{kind}: written through its name beside")
+    compare(station, place, "writing beside")
+
+
+def test_a_change_is_seen_after_more_of_them_than_are_told(stock: Stock, tmp_path: Path) -> None:
+    """inotify(7) drops what is more than `max_queued_events`, 16384 unless changed."""
+    place = stock.place("files", tmp_path / "store")
+    station = place.store.station()
+    compare(station, place, "nothing")
+    busy = place.leaves / "busy.pem"
+    for _ in range(6000):
+        busy.touch()
+        busy.unlink()
+    assert apply(place, "another leaf is copied there")
+    compare(station, place, "very much")
+
+
+@children.forks
+def test_a_station_and_its_fork_both_see_changes(stock: Stock, tmp_path: Path) -> None:
+    """What one of them was told is not kept from the other."""
+    place = stock.place("files", tmp_path / "store")
+    station = place.store.station()
+    compare(station, place, "nothing")
+    for name in ("another station installs a root", "key: removed"):
+        assert apply(place, name)
+        assert children.run(partial(compare, station, place, name)) == 0
+        compare(station, place, name)
+
+
+@children.forks
+@settings(max_examples=SEQUENCES)
+@given(seed=st.integers(0, 2**32))
+def test_many_changes_in_a_row_are_seen(seed: int, stock: Stock, memory: Path) -> None:
+    root = memory / f"sequence-{seed}"
+    freshness.remove(root)
+    sequence(stock, root, Random(seed), 2, waits=0)
+
+
+def test_a_stale_station_is_found_out(stock: Stock, tmp_path: Path) -> None:
+    """The comparison sees it: here a station looks at a copy of the store, to which nothing happens."""
+    place = stock.place("files", tmp_path / "store")
+    blind = Place(place.store.copied_to(tmp_path / "copy"), place.spare)
+    station = blind.store.station()
+    with pytest.raises(Stale):
+        compare(station, place, "nothing but the place")
