@@ -228,6 +228,10 @@ class LeafStore:
         """The key of a certificate; of several the one named like one of its files."""
         return _nearest(self.keys_for(certificate), {path.stem for path in beside})
 
+    def users_of(self, key: KeyFile) -> Sequence[Certificate]:
+        """The leaves that a key belongs to."""
+        return () if key.token is None else self._tables.holders.get(key.token) or ()
+
     def file_at(self, location: str) -> CertificateFile | None:
         """The certificate file with this path."""
         return self._tables.files.get(location)

@@ -149,8 +149,8 @@ class Snapshot:
     @cached_property
     def forest(self) -> Forest:
         """Who issued whom over all stores: what identity is worked out from."""
-        if self.before is not None and hasattr(Forest, "changed"):
-            return self.before.forest.changed(*self.before.changes(self))  # type: ignore[attr-defined, no-any-return]
+        if self.before is not None:
+            return self.before.forest.changed(*self.before.changes(self))
         return Forest(self._each())
 
     def _each(self) -> Iterator[Certificate]:

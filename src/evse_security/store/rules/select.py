@@ -6,7 +6,7 @@ with the store for so long. Opening a TLS connection asks for it, and verifying 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple, TypeVar, cast
 
@@ -14,7 +14,7 @@ from evse_security.errors import ChainRefused
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.path import Policy, TrustStore, VerifiedChain, verify
-from evse_security.store.leafstore import may_act
+from evse_security.store.leafstore import Group, group_of, may_act
 from evse_security.store.rules.span import Span, bounds
 from evse_security.store.snapshot import Leaf, LeafStore
 from evse_security.vocabulary import GetCertificateInfoStatus
@@ -129,39 +129,30 @@ def newest_per_root(
 
     def choose() -> tuple[list[VerifiedChainOf], Iterable[Certificate]]:
         found: dict[Certificate, VerifiedChainOf] = {}
-        reach = _Reach(trust)
+        looked_at: list[Leaf] = []
+        reach = {group: _reach(group, example, trust) for group, example in store.groups}
+        wanted = {anchor for anchors in reach.values() for anchor in anchors}
         for leaf in store.newest_first(newest_by):
-            if is_usable(leaf, now) and not reach.of(leaf) <= found.keys():
+            if wanted <= found.keys():
+                break
+            looked_at.append(leaf)
+            if is_usable(leaf, now) and not reach[group_of(leaf)] <= found.keys():
                 chain = _verified(leaf, trust, policy, now)
                 if isinstance(chain, VerifiedChain):
                     found.setdefault(chain.anchor, (leaf, chain))
-        return list(found.values()), _certificates_of(store.leaves)
+        return list(found.values()), _certificates_of(looked_at)
 
     return _kept(store, trust, ("per root", newest_by, policy), now, choose)
 
 
-class _Reach:
-    """To which anchors a leaf may lead, by names and key identifiers: nothing better comes of verifying it."""
-
-    def __init__(self, trust: TrustStore) -> None:
-        self.trust = trust
-        self.known: dict[object, frozenset[Certificate]] = {}
-
-    def of(self, leaf: Leaf) -> frozenset[Certificate]:
-        """The anchors; one look for all leaves that come with the same sub-CAs from one issuer."""
-        received = leaf.chain.certificates[1:] if leaf.chain else ()
-        group = leaf.certificate.issuer, leaf.certificate.authority_key_id, received
-        if group not in self.known:
-            self.known[group] = frozenset(self._reached(leaf.certificate, Forest(received)))
-        return self.known[group]
-
-    def _reached(self, leaf: Certificate, received: Forest) -> Iterator[Certificate]:
-        waiting, seen = [leaf], {leaf}
-        while waiting:
-            child = waiting.pop()
-            for issuer in (*self.trust.forest.possible_issuers(child), *received.possible_issuers(child)):
-                if issuer in self.trust.anchors:
-                    yield issuer
-                if issuer not in seen:
-                    seen.add(issuer)
-                    waiting.append(issuer)
+def _reach(group: Group, leaf: Certificate, trust: TrustStore) -> frozenset[Certificate]:
+    """To which anchors leaves may lead, by names and key identifiers: nothing better comes of verifying them."""
+    received = Forest(group[-1])
+    seen: set[Certificate] = {leaf}
+    waiting = [leaf]
+    while waiting:
+        child = waiting.pop()
+        issuers = {*trust.forest.possible_issuers(child), *received.possible_issuers(child)} - seen
+        seen |= issuers
+        waiting += issuers
+    return trust.anchors & seen
