@@ -33,7 +33,7 @@ from evse_security.pki.signature import decode as decode_signature
 from evse_security.store import roots
 from evse_security.store.changes import SECRET_MODE, Decision, Write
 from evse_security.store.deeds import Deed
-from evse_security.store.firmware import file_signature_is_valid
+from evse_security.store.firmware import LONGEST_PATH, file_signature_is_valid
 from evse_security.store.kinds import LEAF_KINDS, TRUST
 from evse_security.store.limits import with_room
 from evse_security.store.picture import EVERYTHING, RootsOf
@@ -193,7 +193,9 @@ class Commands:
             told("verify_file_signature", refusal)
             return False
         octets = decode_signature(signature)
-        return octets is not None and file_signature_is_valid(Path(file_path), certificate, octets)
+        if octets is None or len(file_path) > LONGEST_PATH:
+            return False
+        return file_signature_is_valid(Path(file_path), certificate, octets)
 
     # ---- listing
 

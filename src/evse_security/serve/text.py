@@ -6,11 +6,19 @@ import json
 from typing import NoReturn
 
 from evse_security.errors import MalformedRequest
-from evse_security.serve.codec import below, unknown
+from evse_security.serve.codec import MAX_STRING, below, unknown
+
+MAX_TEXT = 2 * MAX_STRING
+"""Characters of a text: a string of the interface with room for what is escaped in it. Values take 25 times as much."""
 
 
 def parse(text: str | bytes, path: str) -> object:
-    """The JSON value of a text (RFC 8259). Names that occur twice, NaN and infinities are `MalformedRequest`."""
+    """The JSON value of a text (RFC 8259). Names that occur twice, NaN and infinities are `MalformedRequest`.
+
+    So are texts of more than 2 Mi characters.
+    """
+    if len(text) > MAX_TEXT:
+        raise MalformedRequest(path, f"has {len(text)} characters, at most {MAX_TEXT} are allowed")
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except MalformedRequest as refusal:

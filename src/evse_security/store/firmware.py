@@ -26,6 +26,8 @@ from evse_security.pki.signature import (
 
 _PIECE = 1 << 18
 """Bytes that are read at once: as hashlib does; more is not faster."""
+LONGEST_PATH = 4096
+"""Characters of a path: as many octets are what Linux takes at most (PATH_MAX)."""
 _LARGEST_SHARE = 0.5
 """Of the free space, for a copy: a sparse file takes next to none of it, and its copy all."""
 
