@@ -19,7 +19,9 @@ from evse_security.lab.keys import KeyKind
 from evse_security.lab.resign import tlv
 from evse_security.outcomes import ANSWERS
 from evse_security.pki import encode, path, pem
+from evse_security.pki.candidates import candidates
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.forest import Forest
 from evse_security.pki.path import LeafStart, Policy, TrustStore, VerifiedChain, verify
 from evse_security.pki.profile import ProfileName
 from evse_security.vocabulary import LeafCertificateType as Leaf
@@ -44,6 +46,7 @@ NO_IDS: dict[str, Any] = {
     "subject_key_identifier": KeyIdentifier.ABSENT,
     "authority_key_identifier": KeyIdentifier.ABSENT,
 }
+CA = x509.BasicConstraints(ca=True, path_length=None)
 CA_USES = frozenset({KeyUse.KEY_CERT_SIGN, KeyUse.CRL_SIGN})
 
 
@@ -575,6 +578,123 @@ def test_fault_11_certificates_that_have_no_part_in_it_cost_nothing() -> None:
     leaf, sub, root = read(made, "Leaf", "Sub", "Root")
     verify(leaf, intermediates=[*odd, sub], trust=TrustStore([root]), policy=LATER, now=NOW)
     assert verifications(odd) == 0
+
+
+def layers(depth: int, width: int, *, keys: int = 1) -> tuple[Certificate, list[Certificate], Certificate]:
+    """A leaf below so many layers of CAs, each layer of one name, below a root that is out of date.
+
+    With one key per layer, every way through is signed as it should be: width to the power of depth paths.
+    """
+    made = world(
+        "Root >", "Low > Leaf", Root=EXPIRED | NO_IDS, Low={"subject": name(CN="Layer0"), **NO_IDS}, Leaf=NO_IDS
+    )
+    template = replace(SUB_CA, not_before=NOW - DAY, not_after=NOW + DAY, basic_constraints=CA, **NO_IDS)
+    found = []
+    for layer in range(depth):
+        issuer = name(CN=f"Layer{layer + 1}") if layer + 1 < depth else made["Root"].certificate.subject
+        signer = f"Layer{layer + 1}/0" if layer + 1 < depth else "Root"
+        for number in range(width):
+            changes: dict[str, Any] = {"subject": name(CN=f"Layer{layer}"), "issuer": issuer}
+            one = replace(template, serial_number=next_serial("layer"), signed_by=key(signer), **changes)
+            holder = "Low" if layer == 0 else f"Layer{layer}/{number % keys}"
+            found.append(Certificate(made["Low"].issue(key(holder), one).der))
+    [leaf, root] = read(made, "Leaf", "Root")
+    return leaf, found, root
+
+
+@pytest.mark.parametrize(("depth", "width"), [(2, 90), (4, 30), (8, 12), (3, 1)])
+@pytest.mark.parametrize("installed", ["sent", "installed"])
+def test_a_mesh_of_cross_certificates_is_given_up_in_time(depth: int, width: int, installed: str) -> None:
+    """Every CA of a layer issued every one of the layer below: 10**8 paths, all of them signed."""
+    leaf, cas, root = layers(depth, width)
+    sent, trust = (cas, TrustStore([root])) if installed == "sent" else ([], TrustStore([root], cas))
+    with pytest.raises(e.ChainRefused) as refused:
+        verify(leaf, intermediates=sent, trust=trust, policy=LATER, now=NOW)
+    assert isinstance(refused.value, e.Expired | e.SearchExhausted)
+    assert verifications([leaf, *cas]) <= path.MAX_STEPS
+    tried = candidates(leaf, intermediates=sent, trust=trust, policy=LATER, now=NOW)
+    assert len(tried.candidates) <= path.MAX_CANDIDATES
+    assert verifications([leaf, *cas]) <= path.MAX_STEPS
+
+
+def test_a_mesh_of_keys_most_of_which_did_not_sign_is_given_up_in_time() -> None:
+    leaf, cas, root = layers(6, 20, keys=20)
+    with pytest.raises(e.ChainRefused):
+        verify(leaf, intermediates=cas, trust=TrustStore([root]), policy=LATER, now=NOW)
+    assert verifications([leaf, *cas]) <= path.MAX_STEPS
+
+
+@pytest.mark.parametrize(("count", "found"), [(200, True), (400, False)])
+def test_roots_of_one_name_without_key_identifiers_are_tried_within_the_budget(count: int, found: bool) -> None:  # noqa: FBT001
+    ids: dict[str, Any] = {"subject": name(CN="Root"), **NO_IDS}
+    holders = [f"R{number}" for number in range(count)]
+    made = world(*(f"{holder} >" for holder in holders), "R0 > Leaf", **dict.fromkeys(holders, ids), Leaf=NO_IDS)
+    leaf, roots = read(made, "Leaf")[0], read(made, *holders)
+    if found:
+        assert verify(leaf, intermediates=(), trust=TrustStore(roots), policy=LATER, now=NOW).anchor == roots[0]
+    with pytest.raises(e.BadSignature if found else e.SearchExhausted):
+        verify(leaf, intermediates=(), trust=TrustStore(roots[1:]), policy=LATER, now=NOW)
+    assert verifications([leaf]) <= path.MAX_STEPS
+    assert verifications(roots[1:]) == 0
+
+
+# ---- what is asked once
+
+
+def test_what_openssl_verified_is_not_verified_again() -> None:
+    made = world("Root > Sub > Leaf")
+    leaf, sub, root = judged(made, sent=("Sub",)).path
+    assert (leaf._signers, sub._signers) == ((sub.fingerprint,), (root.fingerprint,))
+    assert verifications([leaf, sub]) == 2
+
+
+def test_of_a_path_through_namesakes_nothing_is_concluded() -> None:
+    """OpenSSL may have taken another way through them than the one it was asked about."""
+    named = {"subject": name(CN="Sub", O="Test"), "key": key("Sub"), **NO_IDS}
+    made = world("Root > Upper > Sub > Leaf", Upper=named, Sub=named, Leaf=NO_IDS)
+    verified = judged(made, sent=("Sub", "Upper")).path
+    leaf = verified[0]
+    assert set(leaf._signers) <= {one.fingerprint for one in verified[1:] if leaf.signed_by(one)}
+    direct = judged(world("Root > Leaf2"), "Leaf2").path
+    assert direct[0]._signers == (direct[1].fingerprint,)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_anchors_that_are_asked_about_when_met_are_the_same_as_given_ones(order: int) -> None:
+    named = {"subject": name(CN="Crowd"), **NO_IDS}
+    made = world(
+        "R1 > Sub1 > Leaf1", "R2 > Sub2 > Leaf2", "R3 > Leaf3", "Forged > Leaf4", "Odd > Leaf5", "Lone > Leaf6",
+        "Gone > Leaf7", R1=named, R2=named, R3=named, Sub1=NO_IDS, Sub2=NO_IDS, Leaf3=NO_IDS, Gone=EXPIRED,
+        Forged={"signed_by": "Mallory"}, Odd={"basic_constraints": None, "key_usage": None},
+    )  # fmt: skip
+    installed = read(made, *(holder for holder in made if not holder.startswith(("Leaf", "Lone"))))[::order]
+
+    def is_anchor(one: Certificate) -> bool:
+        return one.self_signed and path.why_not_ca(one) is None
+
+    given = TrustStore(filter(is_anchor, installed), (one for one in installed if not one.self_signed))
+    asked = TrustStore.among(Forest(installed), is_anchor)
+    assert asked.anchors == given.anchors
+    assert asked.has_anchors is given.has_anchors is True
+    assert not TrustStore.among(Forest(installed), lambda _: False).has_anchors
+    for holder in made:
+        answers: list[object] = []
+        for trust in (given, asked):
+            [one] = read(made, holder)
+            try:
+                sent = read(made, "Lone", "Gone")
+                answers.append(verify(one, intermediates=sent, trust=trust, policy=LATER, now=NOW).path)
+            except e.ChainRefused as refusal:
+                answers.append((type(refusal), str(refusal)))
+        assert answers[0] == answers[1]
+
+
+def test_roots_that_nobody_needs_are_not_verified() -> None:
+    made = world("Root > Leaf", *(f"Other{number} >" for number in range(9)))
+    roots = [Certificate(made[holder].der) for holder in made if holder != "Leaf"]
+    trust = TrustStore.among(Forest(roots), lambda one: one.self_signed)
+    assert verify(*read(made, "Leaf"), intermediates=(), trust=trust, policy=LATER, now=NOW).anchor == roots[0]
+    assert verifications(roots[1:]) == 0
 
 
 # ---- proof
