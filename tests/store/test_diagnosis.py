@@ -251,6 +251,12 @@ def test_a_bundle_that_domains_share_is_told_once() -> None:
     assert [one.code for one in findings] == ["NoValidRoot", "NoValidRoot", "CaExpired", "ProfileDeviates"]
 
 
+def test_a_bundle_that_was_cut_off_is_an_error() -> None:
+    w = pki()
+    found = diagnose(seen(station(w).put(MO_BUNDLE, w["MoRoot"].pem[:300])))
+    assert [one.code for one in found.findings] == ["BundleUnreadable", "Unreadable", "ProfileDeviates"]
+
+
 def test_a_duplicate_in_a_file_of_its_own_can_be_removed() -> None:
     w = pki()
     shelf = (

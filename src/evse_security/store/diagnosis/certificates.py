@@ -147,6 +147,9 @@ def _roots(domain: Domain, seen: Inspection) -> Iterator[Finding]:
     if store.anchors and seen.moment.doubt is None and not store.valid_roots(seen.now):
         what = f"none of the roots of {store.ca_type} is valid now (there: {len(store.anchors)})"
         yield found("NoValidRoot", what, (store.path,), mend=[installation(store)])
+    elif not store.anchors and store.form is StoreForm.FILE and not store.readable:
+        what = f"no root of {store.ca_type} can be read: the bundle is damaged, as a full disk leaves it"
+        yield found("BundleUnreadable", what, (store.path,), mend=[installation(store)])
     elif not store.anchors and store.form is not StoreForm.UNREADABLE and not domain.leaves:
         yield found("NoRoot", f"no root of {store.ca_type} is installed", (store.path,), mend=[installation(store)])
 

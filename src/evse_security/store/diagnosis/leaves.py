@@ -177,6 +177,8 @@ def _refused(refusal: ChainRefused, domain: Domain, leaf: Leaf, store: LeafStore
     if isinstance(refusal, NoTrustAnchor | IssuerNotFound):
         code = "RootMissing" if isinstance(refusal, NoTrustAnchor) else "IssuerMissing"
         mend = [installation(domain.store, "ISSUER.pem")]
+        wanted = refusal.issuer if isinstance(refusal, IssuerNotFound) else "the root that the leaf leads to"
+        advice = f"ISSUER.pem is the certificate of {wanted}: ask who issued the leaf for it"
         missing = _missing(leaf, domain, seen)
         if missing is not None:
             where = seen.files_of(missing)
