@@ -13,7 +13,7 @@ from itertools import count
 
 from evse_security.clock import Moment, judge
 from evse_security.config import StationConfig
-from evse_security.errors import InvalidConfiguration, NotWritable, Refusal
+from evse_security.errors import AuditLogUnusable, InvalidConfiguration, NotWritable, Refusal
 from evse_security.keys.files import public_key_of
 from evse_security.pki.profile import ProfileName
 from evse_security.store import layout
@@ -87,6 +87,25 @@ class Core:
         """The store, or the parts of it that are needed, and the time, for one command."""
         snapshot = self._disk.look(parts)
         return snapshot, judge(self.config.clock(), snapshot.newest_written)
+
+    @property
+    def audit_log(self) -> AuditLog:
+        """The audit log. Raises `AuditLogUnusable` where none is kept."""
+        if self._audit is None:
+            raise AuditLogUnusable("audit_log", "none is kept: the configuration names no place for it")
+        return self._audit
+
+    @contextmanager
+    def still(self) -> Iterator[tuple[Snapshot, Moment]]:
+        """The store and the time, while nobody changes it. Raises `NotWritable` where others do so for too long."""
+        with self._changing, self._disk.writing(missing=Missing.LEAVE):
+            yield self.look()
+
+    def note(self, deed: Deed, moment: Moment) -> None:
+        """Record what was done with the store, though nothing was changed."""
+        deed.done = True
+        if self._audit is not None:
+            self._audit.record(deed.made(Decision()), moment.now)
 
     @contextmanager
     def deed(self, command: str, about: str = "") -> Iterator[Deed]:

@@ -3,6 +3,8 @@
     EvseSecurityError
     ├── InvalidConfiguration         a station that cannot be opened
     ├── MalformedRequest             arguments that are not of the interface's form (path of the field)
+    ├── AuditLogUnusable             an audit log that is not there or cannot be read
+    ├── BackupRefused                a backup that cannot be made, read or restored
     ├── CommandRefused               a command whose result has no word for failure did not do its work
     └── Refusal                      a rule said no
         ├── BadText                  the given text or file is not what it should be
@@ -68,6 +70,24 @@ class CommandRefused(EvseSecurityError):
     command: str
     reason: EvseSecurityError
     template = "{command}: {reason}"
+
+
+@dataclass(eq=False)
+class AuditLogUnusable(EvseSecurityError):
+    """An audit log that is not there or cannot be read."""
+
+    path: str
+    problem: str
+    template = "{path}: {problem}"
+
+
+@dataclass(eq=False)
+class BackupRefused(EvseSecurityError):
+    """A backup that cannot be made, read or restored; the store is as it was."""
+
+    path: str
+    problem: str
+    template = "{path}: {problem}"
 
 
 class Refusal(EvseSecurityError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ from evse_security.doctor import WARN_DAYS, Doctor, Mended, MendReport
 from evse_security.errors import MalformedRequest
 from evse_security.interface import NEWEST, r2023_10, r2026_04
 from evse_security.older import Commands202310
+from evse_security.recovery import BackupReport, Others, Recovery, RestoreReport
 from evse_security.serve.dispatch import dispatch
 from evse_security.serve.typed import Typed
 from evse_security.store.changes import Decision
@@ -23,12 +24,14 @@ from evse_security.store.diagnosis import Diagnosis
 from evse_security.store.diagnosis.finding import Finding
 from evse_security.store.explanation import Explanation, FileExplanation, explain, explain_text
 from evse_security.store.files import Files
+from evse_security.store.journal import Link, Verdict
 from evse_security.store.overview import Overview, overview
 from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
 from evse_security.store.snapshot import Snapshot
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 __all__ = [
+    "BackupReport",
     "CheckReport",
     "Diagnosis",
     "Explanation",
@@ -36,10 +39,13 @@ __all__ = [
     "Finding",
     "MendReport",
     "Mended",
+    "Others",
     "Overview",
+    "RestoreReport",
     "Station",
     "SweepReport",
     "SweptFile",
+    "Verdict",
 ]
 
 
@@ -64,6 +70,7 @@ class Station:
     def __init__(self, config: StationConfig, files: Files | None = None) -> None:
         """Use `Station.open`. `files` are the steps of writing; tests give their own."""
         self._core = Core(config, files)
+        self._recovery = Recovery(self._core)
         commands = Commands(self._core)
         self._commands = commands
         self._doctor = Doctor(self._core)
@@ -163,6 +170,40 @@ class Station:
         """Whether each command would take these certificates (PEM, leaf first), and why not. Nothing is changed."""
         snapshot, moment = self._core.look()
         return explain_text(snapshot, certificates, moment, self._core.limits, self._core.profile)
+
+    def backup(self, path: Path, *, passphrase: str | None) -> BackupReport:
+        """Write everything, private keys too, to one new file; encrypted, unless the passphrase is None.
+
+        Raises `BackupRefused`.
+        """
+        return self._recovery.backup(path, passphrase)
+
+    def restore(
+        self,
+        path: Path,
+        *,
+        passphrase: str | None,
+        others: Others = Others.STAY,
+        dry_run: bool = False,
+        keep: Path | None = None,
+    ) -> RestoreReport:
+        """Verify a backup, then put its files in place, all or none; `others` are files that it does not name.
+
+        What was there is backed up before, with the same protection: to `keep`, or beside the backup. Raises
+        `BackupRefused` or `NotWritable`; then nothing was changed.
+        """
+        return self._recovery.restore(path, passphrase, others=others, dry_run=dry_run, keep=keep)
+
+    def verify_audit_log(self, noted: tuple[int, str] | None = None) -> Verdict:
+        """Check the chain of the audit log. `noted`: number and hash of an entry that were noted elsewhere.
+
+        Raises `AuditLogUnusable`.
+        """
+        return self._core.audit_log.verify(None if noted is None else Link(*noted))
+
+    def audit_entries(self) -> Iterator[Mapping[str, Any]]:
+        """The entries of the audit log, the oldest first, as far as they can be read. Raises `AuditLogUnusable`."""
+        return (entry.body for entry in self._core.audit_log.entries())
 
     def sweep(self, *, dry_run: bool = False) -> SweepReport:
         """Remove what nobody needs any more, and say what that was. Raises `NotWritable`."""

@@ -26,20 +26,20 @@ GROUPS: dict[str, tuple[str, str]] = {
     "config": ("config settings", BASE),
     "pki": ("pki", "vocabulary errors"),
     "rules": (
-        "store store.castore store.changes store.contents store.deeds store.diagnosis store.explanation store.info "
+        "store store.castore store.archive store.changes store.contents store.deeds store.diagnosis store.explanation store.info "
         "store.journal store.kinds store.layout store.leafstore store.limits store.listing store.overview store.reasons "
-        "store.rules store.snapshot",
+        "store.rules store.snapshot store.table",
         f"{BASE} config pki",
     ),
     "keys": ("keys", "errors pki"),
     "disk": (
-        "store.aside store.audit store.disk store.files store.firmware store.lock store.picture store.rehash "
+        "store.aside store.backup store.audit store.disk store.files store.firmware store.lock store.picture store.rehash "
         "store.roots store.scan store.surroundings store.turn store.view store.watch",
         f"{BASE} actor config pki rules keys",
     ),
     "serve": ("serve", "vocabulary errors interface"),
     "station": (
-        f"station commands older leaves core doctor {NAME}",
+        f"station commands older leaves core doctor recovery {NAME}",
         f"{BASE} interface outcomes config pki rules keys disk serve",
     ),
     "lab": ("lab", ""),
@@ -181,3 +181,22 @@ def test_refusals_say_something_safe_to_log() -> None:
         fields = dict.fromkeys(getattr(leaf, "__dataclass_fields__", {}), "x")
         assert str(leaf(**fields)).isprintable()
         assert leaf(**fields).code == leaf.__name__
+
+
+# ---- one funnel of changes
+
+
+def calls(tree: ast.AST, method: str) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method:
+            yield node
+
+
+def test_what_changes_the_store_goes_through_the_core_and_so_to_the_audit_log() -> None:
+    applying = {module for module, tree in MODULES.items() if any(calls(tree, "apply"))}
+    assert applying == {"core"}
+    changing = [call for tree in MODULES.values() for call in calls(tree, "change")]
+    assert len(changing) > 5
+    assert all(len(call.args) == 2 for call in changing)  # what to decide, and as which deed
+    writing = {module for module, tree in MODULES.items() if any(calls(tree, "record"))}
+    assert writing == {"core"}

@@ -20,12 +20,13 @@ import pytest
 from evse_security import Station
 from evse_security.actor import acting_for
 from evse_security.errors import CommandRefused
+from evse_security.lab.authority import name
 from evse_security.serve.command import commands
 from evse_security.store.audit import AuditLog
 from evse_security.store.journal import LONGEST_LINE, Link, Verdict
 from evse_security.store.turn import Bounds
 from evse_security.vocabulary import InstallCertificateResult
-from tests.builders import NOW, name, world
+from tests.builders import NOW, world
 from tests.laws import children, stores
 from tests.laws.stores import Prepared, deleting, hash_data, installing, pki, requesting, sweeping
 
@@ -397,7 +398,7 @@ def test_on_a_full_disk_no_half_line_is_left(path: Path, room: int) -> None:
     before = path.read_bytes()
 
     def fill() -> None:
-        os.write = FullDisk(room)  # in the child only
+        os.write = FullDisk(room)  # type: ignore[assignment]  # in the child only
         log.record({"command": "x"}, NOW)
         assert path.read_bytes() == before
 

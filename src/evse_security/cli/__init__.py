@@ -52,6 +52,9 @@ SUBCOMMANDS = {
     "check": Subcommand("evse_security.cli.check", "verify a certificate chain, with the reason in words"),
     "doctor": Subcommand("evse_security.cli.doctor", "say everything that is wrong, and what mends it"),
     "explain": Subcommand("evse_security.cli.explain", "say why each certificate is or is not used"),
+    "backup": Subcommand("evse_security.cli.backup", "write everything to one file"),
+    "restore": Subcommand("evse_security.cli.restore", "put back what a backup holds"),
+    "audit": Subcommand("evse_security.cli.audit", "show the audit log, or check that it is whole"),
     "sweep": Subcommand("evse_security.cli.sweep", "collect garbage"),
     "config": Subcommand("evse_security.cli.config", "print the configuration and where each value came from"),
     "demo": Subcommand("evse_security.cli.demo", "play the life of a charging station", configured=False),
@@ -143,12 +146,12 @@ def _drop_the_answer() -> None:
 
 def _told(problem: Exception) -> int:
     """Complain about a problem that is not ours, and return its exit code."""
-    from evse_security.errors import EvseSecurityError, InvalidConfiguration, MalformedRequest
+    from evse_security.errors import AuditLogUnusable, EvseSecurityError, InvalidConfiguration, MalformedRequest
 
     if not isinstance(problem, (EvseSecurityError, Unusable)):
         raise problem
     complain(str(problem))
-    return MISUSED if isinstance(problem, (InvalidConfiguration, MalformedRequest, Unusable)) else NO
+    return MISUSED if isinstance(problem, (AuditLogUnusable, InvalidConfiguration, MalformedRequest, Unusable)) else NO
 
 
 def _imported(name: str, subcommand: Subcommand) -> ModuleType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from evse_security.config import StationConfig
     from evse_security.settings import Kind, Settings
     from evse_security.station import (
+        BackupReport,
         CheckReport,
         Diagnosis,
         Explanation,
         FileExplanation,
         MendReport,
+        Others,
         Overview,
+        RestoreReport,
         SweepReport,
+        Verdict,
     )
     from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
@@ -38,6 +42,19 @@ class OpenStation(Protocol):
     def overview(self) -> Overview: ...
     def diagnose(self, warn_days: int = ..., /) -> Diagnosis: ...
     def mend(self, aside: Path | None = ..., /, *, dry_run: bool = ...) -> MendReport: ...
+    def backup(self, path: Path, /, *, passphrase: str | None) -> BackupReport: ...
+    def restore(
+        self,
+        path: Path,
+        /,
+        *,
+        passphrase: str | None,
+        others: Others = ...,
+        dry_run: bool = ...,
+        keep: Path | None = ...,
+    ) -> RestoreReport: ...
+    def verify_audit_log(self, noted: tuple[int, str] | None = ..., /) -> Verdict: ...
+    def audit_entries(self) -> Iterator[Mapping[str, Any]]: ...
     def explain(self, domain: CaCertificateType, /) -> Explanation: ...
     def explain_text(self, certificates: str, /) -> FileExplanation: ...
 

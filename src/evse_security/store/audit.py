@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from evse_security.actor import current_actor
+from evse_security.errors import AuditLogUnusable
 from evse_security.store.deeds import bounded
 from evse_security.store.journal import HEAD_BYTES, Check, Entry, Head, Link, Verdict
 from evse_security.store.turn import FLAGS, PATIENCE, Bounds, Turn, is_regular, lines_of, lock, put_aside, regular_file
@@ -115,13 +116,25 @@ class AuditLog:
     # ---- reading
 
     def entries(self) -> Iterator[Entry]:
-        """All entries that can be read, the oldest first. Raises OSError."""
+        """All entries that can be read, the oldest first. Raises `AuditLogUnusable`."""
         check = Check(None)
-        for path in self._files():
-            yield from check.follow(path.name, lines_of(path))
+        with self._reading():
+            for path in self._files():
+                yield from check.follow(path.name, lines_of(path))
 
     def verify(self, noted: Link | None = None) -> Verdict:
-        """Check the whole chain. `noted` is the hash of an entry that was noted elsewhere. Raises OSError."""
+        """Check the whole chain. `noted` is an entry's hash as it was noted elsewhere. Raises `AuditLogUnusable`."""
+        with self._reading():
+            return self._verified(noted)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise AuditLogUnusable(str(self._path), error.strerror or str(error)) from error
+
+    def _verified(self, noted: Link | None) -> Verdict:
         head = self._head()
         for _ in range(_TRIES):
             before, check, found = head, Check(head), None
@@ -145,7 +158,7 @@ class AuditLog:
         """The files of the log, the oldest first."""
         names = put_aside(self._path.name, os.listdir(self._path.parent))
         aside = [self._path.with_name(name) for name in names]
-        return [*aside, self._path] if os.path.lexists(self._path) else aside
+        return [*aside, self._path] if os.path.lexists(self._path) or not aside else aside
 
 
 def _who() -> dict[str, Any]:

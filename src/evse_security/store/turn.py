@@ -97,9 +97,9 @@ class Turn:
             return
         following = self.head.last.number + 1
         size = self._cut(size)
-        last = self._last(size)
+        known = self._last(size)
         self.head = replace(self.head, size=size, began=self.head.began if size else following)
-        self.add({"event": "lost", "count": max(following - 1 - (last.link.number if last else 0), 0)})
+        self.add({"event": "lost", "count": max(following - 1 - (known.link.number if known else 0), 0)})
 
     def _last(self, size: int) -> Entry | None:
         """The last entry that can be read."""

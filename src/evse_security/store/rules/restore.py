@@ -1,0 +1,278 @@
+"""What a backup of a store holds, and what restoring one changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+from evse_security.errors import BackupRefused
+from evse_security.pki import pem
+from evse_security.pki.hashdata import from_lines
+from evse_security.store.archive import CA_ROLES, LEAF_ROLES, Archive, Item
+from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Decision, Remove, Write
+from evse_security.store.kinds import LEAF_KINDS
+from evse_security.store.layout import CERTIFICATE_SUFFIXES, KEY_SUFFIXES, OCSP_DIRECTORY
+from evse_security.store.snapshot import CaStore, LeafStore, Snapshot, StoreForm
+from evse_security.vocabulary import (
+    CertificateStoreUpdate,
+    CertificateStoreUpdateOperation,
+)
+
+_CERTIFICATES = frozenset(f"{base}/certificates" for base in LEAF_ROLES)
+_INSTALLED, _DELETED = CertificateStoreUpdateOperation.Installed, CertificateStoreUpdateOperation.Deleted
+
+
+class Others(Enum):
+    """What becomes of files of the store that the backup does not name."""
+
+    STAY = "they stay"
+    GO = "they are removed"
+
+
+class Place(NamedTuple):
+    """A file of the store, and what it is to the station."""
+
+    role: str
+    path: str
+    file: Path
+    damaged: bool = False
+
+
+# ---- what a backup holds
+
+
+def places(snapshot: Snapshot) -> Iterator[Place]:
+    """Every file that the store is made of: certificates, keys, OCSP responses. What is made of these is left out."""
+    owners: dict[Path, list[str]] = {}
+    for base, ca_type in CA_ROLES.items():
+        store = snapshot.cas[ca_type]
+        if store.form is StoreForm.UNREADABLE:
+            raise BackupRefused(str(store.path), "it cannot be read, so a backup would lack it")
+        owners.setdefault(store.directory, []).append(base)
+        for file in store.files:
+            part = "files" if store.form is StoreForm.DIRECTORY else "bundle"
+            damaged = file.damaged or not file.certificates
+            yield Place(f"{base}/{part}", _below(file.path, store.directory), file.path, damaged)
+    for base, leaf_type in LEAF_ROLES.items():
+        leaves = snapshot.leaves[leaf_type]
+        owners.setdefault(leaves.directory, []).append(base)
+        for one in {file.path: file for file in leaves.files}.values():
+            damaged = one.damaged or not one.certificates
+            yield Place(f"{base}/certificates", _below(one.path, leaves.directory), one.path, damaged)
+        for key in {key.path: key for key in leaves.keys}.values():
+            damaged = key.token is None and not key.encrypted
+            is_there = key.path.is_relative_to(leaves.key_directory)
+            part, directory = ("keys", leaves.key_directory) if is_there else ("certificates", leaves.directory)
+            yield Place(f"{base}/{part}", _below(key.path, directory), key.path, damaged)
+    for path in (path for entry in snapshot.ocsp for path in entry.paths):
+        for base in owners.get(path.parent.parent, ()):
+            yield Place(f"{base}/ocsp", path.name, path)
+
+
+def _below(path: Path, directory: Path) -> str:
+    return str(path.relative_to(directory)) if path.is_relative_to(directory) else path.name
+
+
+# ---- what restoring it changes
+
+
+class Restored(NamedTuple):
+    """Something that a restoration does to a file: `added`, `replaced` or `removed`."""
+
+    what: str
+    path: Path
+
+
+@dataclass(slots=True)
+class _Plan:
+    """The changes, by when they must be made: a key before its leaf, and what is removed the other way round."""
+
+    keys: list[Change] = field(default_factory=list)
+    authorities: list[Change] = field(default_factory=list)
+    chains: list[Change] = field(default_factory=list)
+    singles: list[Change] = field(default_factory=list)
+    responses: list[Change] = field(default_factory=list)
+    renamed: list[Change] = field(default_factory=list)
+    removed: list[Change] = field(default_factory=list)
+    report: list[Restored] = field(default_factory=list)
+
+    def changes(self) -> tuple[Change, ...]:
+        """In the order in which they must be made."""
+        parts = (
+            self.keys, self.authorities, self.chains, self.singles, self.responses, self.renamed, self.removed,
+        )  # fmt: skip
+        return tuple(change for part in parts for change in part)
+
+
+Present = Callable[[Path], bytes | None]
+"""What a file holds now; None where there is none that can be read."""
+
+
+def restore(
+    archive: Archive, snapshot: Snapshot, others: Others, present: Present, token: Callable[[], str]
+) -> tuple[Decision, tuple[Restored, ...]]:
+    """Decide what a verified backup changes. Files that it names are put there or replaced; no key is lost by that.
+
+    Raises `BackupRefused` where it cannot be what it should be, or the store has no place for it.
+    """
+    targets = _targets(archive, snapshot)
+    plan = _Plan()
+    touched: dict[str, CertificateStoreUpdateOperation] = {}
+    for path, item in targets.items():
+        before = present(path)
+        if before == item.content:
+            continue
+        plan.report.append(Restored("added" if before is None else "replaced", path))
+        touched[item.role.rpartition("/")[0]] = _INSTALLED
+        _put(plan, path, item, before, others, token)
+    if others is Others.GO:
+        for place in _in_order_of_removal(snapshot):
+            if place.file not in targets:
+                plan.removed.append(Remove(place.file))
+                plan.report.append(Restored("removed", place.file))
+                touched.setdefault(place.role.rpartition("/")[0], _DELETED)
+    changes = tuple(dict.fromkeys(plan.changes()))
+    return Decision(changes, tuple(_updates(touched))), tuple(dict.fromkeys(plan.report))
+
+
+def _put(plan: _Plan, path: Path, item: Item, before: bytes | None, others: Others, token: Callable[[], str]) -> None:
+    mode = SECRET_MODE if item.is_secret else (item.mode & 0o664) | 0o400
+    write = Write(path, item.content, mode)
+    if item.role.endswith("/keys"):
+        _put_key(plan, write, item, before, others, token)
+    elif item.role.endswith("/ocsp"):
+        plan.responses.append(write)
+        plan.responses.sort(key=lambda one: (one.path.with_suffix(""), one.path.suffix))  # whose it is comes last
+    elif item.role in _CERTIFICATES:
+        (plan.chains if item.content.count(b"-----BEGIN CERTIFICATE") > 1 else plan.singles).append(write)
+    else:
+        plan.authorities.append(write)
+
+
+def _put_key(
+    plan: _Plan, write: Write, item: Item, before: bytes | None, others: Others, token: Callable[[], str]
+) -> None:
+    """A key whose name another key has takes another one until the leaves are there; the other one is kept."""
+    if before is None:
+        plan.keys.append(write)
+        return
+    prefix = LEAF_KINDS[LEAF_ROLES[item.role.removesuffix("/keys")]].single_prefix
+    meanwhile = write.path.with_name(f"{prefix}{token()}.key")
+    plan.keys.append(Write(meanwhile, write.content, SECRET_MODE))
+    if others is Others.STAY:
+        kept = write.path.with_name(f"{prefix}{token()}.key")
+        plan.keys.append(Write(kept, before, SECRET_MODE))
+        plan.report.append(Restored("kept under another name", kept))
+    plan.renamed += [write, Remove(meanwhile)]
+
+
+def _in_order_of_removal(snapshot: Snapshot) -> list[Place]:
+    """Leaves alone, then with their sub-CAs; OCSP responses; CA certificates; keys last."""
+    lengths = {file.path: len(file.certificates) for store in snapshot.stores for file in store.files}
+
+    def rank(place: Place) -> tuple[int, int, str]:
+        part = place.role.rpartition("/")[2]
+        is_key = part == "keys" or place.file.suffix.lower() in KEY_SUFFIXES
+        return (
+            9 if is_key else ("certificates", "ocsp", "files", "bundle").index(part),
+            lengths.get(place.file, 0),
+            place.path,
+        )
+
+    return sorted(places(snapshot), key=rank)
+
+
+def _updates(touched: dict[str, CertificateStoreUpdateOperation]) -> Iterator[CertificateStoreUpdate]:
+    for base, operation in touched.items():
+        if base in CA_ROLES:
+            yield CertificateStoreUpdate(operation=operation, ca_certificate_type=CA_ROLES[base])
+        else:
+            yield CertificateStoreUpdate(operation=operation, leaf_certificate_type=LEAF_ROLES[base])
+
+
+# ---- where files go
+
+
+def _targets(archive: Archive, snapshot: Snapshot) -> dict[Path, Item]:
+    """Where each file of the backup goes in this layout."""
+    found: dict[Path, Item] = {}
+    bundles = {store.path for store in snapshot.cas.values()}
+    for item in archive.items:
+        _check(item)
+        for path, placed in _target(item, archive, snapshot):
+            other = found.setdefault(path, placed)
+            if other.content == placed.content:
+                continue
+            if path in bundles:  # one for two domains
+                found[path] = replace(placed, content=_texts((other, placed)))
+            else:  # two of one name, from what were two directories
+                found.setdefault(path.with_name(f"{path.stem}-2{path.suffix}"), placed)
+    return found
+
+
+def _target(item: Item, archive: Archive, snapshot: Snapshot) -> Iterator[tuple[Path, Item]]:
+    base, _, part = item.role.rpartition("/")
+    if base in CA_ROLES:
+        yield _ca_target(item, part, archive, snapshot.cas[CA_ROLES[base]])
+    else:
+        yield _leaf_target(item, part, snapshot.leaves[LEAF_ROLES[base]])
+
+
+def _leaf_target(item: Item, part: str, store: LeafStore) -> tuple[Path, Item]:
+    directories = {
+        "certificates": store.directory,
+        "keys": store.key_directory,
+        "ocsp": store.directory / OCSP_DIRECTORY,
+    }
+    return directories[part] / item.path, item
+
+
+def _ca_target(item: Item, part: str, archive: Archive, store: CaStore) -> tuple[Path, Item]:
+    """A bundle file becomes a file of a directory, and files of a directory one bundle, where the layout wants that."""
+    if store.form is StoreForm.UNREADABLE:
+        raise BackupRefused(str(store.path), "it cannot be looked at, so nothing can be restored to it")
+    in_directory = store.form is StoreForm.DIRECTORY or (store.form is StoreForm.MISSING and not store.path.suffix)
+    if part == "ocsp":
+        return (store.path if in_directory else store.path.parent) / OCSP_DIRECTORY / item.path, item
+    if in_directory:
+        name = item.path if PurePath(item.path).suffix.lower() in CERTIFICATE_SUFFIXES else f"{item.path}.pem"
+        return store.path / name, item
+    if part == "bundle":
+        return store.path, item
+    return store.path, Item(item.role, store.path.name, _together(item.role, archive), PUBLIC_MODE)
+
+
+def _together(role: str, archive: Archive) -> bytes:
+    """The certificates of all files of a directory, as text."""
+    return _texts(item for item in archive.items if item.role == role)
+
+
+def _texts(items: Iterable[Item]) -> bytes:
+    blocks = [block for item in items for block in pem.blocks(item.content)]
+    return "".join(dict.fromkeys(b.certificate.pem for b in blocks if b.certificate is not None)).encode()
+
+
+def _check(item: Item) -> None:
+    """Where the name says what a file is, it must be that."""
+    suffix = PurePath(item.path).suffix.lower()
+    fitting = {
+        "keys": KEY_SUFFIXES,
+        "certificates": CERTIFICATE_SUFFIXES | KEY_SUFFIXES,
+        "files": CERTIFICATE_SUFFIXES,
+        "ocsp": {".der", ".hash"},
+    }.get(item.role.rpartition("/")[2])
+    if fitting is not None and suffix not in fitting:
+        raise BackupRefused(item.role, f"{item.path!a:.100} is not named like a file of a store")
+    if not item.damaged and not _is_what_it_is_called(item, suffix):
+        raise BackupRefused(item.role, f"{item.path!a:.100} is not what its name says")
+
+
+def _is_what_it_is_called(item: Item, suffix: str) -> bool:
+    if suffix in KEY_SUFFIXES:
+        return b"PRIVATE KEY-----" in item.content or item.content[:1] == b"\x30"
+    if item.role.endswith("/ocsp"):
+        return suffix == ".der" or from_lines(item.content) is not None
+    return any(block.certificate is not None for block in pem.blocks(item.content))

@@ -1,0 +1,499 @@
+"""Backups and restoring them: everything is there again, on any layout; nothing is touched before all is verified."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evse_security.errors import BackupRefused, NotWritable
+from evse_security.keys.files import to_pem
+from evse_security.recovery import Recovery
+from evse_security.station import Others
+from evse_security.store import archive
+from evse_security.store.archive import Archive, Item, LeftOut, Unreadable
+from evse_security.store.layout import TEMPORARY_SUFFIX
+from evse_security.vocabulary import CertificateStoreUpdate, InstallCertificateResult
+from tests.builders import DAY, NOW, key, world
+from tests.laws import stores
+from tests.laws.steps import DyingAt, FailingAt, Killed, Watched
+from tests.laws.stores import MO_CA, Prepared, deleting, facts, installing, pki, requesting, tree
+
+SEPARATE = {
+    "v2g_ca_bundle": "roots/v2g",
+    "mo_ca_bundle": "roots/mo.pem",
+    "csms_leaf_cert_directory": "leaves/csms",
+    "csms_leaf_key_directory": "keys/csms",
+    "secc_leaf_cert_directory": "leaves/secc",
+    "secc_leaf_key_directory": "keys/secc",
+}
+"""Another layout: a directory of roots, and keys apart from certificates."""
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return stores.file_store(tmp_path_factory.mktemp("recovery") / "template")
+
+
+@pytest.fixture
+def store(template: Prepared, tmp_path: Path) -> Prepared:
+    return template.copied_to(tmp_path / "store")
+
+
+@pytest.fixture
+def saved(store: Prepared, tmp_path: Path) -> Path:
+    path = tmp_path / "backup"
+    store.station().backup(path, passphrase=None)
+    return path
+
+
+def members(path: Path) -> dict[str, tarfile.TarInfo]:
+    with tarfile.open(path) as found:
+        return {member.name: member for member in found.getmembers()}
+
+
+def main_files(store: Prepared) -> dict[str, bytes | str]:
+    """What a backup brings back: not what is derived, nor lock files."""
+    return {
+        name: content
+        for name, content in tree(store.root).items()
+        if isinstance(content, bytes) and "/der/" not in name and not name.endswith(".lock")
+    }
+
+
+def sparse(path: Path, size: int) -> None:
+    path.touch()
+    os.truncate(path, size)
+
+
+def key_pem(holder: str) -> bytes:
+    return to_pem(key(holder), None)
+
+
+# ---- making one
+
+
+def test_any_tar_opens_it_and_finds_the_files_as_they_were(store: Prepared, saved: Path, tmp_path: Path) -> None:
+    subprocess.run(["tar", "xf", saved, "-C", tmp_path], check=True)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["format"] == 1
+    assert manifest["made"] == "2030-01-01T00:00:00Z"
+    assert (tmp_path / "ca/V2G/bundle/V2G_ROOT_CA.pem").read_bytes() == store.config().v2g_ca_bundle.read_bytes()
+    for path in (store.root / "client/cso").glob("*.key"):
+        out = tmp_path / "leaves/V2G/keys" / path.name
+        assert (out.read_bytes(), out.stat().st_mode & 0o777) == (path.read_bytes(), 0o600)
+    assert len(manifest["files"]) == len(main_files(store))
+
+
+def test_it_is_for_nobody_else_and_nothing_is_left_beside_it(saved: Path) -> None:
+    assert saved.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in saved.parent.iterdir() if path.name.endswith(TEMPORARY_SUFFIX)] == []
+
+
+def test_the_same_store_at_the_same_time_makes_the_same_bytes(store: Prepared, saved: Path, tmp_path: Path) -> None:
+    store.station().backup(tmp_path / "again", passphrase=None)
+    assert (tmp_path / "again").read_bytes() == saved.read_bytes()
+
+
+def test_nothing_is_written_over_and_not_among_the_certificates(store: Prepared, saved: Path) -> None:
+    before = saved.read_bytes()
+    with pytest.raises(BackupRefused, match="there is such a file already"):
+        store.station().backup(saved, passphrase=None)
+    assert saved.read_bytes() == before
+    with pytest.raises(BackupRefused, match="among the files of the store"):
+        store.station().backup(store.root / "client/cso/backup.pem", passphrase=None)
+    with pytest.raises(BackupRefused, match="No such file"):
+        store.station().backup(store.root / "nowhere/backup", passphrase=None)
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_saved(store: Prepared, tmp_path: Path) -> None:
+    sparse(store.root / "client/cso/huge.pem", 17 << 20)
+    report = store.station().backup(tmp_path / "backup", passphrase=None)
+    [left_out] = report.left_out
+    assert left_out.path == "leaves/V2G/certificates/huge.pem"
+    assert "larger than" in left_out.why
+    assert store.station().restore(tmp_path / "backup", passphrase=None).left_out == (left_out,)
+
+
+def test_a_store_without_anything_makes_a_backup_of_nothing(tmp_path: Path) -> None:
+    report = Prepared(tmp_path / "store").station().backup(tmp_path / "backup", passphrase=None)
+    assert report.files == 0
+    assert not (tmp_path / "store").exists()
+
+
+# ---- restoring
+
+
+def test_everything_is_there_again_on_a_new_machine(store: Prepared, saved: Path, tmp_path: Path) -> None:
+    new = Prepared(tmp_path / "new")
+    report = new.station().restore(saved, passphrase=None)
+    assert report.kept is None
+    assert main_files(new) == main_files(store)
+    assert facts(new) == facts(store)
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in new.root.rglob("*.key"))
+    assert (new.root / "client/cso").stat().st_mode & 0o77 == 0  # keys lie in it
+
+
+@pytest.mark.parametrize("there", [SEPARATE, {"v2g_ca_bundle": "ca/v2g"}, {"mo_ca_bundle": "ca/v2g/V2G_ROOT_CA.pem"}])
+def test_other_layouts_get_the_same_and_give_it_back(
+    store: Prepared, saved: Path, tmp_path: Path, there: dict[str, Any]
+) -> None:
+    new = Prepared(tmp_path / "new", there)
+    new.station().restore(saved, passphrase=None)
+    found, expected = facts(new), facts(store)
+    assert found.roots >= expected.roots
+    assert found[1:] == expected[1:]
+    new.station().backup(tmp_path / "second", passphrase=None)
+    back = Prepared(tmp_path / "back")
+    back.station().restore(tmp_path / "second", passphrase=None)
+    assert facts(back).roots >= expected.roots
+    assert facts(back)[1:] == expected[1:]
+
+
+def test_leaves_that_shared_a_directory_go_to_their_own(store: Prepared, tmp_path: Path) -> None:
+    shared = {key: "client" for key in SEPARATE if "leaf" in key}
+    one = stores.in_service(Prepared(tmp_path / "one", shared))
+    one.station().backup(tmp_path / "backup", passphrase=None)
+    two = Prepared(tmp_path / "two", SEPARATE)
+    two.station().restore(tmp_path / "backup", passphrase=None)
+    assert facts(two).leaves == facts(one).leaves
+
+
+def test_what_was_deleted_comes_back_and_what_is_new_stays(store: Prepared, saved: Path) -> None:
+    before = facts(store)
+    assert stores.deleting_the_leaf(store.station(), store)
+    assert deleting("MORoot")(store.station(), store)
+    assert requesting(store.station(), store)
+    report = store.station().restore(saved, passphrase=None)
+    after = facts(store)
+    assert after[:4] == before[:4]
+    assert after.waiting == before.waiting + 1
+    assert {change.what for change in report.changes} == {"added", "replaced"}
+
+
+def test_exactly_the_backup(store: Prepared, saved: Path) -> None:
+    before = main_files(store)
+    assert requesting(store.station(), store)
+    (store.root / "client/cso/README").write_text("somebody's own")
+    store.station().restore(saved, passphrase=None, others=Others.GO)
+    after = main_files(store)
+    assert after.pop("client/cso/README") == b"somebody's own"
+    assert after == before
+
+
+def test_what_was_there_is_kept_beside_and_can_be_restored(store: Prepared, saved: Path) -> None:
+    assert installing("NewRoot")(store.station(), store)
+    before = main_files(store)
+    report = store.station().restore(saved, passphrase=None)
+    assert report.kept == saved.with_name("backup.before-20300101T000000Z")
+    assert report.kept.stat().st_mode & 0o777 == 0o600
+    store.station().restore(report.kept, passphrase=None)
+    assert main_files(store) == before
+
+
+def test_where_nothing_changes_nothing_is_written(store: Prepared, saved: Path) -> None:
+    before = tree(store.root)
+    report = store.station().restore(saved, passphrase=None)
+    assert (report.changes, report.kept) == ((), None)
+    assert tree(store.root) == before
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(store: Prepared, saved: Path) -> None:
+    assert deleting("MORoot")(store.station(), store)
+    before = tree(store.root.parent)
+    planned = store.station().restore(saved, passphrase=None, dry_run=True)
+    assert tree(store.root.parent) == before
+    assert store.station().restore(saved, passphrase=None).changes == planned.changes != ()
+
+
+def test_no_key_is_lost_where_its_file_is_replaced(store: Prepared, saved: Path) -> None:
+    placed = next((store.root / "client/csms").glob("*.key"))
+    mine, other = placed.read_bytes(), key_pem("another key")
+    placed.write_bytes(other)
+    report = store.station().restore(saved, passphrase=None)
+    assert placed.read_bytes() == mine
+    [kept] = [change.path for change in report.changes if change.what == "kept under another name"]
+    assert kept.read_bytes() == other
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_changes_are_announced_and_recorded(store: Prepared, saved: Path) -> None:
+    assert deleting("MORoot")(store.station(), store)
+    station = store.station(audit_log="audit/audit.jsonl")
+    told: list[CertificateStoreUpdate] = []
+    station.subscribe(told.append)
+    station.restore(saved, passphrase=None)
+    assert [(str(one.operation), one.ca_certificate_type) for one in told] == [("Installed", MO_CA)]
+    [entry] = station.audit_entries()
+    assert (entry["command"], entry["result"]) == ("restore", "done")
+    assert "made 2030-01-01T00:00:00Z, SHA-256 " in entry["note"]
+    station.backup(saved.with_name("second"), passphrase=None)
+    with pytest.raises(BackupRefused):
+        station.restore(saved, passphrase="x")
+    assert [(one["command"], one["result"]) for one in station.audit_entries()][1:] == [
+        ("backup", "done"),
+        ("restore", "refused"),
+    ]
+
+
+# ---- bad backups
+
+
+def flipped(data: bytes) -> Iterator[bytes]:
+    for at in (0, 100, 300, 600, 5000, len(data) // 2, len(data) - 2000):
+        yield data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def cut(data: bytes) -> Iterator[bytes]:
+    yield from (data[:length] for length in (0, 1, 511, 512, 1500, 10000, len(data) - 1, len(data) - 600))
+    yield data + b"x"
+
+
+def foreign(_: bytes) -> Iterator[bytes]:
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE, b"S", b"x"):
+        yield tar([member("ca/V2G/bundle/x.pem", b"", kind)])
+    yield tar([member("../../etc/passwd", b"x")])
+    yield tar([member("manifest.json", b"[" * 20000)])
+    yield tar([member("manifest.json", b"{}")])
+    yield tar([member("manifest.json", b'{"format": 2}')])
+    yield tar([member("manifest.json", b'{"format": 1, "files": 7, "made": 1, "left_out": []}')])
+    yield b"\0" * 10240
+    yield b"-----BEGIN CERTIFICATE-----\n" * 1000
+    yield tar([member("huge", b"")]).replace(b"00000000000", b"77777777777", 1)
+
+
+def member(name: str, content: bytes, kind: bytes = tarfile.REGTYPE) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.size, info.type = len(content), kind
+    return info, content
+
+
+def tar(entries: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as made:
+        for info, content in entries:
+            made.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("damaged", [flipped, cut, foreign])
+def test_a_bad_backup_is_refused_and_nothing_is_touched(
+    store: Prepared, saved: Path, damaged: Callable[[bytes], Iterator[bytes]]
+) -> None:
+    assert deleting("MORoot")(store.station(), store)
+    before, content = tree(store.root), saved.read_bytes()
+    for bad in damaged(content):
+        saved.write_bytes(bad)
+        with pytest.raises(BackupRefused):
+            store.station().restore(saved, passphrase=None)
+    assert tree(store.root) == before
+    assert list(saved.parent.glob("*.before-*")) == []
+
+
+SOUND = Item("ca/MO/bundle", "MO.pem", pki()["MORoot"].pem.encode(), 0o644)
+LAWLESS = {
+    "up": replace(SOUND, role="ca/MO/files", path="../x.pem"),
+    "absolute": replace(SOUND, role="ca/MO/files", path="/etc/x.pem"),
+    "empty": replace(SOUND, role="ca/MO/files", path=""),
+    "NUL": replace(SOUND, role="ca/MO/files", path="a\0.pem"),
+    "nowhere": replace(SOUND, role="ca/XX/files"),
+    "modes": replace(SOUND, mode=0o4755),
+    "deep": replace(SOUND, role="ca/MO/files", path="/".join("abcdefghijk") + ".pem"),
+    "no certificate": replace(SOUND, role="ca/MO/files", content=b"nothing"),
+    "no key": Item("leaves/V2G/keys", "x.key", b"nothing", 0o600),
+    "a program": Item("leaves/V2G/keys", "x.sh", b"#!/bin/sh", 0o755),
+    "no response": Item("leaves/V2G/ocsp", "x.hash", b"nothing", 0o644),
+}
+
+
+@pytest.mark.parametrize("what", LAWLESS)
+def test_files_that_do_not_belong_there_are_refused(tmp_path: Path, what: str) -> None:
+    store, path = Prepared(tmp_path / "store"), tmp_path / "backup"
+    path.write_bytes(archive.packed(Archive((LAWLESS[what],), NOW, "1")))
+    with pytest.raises(BackupRefused):
+        store.station().restore(path, passphrase=None)
+    assert not store.root.exists()
+
+
+def test_no_file_gets_rights_that_no_file_of_a_store_has(tmp_path: Path) -> None:
+    store, path = Prepared(tmp_path / "store"), tmp_path / "backup"
+    secret = Item("leaves/V2G/keys", "x.key", key_pem("k"), 0o666)
+    hidden = Item("leaves/V2G/certificates", "both.pem", pki()["SECC"].pem.encode() + key_pem("k"), 0o666)
+    path.write_bytes(archive.packed(Archive((replace(SOUND, mode=0o777), secret, hidden), NOW, "1")))
+    store.station().restore(path, passphrase=None)
+    modes = {p.name: p.stat().st_mode & 0o777 for p in store.root.rglob("*") if p.suffix in (".pem", ".key")}
+    assert modes == {"MO_ROOT_CA.pem": 0o664, "x.key": 0o600, "both.pem": 0o600}
+
+
+def test_names_of_all_kinds_come_back(tmp_path: Path) -> None:
+    names = ["plain.pem", "Grüße.pem", "line\nbreak.pem", "\udcff.pem", "n" * 250 + ".pem", "-rf.pem", "sub/x.pem"]
+    items = tuple(Item("leaves/V2G/certificates", name, pki()["SECC"].pem.encode(), 0o644) for name in names)
+    data = archive.packed(Archive(items, NOW, "1", (LeftOut("a", "b"),)))
+    assert {item.path for item in archive.opened(data).items} == set(names)
+    with tarfile.open(fileobj=io.BytesIO(data)) as found:
+        assert all(name.isascii() and ".." not in name for name in found.getnames())
+
+
+def test_a_backup_of_a_newer_format_says_so(tmp_path: Path) -> None:
+    data = tar([member("manifest.json", b'{"format": 2}')])
+    with pytest.raises(Unreadable, match="only a newer version reads"):
+        archive.opened(data)
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "fifo", "directory", "sparse"])
+def test_what_is_no_file_or_far_too_large_is_refused_unread(store: Prepared, tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "directory").mkdir()
+    sparse(tmp_path / "sparse", 1 << 40)
+    with pytest.raises(BackupRefused):
+        store.station().restore(tmp_path / name, passphrase=None)
+
+
+def test_the_limit_holds_both_ways(store: Prepared, tmp_path: Path) -> None:
+    station = store.station()
+    station._recovery = Recovery(station._core)
+    station._recovery._limit = 1000
+    with pytest.raises(BackupRefused, match="more than 1000 bytes"):
+        station.backup(tmp_path / "backup", passphrase=None)
+    assert not (tmp_path / "backup").exists()
+
+
+# ---- killed, failed
+
+
+@pytest.fixture
+def damaged_store(store: Prepared, saved: Path) -> Prepared:
+    assert stores.deleting_the_leaf(store.station(), store)
+    assert deleting("MORoot")(store.station(), store)
+    return store
+
+
+def steps_of(store: Prepared, saved: Path, root: Path) -> int:
+    files = Watched()
+    store.copied_to(root).station(files).restore(saved, passphrase=None)
+    return len(files.steps)
+
+
+def test_killed_at_any_step_a_restoration_can_be_given_again(
+    damaged_store: Prepared, saved: Path, template: Prepared, tmp_path: Path
+) -> None:
+    expected, before = facts(template), facts(damaged_store)
+    for number in range(steps_of(damaged_store, saved, tmp_path / "watched")):
+        killed = damaged_store.copied_to(tmp_path / f"killed-{number}")
+        with pytest.raises(Killed):
+            killed.station(DyingAt(number)).restore(saved, passphrase=None)
+        between = facts(killed)
+        assert before.roots <= between.roots <= expected.roots
+        assert between.problems == ()
+        assert before.leaves <= between.leaves <= expected.leaves
+        killed.station().restore(saved, passphrase=None)
+        assert facts(killed)[:5] == expected[:5]
+        killed.station(now=NOW + DAY).sweep()
+        assert not [name for name in tree(killed.root) if name.endswith(TEMPORARY_SUFFIX)]
+        shutil.rmtree(killed.root)
+
+
+def renamed(store: Prepared) -> Prepared:
+    """Name the newest CSMS leaf as people do, in the place of the one that was named so."""
+    leaf = max(store.snapshot().leaves[stores.CSMS].leaves, key=lambda one: one.certificate.not_after)
+    assert leaf.key is not None
+    leaf.key.path.rename(store.root / "client/csms/leaf.key")
+    leaf.file.path.rename(store.root / "client/csms/leaf.pem")
+    return store
+
+
+def test_killed_while_another_key_takes_a_name_there_is_a_leaf_with_its_key(store: Prepared, tmp_path: Path) -> None:
+    path = tmp_path / "backup"
+    renamed(store).station().backup(path, passphrase=None)
+    station = store.station()
+    later = stores.signed(station, stores.CSMS, "CSMSRoot", not_after=NOW + 90 * DAY)
+    assert stores.updated(station, later, stores.CSMS) is InstallCertificateResult.Accepted
+    old = max(store.snapshot().leaves[stores.CSMS].leaves, key=lambda one: one.certificate.not_after)
+    other = renamed(store)
+    for number in range(steps_of(other, path, tmp_path / "watched")):
+        killed = other.copied_to(tmp_path / f"killed-{number}")
+        with pytest.raises(Killed):
+            killed.station(DyingAt(number)).restore(path, passphrase=None)
+        assert [kind for kind, _, _ in facts(killed).leaves].count(stores.CSMS) == 1
+        killed.station().restore(path, passphrase=None)
+        assert killed.root.joinpath("client/csms/leaf.key").read_bytes() in path.read_bytes()
+        assert any(key.token == old.key.token for key in killed.snapshot().leaves[stores.CSMS].keys if old.key)
+        shutil.rmtree(killed.root)
+
+
+def test_failed_at_any_step_nothing_is_changed(damaged_store: Prepared, saved: Path, tmp_path: Path) -> None:
+    before = main_files(damaged_store)
+    for number in range(steps_of(damaged_store, saved, tmp_path / "watched")):
+        failed = damaged_store.copied_to(tmp_path / f"failed-{number}")
+        try:
+            failed.station(FailingAt(number, errno.ENOSPC)).restore(saved, passphrase=None)
+        except NotWritable:
+            assert main_files(failed) == before
+        shutil.rmtree(failed.root)
+
+
+def test_while_a_backup_is_made_nobody_changes_the_store(store: Prepared) -> None:
+    other = store.station()._core._disk
+    with store.station()._core.still(), pytest.raises(NotWritable), other.writing(0.0):
+        pass
+    with other.writing(0.0):
+        pass
+
+
+# ---- encrypted
+
+
+@pytest.fixture(scope="module")
+def age() -> Any:
+    return pytest.importorskip("pyrage")
+
+
+def test_encrypted_it_comes_back_with_the_passphrase_only(store: Prepared, tmp_path: Path, age: Any) -> None:
+    path = tmp_path / "backup.age"
+    report = store.station().backup(path, passphrase="correct horse")
+    assert report.plain_keys == 0
+    assert b"PRIVATE" not in path.read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert installing("NewRoot")(store.station(), store)
+    before = tree(store.root)
+    for wrong, problem in (("wrong", "the passphrase is wrong"), (None, "no passphrase is given")):
+        with pytest.raises(BackupRefused, match=problem):
+            store.station().restore(path, passphrase=wrong)
+    assert tree(store.root) == before
+    kept = store.station().restore(path, passphrase="correct horse").kept
+    assert kept is not None
+    assert kept.read_bytes().startswith(b"age-encryption.org/v1\n")
+    content = path.read_bytes()
+    for bad in (content[:-1], content[:100], content[:-50] + b"x" + content[-49:], content + b"x"):
+        path.write_bytes(bad)
+        with pytest.raises(BackupRefused, match="damaged"):
+            store.station().restore(path, passphrase="correct horse")
+
+
+def test_an_empty_passphrase_is_none(store: Prepared, tmp_path: Path) -> None:
+    with pytest.raises(BackupRefused, match="empty"):
+        store.station().backup(tmp_path / "backup", passphrase="")
+
+
+def test_a_passphrase_for_what_is_not_encrypted_is_refused(store: Prepared, saved: Path) -> None:
+    with pytest.raises(BackupRefused, match="not encrypted"):
+        store.station().restore(saved, passphrase="x")
+
+
+def test_the_names_of_certificates_do_not_matter(tmp_path: Path) -> None:
+    odd = world("Odd >")["Odd"].pem
+    store = Prepared(tmp_path / "store")
+    store.config().v2g_ca_bundle.parent.mkdir(parents=True)
+    store.config().v2g_ca_bundle.write_text(odd)
+    store.station().backup(tmp_path / "backup", passphrase=None)
+    assert "ca/V2G/bundle/V2G_ROOT_CA.pem" in members(tmp_path / "backup")
