@@ -18,6 +18,7 @@ from evse_security.store.layout import (
     TEMPORARY_SUFFIX,
     is_generated,
 )
+from evse_security.store.table import Table
 from evse_security.vocabulary import CaCertificateType
 
 Value = TypeVar("Value")
@@ -95,9 +96,9 @@ class Recent(NamedTuple):
     are_all: bool = True
 
     @classmethod
-    def of(cls, files: Mapping[str, Stamp]) -> Recent:
+    def of(cls, files: Iterable[tuple[str, Stamp]]) -> Recent:
         """Look through all files."""
-        by_time = sorted(((stamp.modified_ns, location) for location, stamp in files.items()), reverse=True)
+        by_time = sorted(((stamp.modified_ns, location) for location, stamp in files), reverse=True)
         found = list(islice((one for one in by_time if _is_written_by_us(*one)), _REMEMBERED + 1))
         return cls(tuple(found[_REMEMBERED - 1 :: -1]), len(found) <= _REMEMBERED)
 
@@ -127,9 +128,9 @@ class Listing:
     """Files by path, and how each bundle's path looks. Never altered once made."""
 
     forms: Mapping[CaCertificateType, StoreForm]
-    files: Mapping[str, Stamp]
+    files: Table[str, Stamp]
     """All regular files of the store."""
-    beside: Mapping[str, Stamp]
+    beside: Table[str, Stamp]
     """Files beside bundles that belong to the store though their directory does not: OCSP responses, leftovers."""
     unseen: Mapping[str, str]
     """What could not be looked at, and why; and directories of leaves that are not there."""
@@ -155,14 +156,14 @@ class Listing:
         """Put together what was found."""
         return cls(
             forms,
-            files,
-            beside,
+            Table(files),
+            Table(beside),
             unseen,
             tuple(odd_bundles),
             sum(stamp.size for stamp in files.values()),
             _counted(files),
             frozenset(location for one in (files, beside) for location in one if location.endswith(TEMPORARY_SUFFIX)),
-            Recent.of(files),
+            Recent.of(files.items()),
         )
 
     def changed(
@@ -171,26 +172,26 @@ class Listing:
         """The listing after some of it changed; None for what is gone."""
         was = {location: stamp for location in files if (stamp := self.files.get(location)) is not None}
         now = {location: stamp for location, stamp in files.items() if stamp is not None}
-        all_files = merged(self.files, files)
+        all_files = self.files.changed(files)
         temporary = {location for location in (*files, *beside) if location.endswith(TEMPORARY_SUFFIX)}
         left = {location for location in temporary if (files.get(location) or beside.get(location)) is not None}
         return Listing(
             self.forms,
             all_files,
-            merged(self.beside, beside),
+            self.beside.changed(beside),
             merged(self.unseen, unseen),
             self.odd_bundles,
             self.size + sum(stamp.size for stamp in now.values()) - sum(stamp.size for stamp in was.values()),
             self.entries + _counted(now) - _counted(was),
             (self.leftovers - temporary) | left if temporary else self.leftovers,
-            self.recent.changed(files) or Recent.of(all_files),
+            self.recent.changed(files) or Recent.of(all_files.items()),
         )
 
     def differs(self, other: Listing) -> set[str]:
         """The paths that look different in another listing."""
-        pairs = ((self.files, other.files), (self.beside, other.beside), (self.unseen, other.unseen))
-        found = {location for ours, theirs in pairs for location, _ in ours.items() ^ theirs.items()}
-        return found | {location for location, _ in set(self.odd_bundles) ^ set(other.odd_bundles)}
+        files = set(self.files.items()) ^ set(other.files.items()), set(self.beside.items()) ^ set(other.beside.items())
+        others = self.unseen.items() ^ other.unseen.items(), set(self.odd_bundles) ^ set(other.odd_bundles)
+        return {location for found in (*files, *others) for location, _ in found}
 
     def has(self, location: str) -> bool:
         """Whether there is such a file."""
