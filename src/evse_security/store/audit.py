@@ -47,7 +47,8 @@ class AuditLog:
 
     def record(self, body: Mapping[str, Any], now: datetime) -> None:
         """Add an entry. Where that is not possible, this is logged once, and the entry counted as missed."""
-        who = {"time": f"{now.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z", **_who()}
+        time = now.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+        who = {"time": f"{time}Z", **_who()}
         try:
             with self._alone() as directory:
                 self._append(directory, who, body)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ HEAD_BYTES = 256
 """Bytes of the head: less than a block of any disk, so that it is written at once."""
 _HASH = b',"hash":"'
 _DIGITS = 64
+_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 class Link(NamedTuple):
@@ -43,7 +45,7 @@ class Entry(NamedTuple):
 def sealed(before: Link, body: Mapping[str, Any]) -> tuple[bytes, Link]:
     """The line of the entry that comes after another, and its place."""
     number = before.number + 1
-    text = json.dumps({"n": number, **body, "prev": before.hash}, separators=(",", ":"))[:-1].encode("ascii")
+    text = _JSON.encode({"n": number, **body, "prev": before.hash})[:-1].encode("ascii")
     digest = hashlib.sha256(text).hexdigest()
     return b'%b%b%b"}\n' % (text, _HASH, digest.encode()), Link(number, digest)
 
@@ -60,8 +62,7 @@ def opened(line: bytes) -> Entry:
     return Entry(Link(number, said), prev, hashlib.sha256(text).hexdigest() == said, body)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """What is known beside the log: the last entry, the log's size then, and the first entries that are kept."""
 
     last: Link
@@ -73,27 +74,30 @@ class Head:
     """Number of the oldest entry that is kept: those before it went as the log was rotated."""
 
     def text(self) -> bytes:
-        """As it is written: one line of constant length."""
-        fields = [FORMAT, self.last.number, self.last.hash, self.size, self.began, self.first]
-        keys = ("format", "entries", "hash", "size", "began", "first")
-        line = json.dumps(dict(zip(keys, fields, strict=True)))
-        line = f"{line[:-1]}, " + f'"check": "{_short(line)}"}}'
-        return line.ljust(HEAD_BYTES - 1).encode("ascii") + b"\n"
+        """As it is written: one line of constant length, JSON."""
+        line = _HEAD_TEXT % (FORMAT, self.last.number, self.last.hash.encode(), self.size, self.began, self.first)
+        return b'%b, "check": "%b"}' % (line, _short(line)) + b" " * (HEAD_BYTES - _CHECK_BYTES - len(line)) + b"\n"
 
     @classmethod
     def of(cls, text: bytes) -> Head | None:
         """Read it; None where it is none, or was not written to its end."""
-        try:
-            found = json.loads(text)
-            head = cls(Link(found["entries"], found["hash"]), found["size"], found["began"], found["first"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+        found = _HEAD_PATTERN.fullmatch(text) if len(text) == HEAD_BYTES else None
+        if found is None or _short(found[1]) != found[7]:
             return None
-        numbers = (head.last.number, head.size, head.began, head.first)
-        return head if all(type(one) is int for one in numbers) and head.text() == text else None
+        number, digest, size, began, first = (found[group] for group in range(2, 7))
+        return cls(Link(int(number), digest.decode()), int(size), int(began), int(first))
 
 
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+_HEAD_TEXT = b'{"format": %d, "entries": %d, "hash": "%b", "size": %d, "began": %d, "first": %d'
+_HEAD_PATTERN = re.compile(
+    rb'(\{"format": 1, "entries": (\d{1,18}), "hash": "([0-9a-f]{64})", "size": (\d{1,18}), "began": (\d{1,18}), '
+    rb'"first": (\d{1,18})), "check": "([0-9a-f]{16})"\} *\n'
+)
+_CHECK_BYTES = len(', "check": ""}\n') + 16
+
+
+def _short(line: bytes) -> bytes:
+    return hashlib.sha256(line).hexdigest()[:16].encode()
 
 
 # ---- what is wrong

@@ -10,7 +10,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ class Turn:
     def _take_over(self, size: int) -> None:
         """The log is longer than the head says: somebody was killed before writing that, or while writing the entry."""
         last = self._followed(self.file, size)
-        self.head = replace(self.head, last=last, size=self._cut(size))
+        self.head = self.head._replace(last=last, size=self._cut(size))
         if self.head.size < size:
             self.add({"event": "torn", "count": size - self.head.size})
 
@@ -93,12 +93,12 @@ class Turn:
         if aside is not None and aside >= self.head.size:
             with ExitStack() as stack:
                 last = self._followed(regular_file(self._name_aside(), self.directory, os.O_RDONLY, stack), aside)
-            self.head = replace(self.head, last=last, size=0, began=last.number + 1)
+            self.head = self.head._replace(last=last, size=0, began=last.number + 1)
             return
         following = self.head.last.number + 1
         size = self._cut(size)
         known = self._last(size)
-        self.head = replace(self.head, size=size, began=self.head.began if size else following)
+        self.head = self.head._replace(size=size, began=self.head.began if size else following)
         self.add({"event": "lost", "count": max(following - 1 - (known.link.number if known else 0), 0)})
 
     def _last(self, size: int) -> Entry | None:
@@ -124,7 +124,7 @@ class Turn:
         if written != len(line):
             os.ftruncate(self.file, self.head.size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.head = replace(self.head, last=link, size=self.head.size + written)
+        self.head = self.head._replace(last=link, size=self.head.size + written)
 
     def take_back(self) -> None:
         """Remove the entries of this turn."""
@@ -153,12 +153,12 @@ class Turn:
             aside += "x"
         os.rename(self.name, aside, src_dir_fd=self.directory, dst_dir_fd=self.directory)
         following = self.head.last.number + 1
-        self.head = replace(self.head, size=0, began=following)
+        self.head = self.head._replace(size=0, began=following)
         names = put_aside(self.name, os.listdir(self.directory))
         doomed = names[: max(len(names) - keep + 1, 0)]
         if doomed:
             kept = names[len(doomed) :]
-            self.head = replace(self.head, first=_number(self.name, kept[0]) if kept else following)
+            self.head = self.head._replace(first=_number(self.name, kept[0]) if kept else following)
         return doomed
 
     def _name_aside(self) -> str:
