@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import subprocess
+import sys
 import weakref
 from datetime import datetime, timedelta
 from itertools import permutations
@@ -24,7 +25,11 @@ from evse_security.pki import certificate as module
 from evse_security.pki import der, encode
 from evse_security.pki.certificate import Certificate, certificate_of
 from evse_security.pki.extensions import KEY_USAGES, BasicConstraints, read_all
+from evse_security.pki.forest import Forest
+from evse_security.pki.loaded import MAX_LOADED, MAX_LOADED_BYTES
 from evse_security.pki.outline import moment
+from evse_security.pki.path import Policy, TrustStore, verify
+from evse_security.vocabulary import LeafCertificateType
 from tests.builders import (
     DAY,
     NOW,
@@ -512,6 +517,38 @@ def test_what_a_certificate_remembers_of_those_that_did_not_sign_it_has_a_bound(
     assert leaf.signed_by(root)
     assert len(leaf._strangers) == module.MAX_CONFIRMATIONS
     assert leaf._signers == (root.fingerprint,)
+
+
+def kept(certificate: Certificate) -> int:
+    """Octets that a certificate keeps, but for what it shares with others."""
+    slots = [slot for slot in Certificate.__slots__ if slot not in ("__weakref__", "_facts")]
+    return sum(map(sys.getsizeof, (certificate, *(getattr(certificate, slot) for slot in slots))))
+
+
+def test_a_certificate_that_was_read_listed_and_verified_keeps_little_beside_its_der() -> None:
+    made = world("Root > Sub > Leaf1", "Sub > Leaf2")
+    root, sub, *leaves = (Certificate(made[holder].der) for holder in ("Root", "Sub", "Leaf1", "Leaf2"))
+    forest, trust = Forest([root, sub, *leaves]), TrustStore([root])
+    for leaf in leaves:
+        assert forest.id_of(leaf) is not None
+        assert (leaf.basic_constraints, leaf.ocsp_urls, leaf.name, leaf.key_strength) is not None
+        verify(leaf, intermediates=[sub], trust=trust, policy=Policy((LeafCertificateType.V2G,)), now=NOW)
+        assert not hasattr(leaf, "__dict__")
+        assert kept(leaf) < len(leaf.der) + 1200
+    one, other = leaves
+    assert one._facts is other._facts
+    assert one._signers[0] is other._signers[0] is sub.fingerprint
+    assert one.key_strength is other.key_strength
+
+
+def test_openssl_keeps_the_certificates_used_last_and_no_large_ones() -> None:
+    encoded = world("Root >")["Root"].der
+    before = sum(isinstance(one, crypto.X509) for one in gc.get_objects())
+    certificates = [Certificate(encoded[:-2] + bytes((1, last))) for last in range(3 * MAX_LOADED)]
+    assert sum(isinstance(one, crypto.X509) for one in gc.get_objects()) <= before + MAX_LOADED
+    assert certificates[-1].openssl is certificates[-1].openssl
+    large = with_extensions(extension("1.2.3.4", bytes(MAX_LOADED_BYTES)))
+    assert large.openssl is not large.openssl
 
 
 def test_one_certificate_in_many_files_is_read_once_and_forgotten_with_the_last() -> None:

@@ -124,8 +124,8 @@ class TrustStore:
 
     def possible_issuers(self, certificate: Certificate) -> list[Certificate]:
         """Those whose name and key identifier fit, anchors first; their signatures are not looked at."""
-        found = filter(self._counts, self.forest.possible_issuers(certificate))
-        return sorted(found, key=lambda issuer: not self._is_anchor(issuer))
+        found = [issuer for issuer in self.forest.possible_issuers(certificate) if self._counts(issuer)]
+        return found if len(found) < 2 else sorted(found, key=lambda issuer: not self._is_anchor(issuer))
 
     def has_namesake(self, certificate: Certificate) -> bool:
         """Whether there is one that bears the name of its issuer."""

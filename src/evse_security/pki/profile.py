@@ -9,6 +9,7 @@ from typing import NamedTuple
 from evse_security.errors import ProfileViolated
 from evse_security.pki import der, names
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.remembered import remembered
 from evse_security.vocabulary import LeafCertificateType
 
 MAX_SUB_CAS = 2
@@ -66,13 +67,21 @@ _V2G, _V2G_MO = (
 def algorithms(certificate: Certificate) -> Algorithms:
     """Read which algorithms a certificate names; empty where they cannot be read."""
     try:
-        kind, *parameters = der.sequence(der.sequence(certificate.spki, "key")[0].encoded, "AlgorithmIdentifier")
-        curve = der.oid(parameters[0]) if parameters and parameters[0].tag == der.OID else None
-        return Algorithms(
-            der.oid(kind), curve, der.oid(der.sequence(certificate.signature_algorithm, "AlgorithmIdentifier")[0])
-        )
+        return Algorithms(*_key_algorithm(certificate.spki), _identifier(certificate.signature_algorithm))
     except (ValueError, IndexError):
         return Algorithms("", None, "")
+
+
+@remembered(64, longest=512)
+def _key_algorithm(spki: bytes) -> tuple[str, str | None]:
+    kind, *parameters = der.sequence(der.sequence(spki, "key")[0].encoded, "AlgorithmIdentifier")
+    curve = der.oid(parameters[0]) if parameters and parameters[0].tag == der.OID else None
+    return der.oid(kind), curve
+
+
+@remembered(64, longest=128)
+def _identifier(algorithm: bytes) -> str:
+    return der.oid(der.sequence(algorithm, "AlgorithmIdentifier")[0])
 
 
 def _uses(*usages: str) -> Callable[[Certificate], bool]:
