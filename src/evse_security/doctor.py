@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evse_security.clock import Moment
 from evse_security.core import Core
-from evse_security.errors import Refusal
+from evse_security.errors import NotWritable, Refusal
 from evse_security.keys.files import public_key_of
 from evse_security.store import rehash
 from evse_security.store.aside import keep_aside, set_mode
@@ -103,7 +103,9 @@ class Doctor:
 
     def _beside(self, moment: Moment) -> Path:
         common = self._common()
-        return common.with_name(f"{common.name or 'store'}.before-fix-{moment.now:%Y%m%dT%H%M%SZ}")
+        if not common.name:
+            raise NotWritable("a directory beside the store", "it lies all over the machine: say where")
+        return common.with_name(f"{common.name}.before-fix-{moment.now:%Y%m%dT%H%M%SZ}")
 
     def _rights(self, made: Treatment, *, dry_run: bool) -> Iterator[Mended]:
         for path, old, new in made.modes:

@@ -297,7 +297,8 @@ def test_where_nothing_can_be_kept_nothing_is_mended(run: Run, well: Path, pki: 
     taken.mkdir()
     ran = run("--certs", well, "doctor", "--fix", "--backup", taken)
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == f"evse-security: {taken} could not be written: {os.strerror(errno.EEXIST)}\n"
+    why = f"{os.strerror(errno.EEXIST)}; nothing is mended before the files are kept as they are"
+    assert ran.err == f"evse-security: {taken} could not be written: {why}\n"
     assert codes(run("--certs", well, "doctor")) == SICK
 
 
@@ -333,6 +334,29 @@ def test_a_clock_that_is_not_believed_comes_first_and_nothing_is_swept(
 def test_backup_and_dry_run_belong_to_fix(run: Run, well: Path) -> None:
     assert run("--certs", well, "doctor", "--dry-run").code == 2
     assert run("--certs", well, "doctor", "--backup", "x").code == 2
+
+
+def test_the_mode_of_what_a_link_leads_to_is_not_changed(run: Run, well: Path, tmp_path: Path) -> None:
+    key, outside = well / "client/cso/SECC_LEAF.key", tmp_path / "outside.key"
+    key.rename(outside)
+    outside.chmod(0o644)
+    key.symlink_to(outside)
+    ran = run("--certs", well, "doctor", "--fix")
+    assert codes(ran) == ["KeyExposed"]
+    assert f"evse-security: not mended: {key} could not be written: {os.strerror(errno.ELOOP)}\n" == ran.err
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o644
+
+
+def test_a_store_all_over_the_machine_needs_to_be_told_where(run: Run, well: Path, pki: Pki) -> None:
+    sicken(well, pki)
+    somewhere = ["--mf-ca-bundle", "/proc/nowhere/MF.pem"]
+    ran = run("--certs", well, "doctor", "--fix", *somewhere)
+    assert (ran.code, ran.out) == (1, "")
+    assert "say where" in ran.err
+    assert run("--certs", well, "doctor", "--fix", "--backup", well.parent / "kept", *somewhere).out.startswith(
+        "mended"
+    )
+    assert (well.parent / "kept").is_dir()
 
 
 # ---- commands that can be copied

@@ -38,7 +38,7 @@ from tests.store.pictures import (
 
 PAST = {"not_before": NOW - 2 * YEAR, "not_after": NOW - YEAR}
 FUTURE = {"not_before": NOW + DAY, "not_after": NOW + YEAR}
-ROOMY = Volume(CERTS, "ext4", False, 10**9, 10**6)
+ROOMY = Volume(CERTS, Path("/"), "ext4", False, 10**9, 10**6)
 CSO = CERTS / "client/cso"
 SINGLE, CHAIN = f"client/cso/SECC_LEAF_{token(1)}.pem", f"client/cso/CPO_CERT_SECC_LEAF_CHAIN_{token(1)}.pem"
 KEY = f"client/cso/SECC_LEAF_{token(1)}.key"

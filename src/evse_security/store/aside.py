@@ -23,7 +23,8 @@ def keep_aside(paths: Iterable[Path], common: Path, aside: Path) -> None:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _copy(path, target)
     except OSError as error:
-        raise NotWritable(str(error.filename or aside), error.strerror or str(error)) from error
+        problem = f"{error.strerror or error}; nothing is mended before the files are kept as they are"
+        raise NotWritable(str(error.filename or aside), problem) from error
 
 
 def _copy(path: Path, target: Path) -> None:

@@ -107,12 +107,13 @@ def _volumes(directories: Iterable[Path]) -> Iterator[Volume]:
     for directory in directories:
         path = next((each for each in (directory, *directory.parents) if os.path.isdir(each)), Path("/"))
         with suppress(OSError):
-            device, room = os.stat(path).st_dev, os.statvfs(path)
+            device, room, real = os.stat(path).st_dev, os.statvfs(path), Path(os.path.realpath(path))
             if device not in devices:
                 devices.add(device)
                 yield Volume(
                     path,
-                    _kind(path, kinds),
+                    next(each for each in (real, *real.parents) if os.path.ismount(each)),
+                    _kind(real, kinds),
                     bool(room.f_flag & os.ST_RDONLY),
                     room.f_bavail * room.f_frsize,
                     room.f_favail if room.f_files else None,
@@ -130,8 +131,7 @@ def _mounted() -> dict[str, str]:
     return kinds
 
 
-def _kind(path: Path, kinds: dict[str, str]) -> str:
-    real = Path(os.path.realpath(path))
+def _kind(real: Path, kinds: dict[str, str]) -> str:
     return next((kinds[os.fspath(each)] for each in (real, *real.parents) if os.fspath(each) in kinds), "")
 
 

@@ -50,6 +50,8 @@ class Volume(NamedTuple):
 
     path: Path
     """One of those directories, or of their parents that is there."""
+    mount: Path
+    """Where it is mounted."""
     kind: str
     """As the kernel calls it: `ext4`, `nfs4`, `tmpfs`; empty where that cannot be told."""
     is_read_only: bool

@@ -83,7 +83,7 @@ def _subject(like: Certificate) -> dict[str, str]:
 def _expiring(leaf: Leaf, store: LeafStore, seen: Inspection) -> Iterator[Finding]:
     end = leaf.certificate.not_after
     follows = any(
-        other.key is not None and other.certificate.not_before <= end < other.certificate.not_after - seen.warn
+        other.key is not None and other.certificate.not_before <= end and other.certificate.not_after - end > seen.warn
         for other in store.leaves
     )
     if seen.moment.doubt is None and end - seen.now <= seen.warn and not follows:

@@ -140,7 +140,7 @@ def volumes(seen: Inspection) -> Iterator[Finding]:
         paths = (volume.path,)
         if volume.is_read_only:
             yield found(
-                "ReadOnly", "on a read-only file system", paths, mend=[("mount", "-o", "remount,rw", _at(volume))]
+                "ReadOnly", "on a read-only file system", paths, mend=[("mount", "-o", "remount,rw", str(volume.mount))]
             )
         else:
             yield from _room(volume)
@@ -151,10 +151,6 @@ def volumes(seen: Inspection) -> Iterator[Finding]:
 
 
 _ELSEWHERE = "keep the store on a local disk"
-
-
-def _at(volume: Volume) -> str:
-    return str(volume.path)
 
 
 def _room(volume: Volume) -> Iterator[Finding]:

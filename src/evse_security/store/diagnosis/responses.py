@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evse_security.errors import NotBase64, OcspRefused, TooLarge
+from evse_security.errors import NotBase64, OcspNotCurrent, OcspRefused, TooLarge
 from evse_security.pki import ocsp
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import CertID
@@ -122,6 +122,8 @@ def _objection(held: bytes, certificate: Certificate, issuer: Certificate, answe
         ocsp.believe(held, certificate, issuer, answer.this_update)
     except OcspRefused as refusal:
         return refusal
+    except OverflowError:
+        return OcspNotCurrent(certificate.name, f"thisUpdate {answer.this_update:%Y-%m-%d} is no time")
     return None
 
 
