@@ -1,4 +1,4 @@
-"""What others do to the files of a store: a technician copies, moves, removes, links and rewrites them in every order."""
+"""What others do to the files of a store: a technician copies, moves, removes, links, rewrites, in every order."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def leaf(number: int) -> tuple[Certificate, str, str]:
 
 
 def signed(csr: str, number: int) -> str:
-    """The chain for a request. The number is the certificate's own: a serial number names one only (RFC 5280 §4.1.2.2)."""
+    """The chain for a request. The number is the certificate's own: a serial number names one only."""
     end = NOW + 60 * DAY + timedelta(minutes=number % 10_000)
     return csms(pki(), AUTHORITIES[0]).answer(csr, not_after=end, serial_number=1 << 120 | number)
 
