@@ -55,11 +55,11 @@ def outline(whole: der.Tlv) -> Outline:
     _inside(validity, "Validity")
     begin, end = _at_least(2, data, validity, "Validity")[:2]
     holder = next((part for part in rest if part[0] == _EXTENSIONS), None)
-    extensions = (0, 0, 0, 0, 0) if holder is None else _at_least(1, data, holder, "extensions")[0]
     number = der.integer(der.Tlv(data, *serial))
     _inside(issuer, "issuer")
     _inside(subject, "subject")
     _inside(spki, "subjectPublicKeyInfo")
+    extensions = (0, 0, 0, 0, 0) if holder is None else _at_least(1, data, holder, "extensions")[0]
     if signature[0] != der.BIT_STRING or signature[2] == signature[3]:
         der.bit_string(der.Tlv(data, *signature))  # may be one in parts
     found = (tbs, tbs_algorithm, issuer, subject, spki, algorithm, signature, extensions)
