@@ -92,7 +92,7 @@ class AuditLog:
 
     def _append(self, directory: int, who: Mapping[str, Any], body: Mapping[str, Any]) -> None:
         """Write one entry, after those that say what happened to the log; all of them or none."""
-        name = self._path.name
+        name, missed = self._path.name, self._missed
         with ExitStack() as stack:
             head_file = regular_file(name + _HEAD, directory, os.O_RDWR, stack)
             lock(head_file)
@@ -100,8 +100,8 @@ class AuditLog:
             writing = Turn(directory, name, regular_file(name, directory, os.O_RDWR | os.O_APPEND, stack), who)
             writing.begin(Head.of(text), fresh=not text)
             try:
-                if self._missed:
-                    writing.add({"event": "missed", "count": self._missed})
+                if missed:
+                    writing.add({"event": "missed", "count": missed})
                 writing.add(body)
                 doomed = writing.finish(head_file, self._bounds, sync=self._sync)
             except OSError:
@@ -110,9 +110,9 @@ class AuditLog:
             for old in doomed:
                 with suppress(OSError):
                     os.unlink(old, dir_fd=directory)
-        if self._missed:
-            log.warning("the audit log %s can be written again; it lacks %d entries", self._path, self._missed)
-            self._missed = 0
+        if missed:
+            log.warning("the audit log %s can be written again; it lacks %d entries", self._path, missed)
+            self._missed -= missed  # others may be missing theirs at this moment
 
     # ---- reading
 
