@@ -54,6 +54,7 @@ def surroundings(snapshot: Snapshot, layout: Layout, read_key: KeyReader) -> Sur
         key_copies={copy: read_key(_bytes(copy, MAX_KEY_BYTES)).token for copy in of_keys},
         links={store.path: made for store in snapshot.cas.values() if (made := _links(store))},
         strays=tuple(path for bundle in layout.bundles.values() if os.path.isfile(path := Path(f"{bundle}$"))),
+        astray=tuple(path for path in layout.bundles.values() if path.is_symlink() and not os.path.exists(path)),
     )
 
 

@@ -11,7 +11,7 @@ from evse_security.errors import WeakDigest, WeakKey
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.path import COLLIDING, check_digest, check_key, why_not_ca
 from evse_security.pki.pem import Block, Flaw
-from evse_security.store.diagnosis.finding import OURS, Command, Finding, found
+from evse_security.store.diagnosis.finding import OURS, Command, Finding, Severity, found
 from evse_security.store.diagnosis.inspection import Inspection
 from evse_security.store.reasons import Domain, Validity
 from evse_security.store.snapshot import CaStore, CertificateFile, LeafStore, Snapshot, StoreForm
@@ -61,6 +61,9 @@ def files(seen: Inspection) -> Iterator[Finding]:
             told.add(ca.path)
             advice = "run it as a user who may read it, or give that user the right to"
             yield found("BundleUnreadable", "the bundle cannot be looked at", (ca.path,), advice=advice)
+    for path in seen.surroundings.astray:
+        advice = "bring back what it leads to, such as a disk that is not mounted"
+        yield found("LinkBroken", _LEADS_NOWHERE, (path,), advice=advice, severity=Severity.ERROR)
     yield from _unseen(seen, told)
 
 

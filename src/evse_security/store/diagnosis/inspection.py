@@ -96,6 +96,13 @@ class Surroundings:
     """What is to be done in hashed directories of roots so that their links are right."""
     strays: tuple[Path, ...] = ()
     """What EVerest's module leaves beside a bundle when a write fails."""
+    astray: tuple[Path, ...] = ()
+    """Bundles that are links, and lead nowhere."""
+
+    def leads_to(self, path: Path) -> Path | None:
+        """Where a file leads, if it is a link."""
+        rights = self.files.get(path)
+        return None if rights is None else rights.leads_to
 
 
 @dataclass(frozen=True, eq=False)

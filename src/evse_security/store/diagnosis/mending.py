@@ -83,11 +83,10 @@ def _modes(seen: Inspection) -> Iterator[NewMode]:
             old = place.rights.mode
             new = _KEY_DIRECTORY_MODE if place.holds_keys and old & OTHERS else old & ~_WRITE_ALL
             modes[place.path] = NewMode(place.path, old, new)
-    for path, rights in seen.surroundings.files.items():
+    files = {path: rights for path, rights in seen.surroundings.files.items() if rights.leads_to is None}
+    for path, rights in files.items():
         modes[path] = NewMode(path, rights.mode, rights.mode & ~_WRITE_ALL)
-    private = {key.path: key.mode for key in keys(seen)}
-    private |= {copy: modes[copy].old for copy in seen.surroundings.key_copies if copy in modes}
-    for path, old in private.items():
-        if old & OTHERS:
-            modes[path] = NewMode(path, old, _KEY_MODE)
+    for path in {key.path for key in keys(seen)} | seen.surroundings.key_copies.keys():
+        if path in modes and modes[path].old & OTHERS:
+            modes[path] = modes[path]._replace(new=_KEY_MODE)
     yield from (mode for _, mode in sorted(modes.items()) if mode.new != mode.old)

@@ -90,7 +90,9 @@ def files(seen: Inspection) -> Iterator[Finding]:
     future: list[Path] = []
     private = {key.path for key in keys(seen)} | seen.surroundings.key_copies.keys()
     for path, rights in sorted(seen.surroundings.files.items()):
-        if rights.mode & (_WRITE_ALL | _WRITE_GROUP) and path not in private:
+        if rights.leads_to is not None and rights.mode & _WRITE_ALL:
+            yield _writable_elsewhere(path, rights.leads_to)
+        elif rights.mode & (_WRITE_ALL | _WRITE_GROUP) and path not in private and rights.leads_to is None:
             writable[path.parent, rights.mode & _WRITE_ALL].append(path)
         owned[path.parent, rights.owner].append(path)
         if seen.moment.doubt is None and rights.modified > seen.now + SKEW:
@@ -107,6 +109,12 @@ def files(seen: Inspection) -> Iterator[Finding]:
         yield found("FromFuture", f"written after now ({seen.now:%Y-%m-%d %H:%M:%SZ})", future, mend=mend)
 
 
+def _writable_elsewhere(path: Path, leads_to: Path) -> Finding:
+    advice = "see what that file is, and take the right to write from everybody"
+    what = f"writable by everybody, a link to {leads_to}"
+    return found("WritableByAll", what, (path,), advice=advice, mender=Mender.PEOPLE)
+
+
 def keys(seen: Inspection) -> tuple[KeyFile, ...]:
     """The private key files of all stores, each once."""
     found_keys = {key.path: key for store in seen.snapshot.leaves.values() for key in store.keys}
@@ -120,7 +128,10 @@ def _open_keys(seen: Inspection) -> Iterator[Finding]:
         if copy in seen.surroundings.files:
             modes[copy] = seen.surroundings.files[copy].mode
     for path, mode in sorted(modes.items()):
-        if mode & GROUP_OR_OTHERS:
+        leads_to = seen.surroundings.leads_to(path)
+        if mode & GROUP_OR_OTHERS and leads_to is not None:
+            yield _exposed_elsewhere(path, leads_to, mode)
+        elif mode & GROUP_OR_OTHERS:
             groups[path.parent, mode].append(path)
     for (_, mode), paths in groups.items():
         who = "everybody" if mode & OTHERS else "its group"
@@ -132,6 +143,22 @@ def _open_keys(seen: Inspection) -> Iterator[Finding]:
             severity=None if mode & OTHERS else Severity.WARNING,
             mender=_unless_meant(mode),
         )
+
+
+def _exposed_elsewhere(path: Path, leads_to: Path, mode: int) -> Finding:
+    """A key that is a link: other programs may need what it leads to as it is."""
+    what = (
+        f"private key open to {'everybody' if mode & OTHERS else 'its group'} (mode {mode:04o}), a link to {leads_to}"
+    )
+    advice = "see what that file is; if it is the key and nobody else's, take the rights on it from others"
+    return found(
+        "KeyExposed",
+        what,
+        (path,),
+        advice=advice,
+        severity=None if mode & OTHERS else Severity.WARNING,
+        mender=Mender.PEOPLE,
+    )
 
 
 def volumes(seen: Inspection) -> Iterator[Finding]:
