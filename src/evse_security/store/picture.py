@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -118,8 +117,9 @@ class Picture:
         if listing.forms != self._snapshot.listing.forms:
             self._roles = {}
         news = _News()
-        for location in changed:
-            self._renew(listing, location, news)
+        if self._snapshot.cas or self._snapshot.leaves:
+            for location in changed:
+                self._renew(listing, location, news)
         wanted = self._all_parts() if parts is None else set(parts)
         fresh = {part for part in wanted if self._store_of(part) is None}
         fresh_responses = parts is None and self._snapshot.responses is None
@@ -161,21 +161,17 @@ class Picture:
             self._roles[directory] = _Role(tuple(certificates), tuple(keys), name == OCSP_DIRECTORY)
         return self._roles[directory]
 
-    def _parts_of(self, listing: Listing, location: str) -> tuple[Iterable[Part], Iterable[LeavesOf], bool]:
+    def _parts_of(self, listing: Listing, location: str) -> tuple[Sequence[Part], Sequence[LeavesOf], bool]:
         """The parts that a file belongs to as certificates, as key, and whether it is half of an OCSP response."""
         directory, _, name = location.rpartition("/")
-        role, suffix = self._role(listing, directory), _suffix(name)
-        is_certificate, is_key = suffix.lower() in CERTIFICATE_SUFFIXES, suffix in KEY_SUFFIXES
-        parts: list[Part] = [one for one in role.certificates if is_certificate and not self._is_foreign(one, name)]
-        for one in self._bundles.get(location, ()):
-            if listing.forms.get(one.ca_type) is not StoreForm.DIRECTORY:
-                parts.append(one)
-        return parts, role.keys if is_key else (), role.has_responses and suffix in (".hash", ".der")
-
-    def _is_foreign(self, part: Part, name: str) -> bool:
-        if isinstance(part, RootsOf) or not self._layout.shared_leaf_directory:
-            return False
-        return name.startswith(LEAF_KINDS[part.leaf_type].foreign_marks)
+        role, suffix = self._roles.get(directory) or self._role(listing, directory), _suffix(name)
+        parts: Sequence[Part] = role.certificates if suffix.lower() in CERTIFICATE_SUFFIXES else ()
+        if parts and self._layout.shared_leaf_directory:
+            parts = [one for one in parts if not _is_foreign(one, name)]
+        if location in self._bundles:
+            files = [one for one in self._bundles[location] if listing.forms[one.ca_type] is not StoreForm.DIRECTORY]
+            parts = (*parts, *files)
+        return parts, role.keys if suffix in KEY_SUFFIXES else (), role.has_responses and suffix in (".hash", ".der")
 
     # ---- reading
 
@@ -330,5 +326,12 @@ def read_certificates(location: str, data: bytes) -> CertificateFile:
     return CertificateFile(location, blocks, in_der=in_der, holds_more=holds_more)
 
 
+def _is_foreign(part: Part, name: str) -> bool:
+    """Whether a file in a directory of both kinds of leaves is named as one of the other kind."""
+    return isinstance(part, LeavesOf) and name.startswith(LEAF_KINDS[part.leaf_type].foreign_marks)
+
+
 def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1]
+    """What follows the last dot, with it; a name that only begins with a dot has none."""
+    stem, dot, suffix = name.rpartition(".")
+    return dot + suffix if stem.strip(".") else ""

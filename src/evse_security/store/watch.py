@@ -16,8 +16,9 @@ import os
 import stat
 import struct
 import sys
+import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 
 log = logging.getLogger(__name__)
@@ -64,28 +65,142 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
+class _Inbox:
+    """What happened to what one watch is interested in."""
+
+    def __init__(self) -> None:
+        self.places: dict[int, set[str]] = {}
+        """Paths of what is watched, by the kernel's number."""
+        self.files: set[int] = set()
+        """Numbers of those that are files."""
+        self.found: set[str] = set()
+        self.certain = True
+
+    def tell(self, number: int, mask: int, name: str) -> None:
+        """Note one event."""
+        places = self.places.get(number, ())
+        if number in self.files:
+            self.found.update(places)
+        elif not name:  # the directory itself: rights, place or existence
+            self.certain = False
+        else:
+            self.found.update(f"{place}/{name}" for place in places)
+        if mask & _IGNORED:  # the file is gone, or another has its name
+            self.files.discard(number)
+            self.places.pop(number, None)
+
+
+class _Hub:
+    """The one inotify instance of a process. A user may have 128 of them, and a site controller runs many stations."""
+
+    def __init__(self) -> None:
+        """Raises OSError where there can be none."""
+        try:
+            self.descriptor = int(_libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        except AttributeError as missing:
+            raise OSError(errno.ENOSYS, "this C library has no inotify") from missing
+        if self.descriptor < 0:
+            raise OSError(ctypes.get_errno(), "no more inotify instances")
+        self.process = os.getpid()
+        self.lock = threading.RLock()  # a finalizer may run while it is held
+        self.inboxes: dict[int, list[_Inbox]] = {}
+
+    def add(self, inbox: _Inbox, path: str, events: int) -> int:
+        """Watch a path; the kernel's number. Raises OSError."""
+        with self.lock:
+            number = int(_libc().inotify_add_watch(self.descriptor, os.fsencode(path), events))
+            if number < 0:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+            readers = self.inboxes.setdefault(number, [])
+            if inbox not in readers:
+                readers.append(inbox)
+            inbox.places.setdefault(number, set()).add(path)
+            return number
+
+    def drop(self, inbox: _Inbox) -> None:
+        """Forget about an inbox, and watch no more what nobody is interested in."""
+        if self.process != os.getpid():
+            return
+        with self.lock:
+            for number in inbox.places:
+                readers = self.inboxes.get(number, [])
+                if inbox in readers:
+                    readers.remove(inbox)
+                if not readers and self.inboxes.pop(number, None) is not None:
+                    _libc().inotify_rm_watch(self.descriptor, number)
+            inbox.places = {}
+
+    def deliver(self) -> None:
+        """Read what the kernel has to tell, for everybody."""
+        with self.lock:
+            while data := self._read():
+                at = 0
+                while at < len(data):
+                    number, mask, _, length = _HEADER.unpack_from(data, at)
+                    at += _HEADER.size + length
+                    self._tell(number, mask, os.fsdecode(data[at - length : at].rstrip(b"\0")))
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self.descriptor, _BUFFER)
+        except BlockingIOError:
+            return b""
+
+    def _tell(self, number: int, mask: int, name: str) -> None:
+        if mask & _OVERFLOW:
+            for readers in self.inboxes.values():
+                for inbox in readers:
+                    inbox.certain = False
+            return
+        for inbox in self.inboxes.get(number, ()):
+            inbox.tell(number, mask, name)
+        if mask & _IGNORED:
+            self.inboxes.pop(number, None)
+
+
+_hubs: dict[int, _Hub] = {}
+"""By process: a fork has its own."""
+
+
+def _hub() -> _Hub:
+    """The hub of this process. Raises OSError."""
+    process = os.getpid()
+    if process not in _hubs:
+        _hubs[process] = _Hub()
+    return _hubs[process]
+
+
 class Watch:
     """Watches directories and some files, and remembers what else must be unchanged."""
 
     def __init__(self) -> None:
         """Nothing is watched yet, so the first answer is that anything may have happened."""
-        self._descriptor = -1
-        self._process = 0
         self._armed = False
-        self._places: dict[int, set[str]] = {}
-        """Paths of what is watched, by the kernel's number."""
-        self._files: set[int] = set()
-        """Numbers of those that are files."""
+        self._hub: _Hub | None = None
+        self._inbox = _Inbox()
         self._identities: dict[str, Identity] = {}
-        self._close: Callable[[], object] = lambda: None
+        self._drop: Callable[[], object] = lambda: None
 
     def news(self) -> set[str] | None:
         """The paths at which something happened since the last answer, or since `begin`; None: anywhere."""
-        found = self._news() if self._armed and self._process == os.getpid() else None
-        self._armed = found is not None
-        return found
+        hub = self._hub
+        if not self._armed or hub is None or hub.process != os.getpid():
+            return None
+        found = self._changed_identities()
+        try:
+            with hub.lock:
+                hub.deliver()
+                inbox = self._inbox
+                if inbox.found:
+                    found = None if found is None else found | inbox.found
+                    inbox.found = set()
+                self._armed = found is not None and inbox.certain
+        except OSError:
+            self._armed = False
+        return found if self._armed else None
 
-    def _news(self) -> set[str] | None:
+    def _changed_identities(self) -> set[str] | None:
+        """Files that links lead to that are others now; None where a directory is."""
         found: set[str] = set()
         for path, before in self._identities.items():
             now = _identity(path)
@@ -94,40 +209,21 @@ class Watch:
                     return None
                 self._identities[path] = now
                 found.add(path)
-        try:
-            certain = all(self._told(number, mask, name, found) for number, mask, name in self._events())
-        except OSError:
-            return None
-        return found if certain else None
-
-    def _told(self, number: int, mask: int, name: str, found: set[str]) -> bool:
-        """Note one event; false where it says that anything may have happened."""
-        if mask & _OVERFLOW:
-            return False
-        places = self._places.get(number, ())
-        if number in self._files:
-            found.update(places)
-            if mask & _IGNORED:  # the file is gone, or another has its name
-                self._files.discard(number)
-                del self._places[number]
-            return True
-        if not name:  # the directory itself; rights, place or existence
-            return not places
-        found.update(f"{place}/{name}" for place in places)
-        return True
+        return found
 
     def begin(self) -> None:
         """Start over, before looking: whatever happens from now on is in the next answer."""
         self.close()
-        self._places, self._files, self._identities = {}, set(), {}
+        self._identities, self._inbox = {}, _Inbox()
         try:
-            self._descriptor = _libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        except (OSError, AttributeError):  # no such call in this C library
-            self._descriptor = -1
-        self._process = os.getpid()
-        self._armed = self._descriptor >= 0
-        if self._armed:
-            self._close = weakref.finalize(self, _closed, self._descriptor, self._process)
+            self._hub = _hub()
+        except OSError as error:
+            log.debug("nothing can be watched: %s", error)
+            return
+        self._armed = True
+        finalizer = weakref.finalize(self, self._hub.drop, self._inbox)
+        finalizer.atexit = False
+        self._drop = finalizer
 
     def add_directory(self, path: str) -> None:
         """Watch a directory; called before it is listed. Where that cannot be, nothing is certain any more."""
@@ -137,25 +233,19 @@ class Watch:
         """Watch what a name leads to, where others may change it by another name."""
         number = self._add(path, _OF_FILE)
         if number is not None:
-            self._files.add(number)
+            self._inbox.files.add(number)
 
     def _add(self, path: str, events: int) -> int | None:
-        if not self._armed:
+        if not self._armed or self._hub is None or not os.path.exists(path):
             return None
-        name = os.fsencode(path)
-        if not os.path.exists(name):
-            return None
-        if not _is_local(name):
+        try:
+            if _is_local(os.fsencode(path)):
+                return self._hub.add(self._inbox, path, events)
             self._armed = False
-            return None
-        number = int(_libc().inotify_add_watch(self._descriptor, name, events))
-        if number < 0:
-            error = ctypes.get_errno()
-            self._armed = error == errno.EACCES or not os.path.exists(name)  # who gets in later changes its rights
-            log.debug("%s cannot be watched: %s", path, os.strerror(error))
-            return None
-        self._places.setdefault(number, set()).add(path)
-        return number
+        except OSError as error:  # who gets in later changes its rights, which its parent tells
+            self._armed = error.errno == errno.EACCES or not os.path.exists(path)
+            log.debug("cannot be watched: %s", error)
+        return None
 
     def remember(self, path: str) -> None:
         """Look at this path each time: a directory that may be made or replaced, or what a link leads to."""
@@ -169,20 +259,8 @@ class Watch:
 
     def close(self) -> None:
         """Watch nothing any more."""
-        self._close()
-        self._descriptor, self._armed = -1, False
-
-    def _events(self) -> Iterator[tuple[int, int, str]]:
-        while True:
-            try:
-                data = os.read(self._descriptor, _BUFFER)
-            except BlockingIOError:
-                return
-            at = 0
-            while at < len(data):
-                number, mask, _, length = _HEADER.unpack_from(data, at)
-                at += _HEADER.size + length
-                yield number, mask, os.fsdecode(data[at - length : at].rstrip(b"\0"))
+        self._drop()
+        self._armed = False
 
 
 _OF_A_DIRECTORY = 3
@@ -199,12 +277,6 @@ def _identity(path: str) -> Identity:
         return found.st_dev, found.st_ino, found.st_mode
     times = found.st_mtime_ns, found.st_ctime_ns
     return found.st_dev, found.st_ino, found.st_mode, found.st_size, *times
-
-
-def _closed(descriptor: int, process: int) -> None:
-    """Close a descriptor, unless it is a fork's copy: closing that is the fork's to do."""
-    if process == os.getpid():
-        os.close(descriptor)
 
 
 def _is_local(path: bytes) -> bool:
