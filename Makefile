@@ -46,10 +46,8 @@ generate: setup  ## write the generated files anew
 bench: setup  ## measure against floors of the same run (ARGS=--quick: under a minute; benchmarks/README.md)
 	@$(bin)/python -m benchmarks $(ARGS)
 
-fuzz: setup  ## throw hostile input at the parsers
-	@if compgen -G 'fuzz/fuzz_*.py' >/dev/null; \
-	then for target in fuzz/fuzz_*.py; do $(bin)/python "$$target" $(ARGS) || exit 1; done; \
-	else echo "nothing to fuzz yet: there is no fuzz/fuzz_*.py"; fi
+fuzz: setup  ## throw hostile input at all that reads any (ARGS="--seconds 600"; --bounds: what the largest costs)
+	@$(bin)/python -m fuzz $(ARGS)
 
 docs: setup  ## build the documentation into site/
 	@$(bin)/mkdocs build --quiet --strict

@@ -1,15 +1,11 @@
-"""Hostile input: valid certificates, chains, OCSP responses and `.hash` files with one thing or several changed.
-
-What must hold of it is in the `check_…` functions. A test tries the same few hundred in every run; `make fuzz` tries
-others for as long as one likes.
-"""
+"""Certificates, chains, OCSP responses and `.hash` files with one thing or several changed, and what holds of them."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -17,16 +13,18 @@ from hypothesis import strategies as st
 from OpenSSL import crypto
 
 from evse_security.errors import ChainRefused, MalformedCertificate, NotBase64, OcspRefused, TooLarge
-from evse_security.lab.keys import KeyKind
-from evse_security.lab.resign import members, tlv
+from evse_security.lab.keys import KeyKind, PrivateKey, sign
+from evse_security.lab.resign import tlv
 from evse_security.pki import hashdata, names, ocsp, pem
-from evse_security.pki.certificate import Certificate
+from evse_security.pki.certificate import MAX_CERTIFICATE_BYTES, Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.path import LeafStart, Policy, TrustStore, verify, why_not_ca
 from evse_security.pki.profile import ProfileName
 from evse_security.vocabulary import HashAlgorithm, LeafCertificateType
 from tests.builders import NOW, World, as_version_1, ocsp_answer, with_explicit_false, world
+from tests.hostile.target import Target
+from tests.hostile.trees import Node, altered_octets, altered_trees, change, parse
 
 # ---- what is changed
 
@@ -57,123 +55,57 @@ def responses() -> tuple[bytes, ...]:
     return (ocsp_answer(seeds(), "Leaf"), ocsp_answer(seeds(), "Leaf", "Responder"))
 
 
-# ---- how
-
-
-@dataclass
-class Node:
-    """An element whose contents are others, or octets."""
-
-    tag: int
-    inside: list[Node] | bytes
-    prefix: bytes = b""
-    """The count of unused bits of a BIT STRING that holds an element."""
-
-    def encoded(self) -> bytes:
-        inside = self.inside if isinstance(self.inside, bytes) else b"".join(node.encoded() for node in self.inside)
-        return tlv(self.tag, self.prefix, inside)
-
-
-def parse(element: bytes) -> Node:
-    """The tree of an element in DER, strings that hold elements taken apart as well."""
-    [whole] = members(tlv(0x30, element))
-    contents = whole[len(whole) - _length(whole) :]
-    prefix = b"\0" if whole[0] == 0x03 and contents[:1] == b"\0" else b""
-    if whole[0] & 0x20 or (whole[0] in (0x03, 0x04) and _is_sequence(contents[len(prefix) :])):
-        return Node(whole[0], [parse(one) for one in members(tlv(0x30, contents[len(prefix) :]))], prefix)
-    return Node(whole[0], contents)
-
-
-def _length(element: bytes) -> int:
-    if element[1] < 0x80:
-        return element[1]
-    return int.from_bytes(element[2 : 2 + (element[1] & 0x7F)])
-
-
-def _is_sequence(octets: bytes) -> bool:
-    return (
-        len(octets) > 1 and octets[0] == 0x30 and len(tlv(0x30, octets[len(octets) - _length(octets) :])) == len(octets)
-    )
-
-
-def places(node: Node) -> Iterator[tuple[list[Node], int]]:
-    """Every node below, as its siblings and its place among them."""
-    if isinstance(node.inside, list):
-        for at, inner in enumerate(node.inside):
-            yield node.inside, at
-            yield from places(inner)
-
-
-Change = Callable[[st.DrawFn, list[Node], int], None]
-
-
-def _retag(draw: st.DrawFn, siblings: list[Node], at: int) -> None:
-    siblings[at].tag = draw(st.one_of(st.integers(0, 255), st.sampled_from([0x80, 0xA0, 0x30, 0x24, 0x23, 0x17, 0x18])))
-
-
-def _cut(draw: st.DrawFn, siblings: list[Node], at: int) -> None:
-    inside = siblings[at].inside
-    siblings[at].inside = inside[: draw(st.integers(0, max(len(inside) - 1, 0)))]
-
-
-def _extend(draw: st.DrawFn, siblings: list[Node], at: int) -> None:
-    siblings[at] = Node(siblings[at].tag, siblings[at].encoded()[2:] + draw(st.binary(min_size=1, max_size=20)))
-
-
-def _replace(draw: st.DrawFn, siblings: list[Node], at: int) -> None:
-    siblings[at] = Node(siblings[at].tag, draw(st.binary(max_size=40)))
-
-
-def _wrap(_draw: st.DrawFn, siblings: list[Node], at: int) -> None:
-    siblings[at] = Node(siblings[at].tag | 0x20, [siblings[at]])
-
-
-CHANGES: tuple[Change, ...] = (
-    lambda _draw, siblings, at: siblings.__delitem__(at),
-    lambda _draw, siblings, at: siblings.insert(at, siblings[at]),
-    lambda _draw, siblings, _at: siblings.reverse(),
-    _retag,
-    _cut,
-    _extend,
-    _replace,
-    _wrap,
-)
-
-
-@st.composite
-def altered_trees(draw: st.DrawFn, encodings: st.SearchStrategy[bytes]) -> bytes:
-    """An encoding of DER with one to three of its elements changed, lengths put right around them."""
-    whole = Node(0x30, [parse(draw(encodings))])
-    for _ in range(draw(st.integers(1, 3))):
-        everywhere = list(places(whole))
-        if everywhere:
-            siblings, at = everywhere[draw(st.integers(0, len(everywhere) - 1))]
-            draw(st.sampled_from(CHANGES))(draw, siblings, at)
-    return b"".join(node.encoded() for node in whole.inside if isinstance(node, Node))
-
-
-@st.composite
-def altered_octets(draw: st.DrawFn, texts: st.SearchStrategy[bytes]) -> bytes:
-    """Octets of which some are deleted, doubled or replaced, wherever that is."""
-    octets = draw(texts)
-    for _ in range(draw(st.integers(1, 3))):
-        begin = draw(st.integers(0, len(octets)))
-        end = min(len(octets), begin + draw(st.integers(0, 40)))
-        between = draw(st.one_of(st.binary(max_size=8), st.just(octets[begin:end] * 2), st.just(b"-----BEGIN CERTIFI")))
-        octets = octets[:begin] + between + octets[end:]
-    return octets
-
-
 def _either(encodings: Callable[[], tuple[bytes, ...]]) -> st.SearchStrategy[bytes]:
     some = st.deferred(lambda: st.sampled_from(encodings()))
     return st.one_of(altered_trees(some), altered_octets(some))
+
+
+# ---- altered, and signed again
+
+
+@st.composite
+def certificates_signed_again(draw: st.DrawFn, signers: Callable[[], tuple[Signer, ...]]) -> bytes:
+    """A certificate with other contents, whose signature its issuer's key confirms all the same."""
+    encoded, key = draw(st.sampled_from(signers()))
+    whole = parse(encoded)
+    tbs, algorithm, _ = _inside(whole)
+    change(draw, tbs)
+    signed = tbs.encoded()
+    return tlv(0x30, signed, algorithm.encoded(), tlv(0x03, b"\0", sign(key, signed)))
+
+
+@st.composite
+def responses_signed_again(draw: st.DrawFn) -> bytes:
+    """An OCSP response with other contents, whose signature its responder's key confirms all the same."""
+    encoded, holder = draw(st.sampled_from(tuple(zip(responses(), ("Sub", "Responder"), strict=True))))
+    whole = parse(encoded)
+    basic = _inside(_inside(_inside(_inside(whole)[1])[0])[1])[0]
+    tbs = _inside(basic)[0]
+    change(draw, tbs)
+    signed = tbs.encoded()
+    _inside(basic)[2:3] = [parse(tlv(0x03, b"\0", sign(seeds()[holder].key, signed)))]
+    return whole.encoded()
+
+
+def _inside(node: Node) -> list[Node]:
+    assert isinstance(node.inside, list)
+    return node.inside
+
+
+Signer = tuple[bytes, PrivateKey]
+"""A certificate, and the key that signs it."""
+
+
+@cache
+def signers() -> tuple[Signer, ...]:
+    return tuple((entity.der, (entity.issuer or entity).key) for entity in seeds().values())
 
 
 def _text(encoded: bytes) -> bytes:
     return b"# comment\n-----BEGIN CERTIFICATE-----\n" + b64encode(encoded) + b"\n-----END CERTIFICATE-----\n"
 
 
-def _texts() -> tuple[bytes, ...]:
+def pem_texts() -> tuple[bytes, ...]:
     chain = (seeds()["Leaf"].der, seeds()["Sub"].der)
     return (b"".join(map(_text, chain)), seeds().pem("Leaf", "Sub").replace("\n", "\r\n").encode(), certificates()[0])
 
@@ -186,8 +118,39 @@ def _hash_files() -> tuple[bytes, ...]:
 # ---- what must hold
 
 
-def check_certificate(encoded: bytes) -> None:
-    """What OpenSSL loads is loaded, else it is malformed; facts never raise; nothing altered is believed."""
+def check_signed_again(encoded: bytes) -> None:
+    """Whatever is signed: it can be looked at, and what we hold for valid, OpenSSL does."""
+    certificate = _loaded(encoded)
+    if certificate is None:
+        return
+    _look_at(certificate)
+    leaf = Certificate(seeds()["Leaf"].der)
+    for first, intermediates in ((certificate, _sub_cas()), (leaf, (certificate,))):
+        for policy in POLICIES:
+            with suppress(ChainRefused):
+                found = verify(first, intermediates=intermediates, trust=_trusts()[0], policy=policy, now=NOW)
+                assert openssl_agrees(found.path, NOW)
+    with suppress(ChainRefused):
+        own = TrustStore([certificate] if certificate.self_signed else [])
+        assert openssl_agrees(verify(leaf, intermediates=_sub_cas(), trust=own, policy=POLICIES[0], now=NOW).path, NOW)
+
+
+def openssl_agrees(path: Sequence[Certificate], now: datetime) -> bool:
+    """Whether OpenSSL, told to trust the last certificate alone, holds a path for valid at that time."""
+    leaf, *others, anchor = (crypto.load_certificate(crypto.FILETYPE_ASN1, one.der) for one in path)
+    store = crypto.X509Store()
+    store.add_cert(anchor)
+    store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+    store.set_time(max(now, path[0].not_before))  # a leaf may be one that becomes valid later
+    try:
+        crypto.X509StoreContext(store, leaf, others).verify_certificate()
+    except crypto.X509StoreContextError:
+        return False
+    return True
+
+
+def _loaded(encoded: bytes) -> Certificate | None:
+    """What OpenSSL loads is loaded, else it is malformed."""
     try:
         crypto.load_certificate(crypto.FILETYPE_ASN1, encoded)
         openssl_loads = True
@@ -197,9 +160,17 @@ def check_certificate(encoded: bytes) -> None:
         certificate = Certificate(encoded)
     except MalformedCertificate as error:
         assert str(error).isprintable()
-        assert not openssl_loads, "OpenSSL loads it"
-        return
+        assert not openssl_loads or len(encoded) > MAX_CERTIFICATE_BYTES, "OpenSSL loads it"
+        return None
     assert encoded.startswith(certificate.der)
+    return certificate
+
+
+def check_certificate(encoded: bytes) -> None:
+    """What OpenSSL loads is loaded, else it is malformed; facts never raise; nothing altered is believed."""
+    certificate = _loaded(encoded)
+    if certificate is None:
+        return
     _look_at(certificate)
     originals = {Certificate(original).tbs for original in certificates()}
     if certificate.self_signed:
@@ -271,16 +242,30 @@ def check_text(text: bytes) -> None:
 
 def check_response(encoded: bytes) -> None:
     """A response is refused, or says what the responder signed."""
-    ocsp.peek(encoded)
-    leaf, sub = (Certificate(seeds()[holder].der) for holder in ("Leaf", "Sub"))
-    try:
-        answer = ocsp.believe(encoded, leaf, sub, NOW)
-    except OcspRefused as refusal:
-        assert str(refusal)
-    else:
-        assert answer.status is ocsp.OcspStatus.good
+    assert _believed(encoded) in (None, ocsp.OcspStatus.good)
     with suppress(NotBase64, TooLarge):
         ocsp.decode(encoded.decode("latin-1"))
+
+
+def check_response_signed_again(encoded: bytes) -> None:
+    """A response is refused, or says something."""
+    assert _believed(encoded) in (None, ocsp.OcspStatus.good, ocsp.OcspStatus.revoked)
+
+
+def _believed(encoded: bytes) -> ocsp.OcspStatus | None:
+    cert_id = hashdata.certificate_id(*_leaf_and_issuer())
+    about = ocsp.about(ocsp.peek(encoded), cert_id)
+    assert about is None or ocsp.current(about, NOW) in (True, False)
+    try:
+        return ocsp.believe(encoded, *_leaf_and_issuer(), NOW).status
+    except OcspRefused as refusal:
+        assert str(refusal)
+        return None
+
+
+@cache
+def _leaf_and_issuer() -> tuple[Certificate, Certificate]:
+    return Certificate(seeds()["Leaf"].der), Certificate(seeds()["Sub"].der)
 
 
 def check_hash_file(content: bytes) -> None:
@@ -289,9 +274,14 @@ def check_hash_file(content: bytes) -> None:
     assert cert_id is None or hashdata.from_lines(cert_id.lines) == cert_id
 
 
-TARGETS: dict[str, tuple[st.SearchStrategy[bytes], Callable[[bytes], None]]] = {
-    "certificate": (_either(certificates), check_certificate),
-    "text": (altered_octets(st.deferred(lambda: st.sampled_from(_texts()))), check_text),
-    "OCSP response": (_either(responses), check_response),
-    ".hash file": (altered_octets(st.deferred(lambda: st.sampled_from(_hash_files()))), check_hash_file),
+hash_files = altered_octets(st.deferred(lambda: st.sampled_from(_hash_files())))
+texts = altered_octets(st.deferred(lambda: st.sampled_from(pem_texts())))
+
+TARGETS: dict[str, Target] = {
+    "certificate": Target(_either(certificates), check_certificate),
+    "certificate signed again": Target(certificates_signed_again(signers), check_signed_again),
+    "text": Target(texts, check_text),
+    "OCSP response": Target(_either(responses), check_response),
+    "OCSP response signed again": Target(responses_signed_again(), check_response_signed_again),
+    ".hash file": Target(hash_files, check_hash_file),
 }

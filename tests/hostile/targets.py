@@ -1,0 +1,18 @@
+"""All that is tried."""
+
+from __future__ import annotations
+
+from tests.hostile import commands, configured, keys, pki, stores
+from tests.hostile.target import Target
+
+TARGETS: dict[str, Target] = {
+    **pki.TARGETS,
+    **keys.TARGETS,
+    **configured.TARGETS,
+    **commands.TARGETS,
+    **stores.TARGETS,
+}
+"""What is tried in the tests, and for longer by `make fuzz`."""
+
+RACES = stores.RACES
+"""What `make fuzz` tries besides."""
