@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from base64 import b64encode
 from pathlib import Path
@@ -253,6 +254,22 @@ def test_a_certificate_is_not_cut_out_of_what_a_link_in_a_directory_leads_to(tmp
     assert link.read_text() == pki()["CSMSRoot"].pem
 
 
+def test_a_directory_of_roots_may_be_a_link(tmp_path: Path) -> None:
+    store = stores.directory_store(tmp_path / "store")
+    bundle = store.config().v2g_ca_bundle
+    bundle.rename(tmp_path / "volume")
+    bundle.symlink_to(tmp_path / "volume")
+    assert stores.installing("NewRoot")(store.station(), store)
+    assert stores.deleting("Other")(store.station(), store)
+    assert bundle.is_symlink()
+    held = {certificate.fingerprint for certificate in store.snapshot().cas[V2G_CA].certificates}
+    assert (pki_fingerprint("NewRoot") in held, pki_fingerprint("Other") in held) == (True, False)
+
+
+def pki_fingerprint(holder: str) -> str:
+    return hashlib.sha256(pki()[holder].der).hexdigest()
+
+
 @pytest.mark.parametrize("name", ["der", "ocsp"])
 def test_nothing_is_written_where_nobody_would_look(name: str, store: Prepared) -> None:
     outside = store.root / "outside"
@@ -286,6 +303,31 @@ def test_a_bundle_that_another_user_made_a_link_is_not_written_through(store: Pr
     os.lchown(bundle, 0, 0)
     assert stores.installing("MORoot", MO_CA)(store.station(), store)
     assert victim.read_text() == "root:*\n" + pki()["MORoot"].pem
+
+
+def test_a_bundle_for_which_a_link_is_swapped_in_after_the_look_is_not_read_through(store: Prepared) -> None:
+    """What it leads to may be nobody's to read, and bundles are everybody's."""
+    disk, bundle, victim = disk_of(store), store.config().mo_ca_bundle, store.root / "shadow"
+    victim.write_text("root:*\n")
+    with disk.writing(), pytest.raises(NotWritable):
+        disk.look()
+        bundle.unlink()
+        bundle.symlink_to(victim)
+        disk.apply([Edit(bundle, append=b"new")], NOW)
+    assert victim.read_text() == "root:*\n"
+    assert bundle.is_symlink()
+
+
+def test_a_linked_bundle_that_is_led_elsewhere_after_the_look_is_not_written(tmp_path: Path) -> None:
+    store = stores.linked_store(tmp_path / "store")
+    disk, bundle, victim = disk_of(store), store.config().v2g_ca_bundle, store.root / "shadow"
+    victim.write_text("root:*\n")
+    with disk.writing(), pytest.raises(NotWritable, match="led elsewhere"):
+        disk.look()
+        bundle.unlink()
+        bundle.symlink_to(victim)
+        disk.apply([Edit(bundle, append=b"new")], NOW)
+    assert victim.read_text() == "root:*\n"
 
 
 def test_a_link_that_leads_nowhere_yet_is_a_bundle_to_be(tmp_path: Path) -> None:

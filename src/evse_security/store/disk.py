@@ -112,6 +112,9 @@ class Disk:
             self._linked = {bundle: Path(os.path.realpath(bundle)) for bundle in self._bundles if _is_link(bundle)}
             directories = (*self._directories, *(real.parent for real in self._linked.values()))
             with self._writer.held(directories, patience, missing) as held, self._files.within(held.places):
+                for bundle in self._bundles:
+                    if _is_ours(bundle) and os.path.isdir(bundle):
+                        self._files.enter(bundle, self._linked.get(bundle, bundle))
                 yield held.complete
         except OSError as error:
             raise _not_writable(Path(str(error.filename or "the store")), error) from error
@@ -172,7 +175,7 @@ class Disk:
         real = self._linked.get(path)
         if real is None:
             return path
-        if os.lstat(path).st_uid not in (0, os.geteuid()):
+        if not _is_ours(path):
             raise PermissionError(errno.EPERM, "it is a link that another user made")
         if Path(os.path.realpath(path)) != real:
             raise OSError(errno.ESTALE, "it was led elsewhere meanwhile")
@@ -327,6 +330,11 @@ def _is_copy(path: Path) -> bool:
 
 def _is_link(path: Path) -> bool:
     return os.path.islink(path)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a path is no link, or one that we or the administrator made."""
+    return not _is_link(path) or os.lstat(path).st_uid in (0, os.geteuid())
 
 
 def _holds(path: Path, content: bytes) -> bool:

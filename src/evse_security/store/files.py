@@ -36,6 +36,13 @@ class Files:
                 if path not in places:
                     os.close(descriptor)
 
+    def enter(self, directory: Path, leads_to: Path) -> None:
+        """Open a directory below those that are open, before it is looked at: what is swapped in later is not meant."""
+        with suppress(OSError):
+            found = self._directory(leads_to)
+            if found is not None and self._places is not None and directory not in self._places:
+                self._places[directory] = os.dup(found)
+
     # ---- steps
 
     def make_directory(self, path: Path, mode: int) -> None:
