@@ -107,9 +107,9 @@ def _wrap(draw: st.DrawFn, siblings: list[Node], at: int) -> None:
 
 
 def _double(draw: st.DrawFn, siblings: list[Node], at: int) -> None:
-    times = draw(st.sampled_from((1, 1, 1, 2, 10, 1000)))
+    times = draw(st.sampled_from((1, 1, 1, 2, 10, 100)))
     times = min(times, MOST_OCTETS // (len(siblings[at].encoded()) + 1))
-    siblings[at:at] = [siblings[at]] * times
+    siblings[at:at] = [deepcopy(siblings[at]) for _ in range(times)]  # not one many times: copies would multiply
 
 
 def _swap(draw: st.DrawFn, siblings: list[Node], at: int) -> None:
