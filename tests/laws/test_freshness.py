@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from tests.laws import children, freshness
 from tests.laws.freshness import STORES, Stale, Stock, compare, sequence
 from tests.laws.freshness_changes import FILES, Place, apply, changes, named_elsewhere
+from tests.laws.stores import Prepared, pki
 
 SEQUENCES = 100
 GROUPS = sorted({name.partition(":")[0] for name in changes()})
@@ -111,6 +114,36 @@ def test_many_changes_in_a_row_are_seen(seed: int, stock: Stock, memory: Path) -
     root = memory / f"sequence-{seed}"
     freshness.remove(root)
     sequence(stock, root, Random(seed), 2, waits=0)
+
+
+def test_what_the_command_line_did_is_seen(stock: Stock, tmp_path: Path) -> None:
+    place = stock.place("files", tmp_path / "store")
+    station = place.store.station()
+    compare(station, place, "nothing")
+    (root := tmp_path / "root.pem").write_text(pki().pem("NewRoot"))
+    call = ["call", "install_ca_certificate", "--certificate", f"@{root}", "--certificate-type", "V2G"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "evse_security", "--certs", place.store.root, *call], capture_output=True, check=True
+    )
+    assert b"Accepted" in ran.stdout
+    compare(station, place, "the command line")
+    assert pki()["NewRoot"].pem in place.bundle.read_text()
+
+
+def test_a_store_that_is_deployed_anew_is_seen(stock: Stock, tmp_path: Path) -> None:
+    """Versions lie beside each other, and a link on the way to all files is led from one to the next at once."""
+    place = stock.place("files", tmp_path / "store")
+    current, new = tmp_path / "current", tmp_path / "new"
+    current.symlink_to(place.store.root)
+    new.symlink_to(place.spare)
+    linked = Place(Prepared(current), place.spare)
+    station = linked.store.station()
+    compare(station, linked, "nothing")
+    new.rename(current)
+    compare(station, linked, "the link")
+    apply(linked, "roots: made longer")
+    compare(station, linked, "a change behind the link")
+    assert pki()["NewRoot"].pem in (place.spare / "ca" / "v2g" / "V2G_ROOT_CA.pem").read_text()
 
 
 def test_a_stale_station_is_found_out(stock: Stock, tmp_path: Path) -> None:
