@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import select
 import shutil
@@ -231,6 +232,7 @@ def main() -> int:
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else Random().randrange(10**6)
     directory = Path(tempfile.mkdtemp(dir=arguments.directory or "/dev/shm"))  # noqa: S108
+    logging.disable()
     begin = time.monotonic()
     status = _in_parallel(directory, arguments.kills // len(big.LAYOUTS), seed)
     print(f"\n{'lost, see above; the stores are in ' + str(directory) if status else 'nothing lost'}")
