@@ -125,6 +125,28 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_saved(store: Prepared, tmp
     assert store.station().restore(tmp_path / "backup", passphrase=None).left_out == (left_out,)
 
 
+def test_what_is_damaged_in_the_store_comes_back_as_it_is(store: Prepared, tmp_path: Path) -> None:
+    leaves = store.root / "client/cso"
+    for name, content in {
+        "garbage.pem": b"\xff\x00" * 50,
+        "empty.pem": b"",
+        "half.pem": pki()["SECC"].pem.encode()[:300],
+        "garbage.key": b"nothing",
+        "empty.key": b"",
+        "ocsp/x_ocsp.hash": b"nothing",
+        "ocsp/x_ocsp.der": b"bm90aGluZw==",
+        "ocsp/y_ocsp.hash": b"",
+    }.items():
+        (leaves / name).write_bytes(content)
+    store.config().mf_ca_bundle.parent.mkdir(parents=True, exist_ok=True)
+    store.config().mf_ca_bundle.write_bytes(b"no certificate in it\n")
+    (store.root / "ca/mo/MO_ROOT_CA.pem").write_bytes(pki()["MORoot"].der)
+    store.station().backup(tmp_path / "backup", passphrase=None)
+    new = Prepared(tmp_path / "new")
+    new.station().restore(tmp_path / "backup", passphrase=None)
+    assert main_files(new) == main_files(store)
+
+
 def test_a_store_without_anything_makes_a_backup_of_nothing(tmp_path: Path) -> None:
     report = Prepared(tmp_path / "store").station().backup(tmp_path / "backup", passphrase=None)
     assert report.files == 0

@@ -20,7 +20,8 @@ from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-_BLOCK = 512
+BLOCK = 512
+"""Bytes of a header, and what contents are padded to."""
 _MOST_FILES = 200_000
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,79}", re.ASCII)
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}", re.ASCII)
@@ -99,7 +100,7 @@ def packed(archive: Archive) -> bytes:
     text = (json.dumps(manifest, indent=1) + "\n").encode("ascii")
     members = [_packed(MANIFEST, text, 0o600, time)]
     members += [_packed(name, item.content, item.mode, time) for name, item in entries]
-    return b"".join(members) + bytes(2 * _BLOCK)
+    return b"".join(members) + bytes(2 * BLOCK)
 
 
 def _member(item: Item) -> str:
@@ -116,7 +117,7 @@ def _member(item: Item) -> str:
 def _packed(name: str, content: bytes, mode: int, time: int) -> bytes:
     info = tarfile.TarInfo(name)
     info.size, info.mode, info.mtime = len(content), mode, time
-    return info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict") + content + bytes(-len(content) % _BLOCK)
+    return info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict") + content + bytes(-len(content) % BLOCK)
 
 
 # ---- reading
@@ -152,11 +153,11 @@ def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
     """The members of a tar archive that holds nothing but regular files: no links, devices or extensions."""
     at = 0
     while True:
-        header = data[at : at + _BLOCK]
-        if len(header) < _BLOCK:
+        header = data[at : at + BLOCK]
+        if len(header) < BLOCK:
             raise Unreadable("it is cut off" if at else "it is no backup of evse-security")
-        if header == bytes(_BLOCK):
-            if data[at:].strip(b"\0") or len(data) - at < 2 * _BLOCK:
+        if header == bytes(BLOCK):
+            if data[at:].strip(b"\0") or len(data) - at < 2 * BLOCK:
                 raise Unreadable("it does not end as it should")
             return
         try:
@@ -165,11 +166,11 @@ def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
             raise Unreadable("it is damaged" if at else "it is no backup of evse-security") from None
         if info.type != tarfile.REGTYPE or header[257:265] != b"ustar\x0000":
             raise Unreadable("it holds something else than plain files")
-        begin, end = at + _BLOCK, at + _BLOCK + info.size
+        begin, end = at + BLOCK, at + BLOCK + info.size
         if info.size < 0 or end > len(data):
             raise Unreadable("it is cut off")
         yield info.name, data[begin:end]
-        at = end + (-info.size % _BLOCK)
+        at = end + (-info.size % BLOCK)
 
 
 def _manifest(text: bytes) -> Mapping[str, Any]:

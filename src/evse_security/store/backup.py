@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 import secrets
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from evse_security.errors import BackupRefused
 from evse_security.pki.pem import MAX_FILE_BYTES
-from evse_security.store.archive import Item, LeftOut
+from evse_security.store.archive import BLOCK, MANIFEST, Item, LeftOut
 from evse_security.store.layout import TEMPORARY_SUFFIX
 from evse_security.store.rules.restore import Place
 from evse_security.store.scan import read
@@ -99,13 +100,29 @@ def _name(temporary: Path, path: Path) -> None:
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """Read the file of a backup. Raises `BackupRefused`."""
+    """Read the file of a backup; of what does not begin like one, no more than that. Raises `BackupRefused`."""
     try:
+        if not _begins_like_one(_beginning(path)):
+            raise BackupRefused(str(path), "it is no backup of evse-security")
         return read(path, limit + _OVERHEAD)
     except ValueError as problem:
         raise BackupRefused(str(path), str(problem)) from None
     except OSError as error:
         raise BackupRefused(str(path), error.strerror or str(error)) from error
+
+
+def _beginning(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("not a regular file")
+        return os.read(descriptor, BLOCK)
+    finally:
+        os.close(descriptor)
+
+
+def _begins_like_one(begin: bytes) -> bool:
+    return is_sealed(begin) or begin.startswith(MANIFEST.encode() + b"\0")
 
 
 def check_room(items: Iterable[tuple[Path, int]], path: Path) -> None:

@@ -67,9 +67,10 @@ def places(snapshot: Snapshot) -> Iterator[Place]:
             is_there = key.path.is_relative_to(leaves.key_directory)
             part, directory = ("keys", leaves.key_directory) if is_there else ("certificates", leaves.directory)
             yield Place(f"{base}/{part}", _below(key.path, directory), key.path, damaged)
-    for path in (path for entry in snapshot.ocsp for path in entry.paths):
-        for base in owners.get(path.parent.parent, ()):
-            yield Place(f"{base}/ocsp", path.name, path)
+    for entry in snapshot.ocsp:
+        for path in entry.paths:
+            for base in owners.get(path.parent.parent, ()):
+                yield Place(f"{base}/ocsp", path.name, path, entry.cert_id is None)
 
 
 def _below(path: Path, directory: Path) -> str:
