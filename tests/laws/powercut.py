@@ -166,8 +166,7 @@ def cut_at(life: Life, moment: Moment) -> Cut:
         return Cut(
             after, after, life.tape.disk(moment.event).seen(), (*life.episodes, episode)[moment.number + 1], deleted
         )
-    refused = episode.failed and not episode.acknowledged
-    return Cut(None if refused else before, after, None, episode, deleted)
+    return Cut(before if episode.acknowledged else None, after, None, episode, deleted)
 
 
 def whole_contents(life: Life) -> frozenset[bytes]:

@@ -199,8 +199,8 @@ def life_goes_on(store: Prepared, station: Station, found: Known, episode: Episo
 class Cut(NamedTuple):
     """When the power went: what is known of before and after, and which command is given next.
 
-    Both are the same between two commands. `before` is None while a command is being done that will be refused because
-    a step fails: it may be anywhere between what was and what is not to be.
+    Both are the same between two commands. `before` is None while a command is being done that will be refused: where a
+    step fails it may be anywhere between what was and what is not to be.
     """
 
     before: Known | None

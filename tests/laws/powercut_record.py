@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from evse_security.store import files
+from evse_security.store.layout import BUNDLE_DIRECTORY
 from tests.laws.powercut_model import TOP, Changed, Event, Forced, Made, Named, Node, Tape, Version
 from tests.laws.steps import Step, Watched
 
@@ -66,7 +67,7 @@ class Recorder(Watched):
         self.tape.events.append(Forced(self._view.node_of(descriptor), _site(sys._getframe(1))))
 
     def replace(self, source: Path, target: Path) -> None:
-        if self._peculiarity is Peculiarity.MOUNTED_BUNDLES and is_bundle(target):
+        if self._peculiarity is Peculiarity.MOUNTED_BUNDLES and is_bundle(target) and target.exists():
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(target))
         super().replace(source, target)
 
@@ -80,7 +81,7 @@ class Recorder(Watched):
 
 def is_bundle(path: Path) -> bool:
     """Whether a file is one of all roots of a domain, by its name."""
-    return path.name.endswith("_CA.pem")
+    return path.name.endswith("_CA.pem") and path.parent.name != BUNDLE_DIRECTORY
 
 
 def _site(frame: FrameType | None) -> str:

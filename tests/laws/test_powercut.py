@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import evse_security
@@ -42,7 +42,7 @@ def test_a_cut_while_a_station_is_put_into_service(tmp_path: Path) -> None:
     assert list(Examiner(first_life(tmp_path), tmp_path).by_chance(Random(0), cuts=60)) == []
 
 
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES, phases=[Phase.generate])  # what fails is small enough, and shrinking takes minutes
 @given(random=st.randoms(use_true_random=False))
 def test_cuts_in_lives_by_chance(memory: Path, random: Random) -> None:
     directory = Path(tempfile.mkdtemp(dir=memory))
