@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from evse_security.clock import Moment
+from evse_security.lab.authority import KeyUse
 from evse_security.store.changes import Remove, Write
 from evse_security.store.diagnosis import diagnose
 from evse_security.store.diagnosis.finding import KINDS, Finding, Mender, Severity
@@ -238,6 +239,43 @@ def test_a_leaf_not_in_use_is_less_bad() -> None:
     w = pki("Strange > Newer", Newer={"not_after": NOW + YEAR})
     finding = the("IssuerMissing", seen(station(w).with_leaf(w, "Newer", number=2)))
     assert finding.severity is Severity.WARNING
+
+
+def test_a_leaf_whose_usage_forbids_it_to_be_one() -> None:
+    w = pki("Root > Sub1 > Sub2 > Odd", Odd={"key_usage": frozenset({KeyUse.KEY_AGREEMENT})})
+    finding = the("LeafRefused", seen(station(w).with_leaf(w, "Odd", "Sub2", "Sub1", number=2)))
+    assert (finding.severity, finding.reason) == (Severity.WARNING, "WrongUsage")
+
+
+# ---- keys
+
+
+def test_junk_and_keys_in_other_forms_are_not_keys() -> None:
+    w = pki()
+    shelf = station(w).put("client/cso/junk.key", "junk", mode=0o600)
+    assert the("KeyUnreadable", seen(shelf)).what == "no private key, or a damaged one"
+    shelf = station(w).put("client/cso/tpm.key", junk_block("TSS2 PRIVATE KEY"), mode=0o600)
+    assert the("KeyUnreadable", seen(shelf)).what == "bound to a TPM, which is not supported"
+
+
+def test_keys_that_no_sweep_removes_are_left_to_people() -> None:
+    w = pki()
+    by_hand = station(w).with_key(w, "y", "client/cso/mine.key", age=YEAR)
+    finding = the("KeyOrphan", seen(by_hand))
+    assert (finding.mender, finding.mend) == (Mender.PEOPLE, (("rm", str(CSO / "mine.key")),))
+    ours = f"client/cso/SECC_LEAF_{token(9)}.key"
+    damaged = station(w).with_key(w, "y", ours, age=YEAR).put("client/cso/bad.pem", junk_block())
+    finding = the("KeyOrphan", seen(damaged))
+    assert finding.mender is Mender.PEOPLE
+    assert finding.what.endswith("swept when all files of certificates can be read")
+    assert finding.mend == ()
+
+
+def test_since_when_a_key_waits_only_a_clock_can_tell() -> None:
+    w = pki()
+    shelf = station(w).with_key(w, "y", f"client/cso/SECC_LEAF_{token(9)}.key", age=YEAR)
+    finding = the("KeyPending", seen(shelf, moment=Moment(NOW, "1970")))
+    assert finding.what == "without a certificate; since when, no clock tells"
 
 
 # ---- CA certificates

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 from base64 import b64encode
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,10 @@ from evse_security.store.changes import SECRET_MODE, Change, Edit, Link, Remove,
 from evse_security.store.disk import Disk
 from evse_security.store.files import Files
 from evse_security.store.layout import Layout
-from evse_security.store.picture import Picture
+from evse_security.store.listing import Listing
+from evse_security.store.picture import EVERYTHING, Parts, Picture
+from evse_security.store.snapshot import Snapshot
+from evse_security.store.view import View
 from evse_security.vocabulary import (
     EncodingFormat,
     GetCertificateInfoStatus,
@@ -411,27 +415,27 @@ def test_the_snapshot_of_a_store_that_changes_all_the_time_is_taken_nevertheless
     disk = disk_of(store)
     bundle = store.config().mo_ca_bundle
 
-    class Restless(Picture):
-        def view(self):  # type: ignore[no-untyped-def]
+    class Restless(View):
+        def refresh(self) -> set[str]:
             with bundle.open("ab") as file:
                 file.write(b"#")
-            return super().view()
+            return super().refresh()
 
     layout = Layout.of(store.config())
-    restless = Disk(layout, Restless(layout, lambda _: stores.NO_KEY))
+    restless = Disk(layout, Picture(layout, lambda _: stores.NO_KEY), view=Restless(layout))
     assert restless.look().cas[MO_CA].certificates == disk.look().cas[MO_CA].certificates
 
 
 def test_a_deletion_half_seen_is_looked_at_again(store: Prepared) -> None:
-    """A view taken before files went is not made a snapshot of: a leaf would lack its sub-CAs."""
+    """What was listed before files went is looked at again: a leaf would lack its sub-CAs."""
     layout = Layout.of(store.config())
     chains = [path for path in (store.root / "client" / "cso").glob("*.pem") if "CHAIN" in path.name]
 
     class Late(Picture):
-        def snapshot(self, view):  # type: ignore[no-untyped-def]
+        def take(self, listing: Listing, changed: Iterable[str], parts: Parts = EVERYTHING) -> Snapshot:
             for path in chains:
                 path.unlink(missing_ok=True)
-            return super().snapshot(view)
+            return super().take(listing, changed, parts)
 
     found = Disk(layout, Late(layout, lambda _: stores.NO_KEY)).look()
     assert chains

@@ -32,7 +32,7 @@ SAME_HASH, OTHER_HASH = subject_hash("A"), subject_hash("Other")
 def files(directory: Path) -> list[CertificateFile]:
     """The certificate files of a directory, as the store reads them."""
     return [
-        read_certificates(path, path.read_bytes())
+        read_certificates(str(path), path.read_bytes())
         for path in sorted(directory.iterdir())
         if path.suffix in (".pem", ".der") and path.is_file()
     ]
@@ -203,6 +203,6 @@ def test_tidying_up_is_told_from_what_is_missing(directory: Path) -> None:
 
 
 def test_names_of_links() -> None:
-    text = read_certificates(Path("/ca/a.pem"), W["A"].pem.encode())
-    binary = read_certificates(Path("/ca/a.pem"), W["A"].der)
+    text = read_certificates("/ca/a.pem", W["A"].pem.encode())
+    binary = read_certificates("/ca/a.pem", W["A"].der)
     assert (name_of(text), name_of(binary)) == ("a.pem", "bundle/a.pem.pem")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from evse_security.store import scan
@@ -18,13 +18,26 @@ from evse_security.vocabulary import CaCertificateType
 
 _CANNOT = "cannot be looked at"
 
+FILES_WATCHED = 1000
+"""Files of a store that are watched by themselves: only so a change by another name (hard links) is told."""
+BELIEVED_SECONDS = 60.0
+"""How long the kernel's silence is believed: what makes no event (mmap(2)) is seen after that time."""
+
 
 class View:
     """The directories of a store. For one thread at a time."""
 
-    def __init__(self, layout: Layout, watch: Watch | None = None, now: Nanoseconds = time.time_ns) -> None:
-        """Nothing is looked at yet. `now` tells the file system's time, which is not the station's."""
-        self._layout, self._watch, self._now = layout, watch or Watch(), now
+    def __init__(
+        self,
+        layout: Layout,
+        watch: Watch | None = None,
+        now: Nanoseconds = time.time_ns,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing is looked at yet. `now` tells the file system's time, not the station's; `elapsed` is any that runs on."""
+        self._layout, self._watch, self._now, self._elapsed = layout, watch or Watch(), now, elapsed
+        self._looked_at = elapsed()
+        self._watched_files = 0
         self._bundles = {str(path) for path in layout.bundles.values()}
         self._inside: set[str] = set()
         """Directories all of whose files belong to the store."""
@@ -43,7 +56,7 @@ class View:
     def refresh(self) -> set[str]:
         """Look again. The paths that look different from before."""
         news = self._watch.news()
-        if news is None:
+        if news is None or self._elapsed() - self._looked_at > BELIEVED_SECONDS:
             return self._look()
         self.is_watched = True
         if not news:
@@ -66,6 +79,7 @@ class View:
         """Look at all directories, keys before certificates: a key is there before its leaf, and goes after it."""
         before, self._suspects = self.listing, self._unsettled
         self._watch.begin()
+        self._looked_at, self._watched_files = self._elapsed(), 0
         self._inside, self._beside, self._around, self._unsettled = set(), set(), set(), set()
         files: dict[str, Stamp] = {}
         beside: dict[str, Stamp] = {}
@@ -106,8 +120,9 @@ class View:
             self._watch.doubt()
         if one.manner is Manner.LINK:
             self._watch.remember(one.location)
-        if one.manner is not Manner.DIRECTLY:
+        if one.manner is not Manner.DIRECTLY or self._watched_files < FILES_WATCHED:
             self._watch.add_file(one.location)
+            self._watched_files += 1
         if isinstance(one.found, Stamp) and not scan.settled(one.found, self._now()):
             self._unsettled.add(one.location)
 
@@ -155,9 +170,7 @@ class View:
                 found: Seen | Directory | None = _bundle_file(location)
                 if found is None or location not in self.listing.files:
                     return None  # it has another form
-            elif parent in self._inside or parent in self._beside:
-                found = scan.look_at(location)
-            elif parent in self._around and name.endswith(TEMPORARY_SUFFIX):
+            elif parent in self._inside or parent in self._beside or (_is_leftover(name) and parent in self._around):
                 found = scan.look_at(location)
             elif name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY) and parent in self._around:
                 return None
@@ -175,6 +188,10 @@ class View:
             return set()
         self.listing = self.listing.changed(files, beside, unseen)
         return {*files, *beside}
+
+
+def _is_leftover(name: str) -> bool:
+    return name.endswith(TEMPORARY_SUFFIX)
 
 
 def _form(location: str) -> StoreForm:
@@ -213,7 +230,7 @@ def _bundle_file(location: str) -> Seen | None:
 def _leftovers(directory: str) -> Iterator[Seen]:
     """Temporary files beside a bundle, and beside the file that it is a link to."""
     try:
-        names = [name for name in os.listdir(directory) if name.endswith(TEMPORARY_SUFFIX)]
+        names = [name for name in os.listdir(directory) if _is_leftover(name)]
     except OSError:
         return
     for name in names:
