@@ -30,11 +30,9 @@ MAX_BAD = 1000
 MAX_CHAIN = 100
 """Most certificates of a chain given as an argument: OpenSSL's default depth."""
 
-_BOUNDARY = re.compile(
-    rb"(?:(?<![^\r\n])(?:\xef\xbb\xbf)?[ \t]*|(?<=-----))(?P<begin>-----BEGIN ([A-Z0-9 ]{1,64})-----)"
-    rb"|-----END ([A-Z0-9 ]{1,64})-----"
-)
-"""A BEGIN stands at the start of its line, or right behind an END (files put together that lacked a last newline)."""
+_BOUNDARY = re.compile(rb"-----(?=(?P<word>BEGIN|END) (?P<label>[A-Z0-9 ]{1,64})-----)")
+"""Begins with what it seeks: all else of a file, whatever it is, is passed over quickly."""
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ANY_BEGIN = re.compile(rb"-----BEGIN")
 _STRICT = re.compile(
     rb"(?:(?<![^\n])|(?<=\A\xef\xbb\xbf))-----BEGIN (?P<label>[A-Z0-9 ]{1,64})-----[ \t]{0,16}\r?\n"
@@ -129,7 +127,7 @@ def _with_flaws(data: bytes, found: Sequence[Block]) -> tuple[Block, ...]:
     if not odd:
         return tuple(found)
     wanted = set(odd[:MAX_BAD])  # what is behind them is not looked at: it may hide something
-    lines = {at for boundary in _BOUNDARY.finditer(data) if (at := boundary.start("begin")) in wanted}
+    lines = {boundary.dashes for boundary in _boundaries(data) if boundary.dashes in wanted}
     starts = [block.start for block in found]
     marked = {block.start: block for block in found}
     for at in odd:
@@ -154,20 +152,52 @@ def _is_strict(data: bytes, start: int) -> bool:
 
 
 def _pem_blocks(data: bytes) -> Iterator[Block]:
-    opened: re.Match[bytes] | None = None
-    for boundary in _BOUNDARY.finditer(data):
-        is_end = boundary["begin"] is None
+    opened: _Boundary | None = None
+    for boundary in _boundaries(data):
         if opened is not None:
-            start, body, end = opened.start("begin"), opened.end(), boundary.end()
-            if not is_end:
-                yield Block(start, boundary.start(), None, "the END line is missing")
-            elif boundary[3] == opened[2]:
-                yield _pem_block(data[body : boundary.start()], start, end)
+            if not boundary.is_end:
+                yield Block(opened.dashes, boundary.start, None, "the END line is missing")
+            elif boundary.label == opened.label:
+                yield _pem_block(data[opened.end : boundary.start], opened.dashes, boundary.end)
             else:
-                yield Block(start, end, None, "the END line is another's")
-        opened = boundary if boundary[2] in _CERTIFICATE else None
+                yield Block(opened.dashes, boundary.end, None, "the END line is another's")
+        opened = boundary if not boundary.is_end and boundary.label in _CERTIFICATE else None
     if opened is not None:
-        yield Block(opened.start("begin"), len(data), None, "the END line is missing")
+        yield Block(opened.dashes, len(data), None, "the END line is missing")
+
+
+class _Boundary(NamedTuple):
+    """A BEGIN or END: where it starts, blanks before it included, and where it ends."""
+
+    start: int
+    dashes: int
+    end: int
+    is_end: bool
+    label: bytes
+
+
+def _boundaries(data: bytes) -> Iterator[_Boundary]:
+    """Every END; and the BEGINs at the start of a line, or right behind an END that lacked its line's end."""
+    last = 0
+    for found in _BOUNDARY.finditer(data):
+        dashes = found.start()
+        is_end = found["word"] == b"END"
+        start = dashes if is_end else _beginning(data, dashes)
+        if start is not None and dashes >= last:  # else its dashes are the last ones of another
+            last = found.end("label") + len(b"-----")
+            yield _Boundary(start, dashes, last, is_end, found["label"])
+
+
+def _beginning(data: bytes, dashes: int) -> int | None:
+    """Where a BEGIN starts, the blanks before it and a byte order mark included; None where it is within a line."""
+    start = dashes
+    while start and data[start - 1] in b" \t":
+        start -= 1
+    if start >= len(_BYTE_ORDER_MARK) and data.startswith(_BYTE_ORDER_MARK, start - len(_BYTE_ORDER_MARK)):
+        start -= len(_BYTE_ORDER_MARK)
+    if not start or data[start - 1] in b"\r\n":
+        return start
+    return dashes if data.endswith(b"-----", 0, dashes) else None
 
 
 def _pem_block(body: bytes, start: int, end: int) -> Block:
