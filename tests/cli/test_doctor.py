@@ -368,6 +368,17 @@ def test_the_mode_of_what_a_link_leads_to_is_not_changed(run: Run, well: Path, t
     assert stat.S_IMODE(outside.stat().st_mode) == 0o644
 
 
+def test_what_cannot_be_mended_is_said_and_the_rest_is_done(run: Run, well: Path) -> None:
+    (well / "client/cso").rename(well / "client/elsewhere")
+    (well / "client/cso").symlink_to("elsewhere")
+    (well / "client/cso").chmod(0o755)
+    (well / "client/cso/SECC_LEAF.key").chmod(0o644)
+    ran = run("--certs", well, "doctor", "--fix")
+    assert f"evse-security: not mended: {well}/client/cso could not be written: {os.strerror(errno.ELOOP)}\n" == ran.err
+    assert f"mended: {well}/client/cso/SECC_LEAF.key: mode 0644 made 0600\n" in ran.out
+    assert codes(ran) == ["KeyDirectoryOpen"]
+
+
 def test_a_store_all_over_the_machine_needs_to_be_told_where(run: Run, well: Path, pki: Pki) -> None:
     sicken(well, pki)
     somewhere = ["--mf-ca-bundle", "/proc/nowhere/MF.pem"]

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from evse_security.clock import Moment
-from evse_security.errors import BadText, NoLeafOfType, NotExactlyOne, Refusal
+from evse_security.errors import BadText, NotExactlyOne, Refusal
 from evse_security.pki import pem
 from evse_security.pki.candidates import Tried, candidates
 from evse_security.pki.certificate import Certificate
@@ -247,8 +247,6 @@ class _Trial:
                 policy=self._policy(leaf_type),
                 now=self.moment.now,
             )
-            if leaf_type not in LEAF_KINDS:
-                raise NoLeafOfType(leaf_type)
             decision = renew(self.snapshot.leaves[leaf_type], chain, self.token)
             with_room(decision, self.snapshot, self.limits, self.moment, (token_of_certificate(chain.leaf),))
 

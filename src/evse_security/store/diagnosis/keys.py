@@ -14,6 +14,9 @@ from evse_security.store.layout import is_generated
 from evse_security.store.snapshot import KeyFile
 
 _UNLOCK = "put the right password where private_key_password_file names it"
+_NOT_SWEPT = "no certificate of it can be read, but not all files of certificates can be read"
+_DAMAGED_FIRST = "see to the files that cannot be read first: one of them may be its certificate"
+_BY_HAND = "no certificate of it is installed, and it was put there by hand: no sweep removes it"
 
 
 def keys(seen: Inspection) -> Iterator[Finding]:
@@ -32,9 +35,10 @@ def keys(seen: Inspection) -> Iterator[Finding]:
             code, what, mender = _unneeded(key, seen)
             groups[key.path.parent, code, what, mender].append(key.path)
     for (_, code, what, mender), paths in groups.items():
-        by_hand = code == "KeyOrphan" and mender is Mender.PEOPLE and len(paths) <= MOST_PATHS
         sweep = [(OURS, "sweep")] if mender is Mender.DOCTOR else []
-        yield found(code, what, paths, mend=[("rm", *map(str, paths))] if by_hand else sweep, mender=mender)
+        aside = [("mv", "-n", str(path), f"{path}.unused") for path in paths[:MOST_PATHS]] if what == _BY_HAND else []
+        advice = _DAMAGED_FIRST if what == _NOT_SWEPT else None
+        yield found(code, what, paths, mend=sweep or aside, advice=advice, mender=mender)
 
 
 def _unread(key: KeyFile) -> Finding:
@@ -55,16 +59,8 @@ def _unneeded(key: KeyFile, seen: Inspection) -> tuple[str, str, Mender]:
         return "KeyPending", "without a certificate; since when, no clock tells", Mender.PEOPLE
     if age <= seen.limits.csr_lifetime:
         return "KeyPending", "waits for its certificate", Mender.PEOPLE
-    if not is_generated(key.path.name):
-        return (
-            "KeyOrphan",
-            "no certificate of it is installed, and it was put there by hand: no sweep removes it",
-            Mender.PEOPLE,
-        )
     if not all(store.readable for store in seen.snapshot.leaves.values()):
-        return (
-            "KeyOrphan",
-            "no certificate came for it; swept when all files of certificates can be read",
-            Mender.PEOPLE,
-        )
+        return "KeyOrphan", _NOT_SWEPT, Mender.PEOPLE
+    if not is_generated(key.path.name):
+        return "KeyOrphan", _BY_HAND, Mender.PEOPLE
     return "KeyOrphan", "no certificate came for it in time", Mender.DOCTOR
