@@ -34,7 +34,7 @@ class View:
         now: Nanoseconds = time.time_ns,
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is looked at yet. `now` tells the file system's time, not the station's; `elapsed` is any that runs on."""
+        """Nothing is looked at yet. `now` tells the file system's time, not the station's; `elapsed` any that runs on."""
         self._layout, self._watch, self._now, self._elapsed = layout, watch or Watch(), now, elapsed
         self._looked_at = elapsed()
         self._watched_files = 0
