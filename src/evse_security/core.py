@@ -221,5 +221,9 @@ class Core:
 
 
 def told(command: str, refusal: Refusal) -> None:
-    """Say why a command answers with a refusal."""
+    """Say why a command answers with a refusal; where it arose is forgotten: those frames hold keys being written."""
     log.warning("%s refused: %s: %s", command, refusal.code, refusal)
+    error: BaseException | None = refusal
+    while error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
