@@ -462,3 +462,17 @@ def test_traditional_keys_become_pkcs8(kind: KeyKind) -> None:
     assert der == body(to_pem(private_key, PASSWORD, salt))
     assert to_der(locked, None) is KeyProblem.Encrypted
     assert to_der(locked, "wrong") is KeyProblem.WrongPassword
+
+
+@pytest.mark.parametrize("kind", [KeyKind.SECP256R1, KeyKind.SECP521R1, KeyKind.ED25519, KeyKind.ED448])
+def test_plain_key_files_are_read_as_any_others(kind: KeyKind) -> None:
+    """One that begins with a plain block is read by a shorter way than one with a comment before it."""
+    plain = to_pem(key("Plain", kind), None)
+    reading = public_key_of(plain, None)
+    assert reading.token is not None
+    for at in range(0, len(plain), 3):
+        for more in (b"", b"=", b"\n", b"\r\n", b":", b"A"):
+            odd = plain[:at] + more + plain[at + 1 :]
+            assert public_key_of(odd, None) == public_key_of(b"#\n" + odd, None)
+    for same in (b"#\n" + plain, plain + b"#", plain.replace(b"\n", b"\r\n"), plain.replace(b"\n", b" \n")):
+        assert public_key_of(same, None) == reading
