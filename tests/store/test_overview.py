@@ -10,7 +10,7 @@ from cryptography.x509.ocsp import OCSPCertStatus
 from evse_security.clock import Moment
 from evse_security.lab.authority import KeyUse, name
 from evse_security.lab.keys import KeyKind
-from evse_security.store.overview import DomainOverview, Node, Overview, overview
+from evse_security.store.overview import DEEPEST, DomainOverview, Node, Overview, overview
 from evse_security.vocabulary import CaCertificateType
 from tests.builders import DAY, NOW, YEAR, World, ocsp_answer, world
 from tests.store.pictures import (
@@ -96,6 +96,13 @@ def test_a_certificate_below_two_issuers_is_drawn_once() -> None:
 def test_a_ring_is_drawn_once() -> None:
     w = world("A > B > SECC", "B0 > A2 >", B0={"same_as": "B"}, A2={"same_as": "A"})
     assert shape(domain(Shelf().put(V2G_BUNDLE, w.pem("B", "A2"))).trees) == [("B", [("A", [])])]
+
+
+def test_a_line_of_a_thousand_sub_cas_is_drawn_in_pieces() -> None:
+    w = world(" > ".join(("Root", *(f"Sub{n}" for n in range(1100)), "")))
+    found = domain(Shelf().put(V2G_BUNDLE, w.pem(*w)))
+    assert sum(1 for _ in walk(found.trees)) == len(w)
+    assert [tree.name for tree in found.trees][:2] == ["CN=Root, O=Test", f"CN=Sub{DEEPEST}, O=Test"]
 
 
 def test_a_leaf_in_a_ca_store_is_called_a_leaf() -> None:

@@ -16,6 +16,8 @@ from evse_security.store.reasons import Domain, Role
 from evse_security.store.snapshot import Problem, Snapshot, StoreForm
 from evse_security.vocabulary import CaCertificateType
 
+DEEPEST = 30
+"""Certificates below a root in one tree; paths have ten at most. What hangs deeper is drawn as a tree of its own."""
 _NO_RESPONSE = "no OCSP response in DER that says something (EVerest's own module writes base64 text into such files)"
 
 
@@ -157,11 +159,12 @@ class _Drawing:
         trees += [self.node(c) for c in forest.certificates if c not in self.drawn_once]
         return DomainOverview(store.ca_type, store.path, store.form.value, tuple(trees))
 
-    def node(self, certificate: Certificate) -> Node:
+    def node(self, certificate: Certificate, depth: int = 0) -> Node:
         self.drawn_once.add(certificate)
         domain = self.domain
         leaf, use = domain.leaves.get(certificate), domain.use(certificate)
         kind, bits = certificate.key_strength
+        issued = domain.forest.issued_by(certificate) if depth < DEEPEST else ()
         return Node(
             role=domain.role(certificate),
             name=certificate.name,
@@ -178,9 +181,7 @@ class _Drawing:
             reason=use.reason.code,
             because=use.reason.text,
             private_key=leaf.key.path if leaf is not None and leaf.key is not None else None,
-            children=tuple(
-                self.node(one) for one in domain.forest.issued_by(certificate) if one not in self.drawn_once
-            ),
+            children=tuple(self.node(one, depth + 1) for one in issued if one not in self.drawn_once),
         )
 
     def ocsp(self, certificate: Certificate) -> OcspState | None:
