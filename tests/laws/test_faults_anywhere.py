@@ -21,7 +21,8 @@ from evse_security.errors import CommandRefused, NotWritable
 from evse_security.keys.files import public_key_of
 from evse_security.store.layout import BUNDLE_DIRECTORY, DER_DIRECTORY
 from evse_security.store.lock import LOCK_FILE
-from tests.laws import children
+from tests.builders import DAY, NOW
+from tests.laws import children, stores
 from tests.laws.cases import Case, Cases, each_command
 from tests.laws.steps import Step, Watched
 from tests.laws.stores import Prepared, facts, tree
@@ -286,3 +287,26 @@ def assert_keys_are_secret(root: Path) -> None:
     for path in root.rglob("*"):
         if path.is_file() and not path.is_symlink() and public_key_of(path.read_bytes(), None).token is not None:
             assert path.stat().st_mode & 0o077 == 0, path
+
+
+# ---- full stores
+
+
+@pytest.mark.parametrize("limit", ["max_store_entries", "max_store_bytes"])
+def test_a_full_store_collects_and_no_installed_leaf_loses_its_key(limit: str, tmp_path: Path) -> None:
+    """Keys apart from certificates: CSR after CSR, renewal after renewal, in a store with no room but what it frees."""
+    store = stores.in_service(
+        Prepared(tmp_path / "store", {"secc_leaf_key_directory": "client/keys", "keep_newest": 1}), expired=2
+    )
+    swept = store.copied_to(tmp_path / "swept")
+    assert stores.sweeping(swept.station(), swept)
+    before, kept, listing = facts(store), facts(swept), store.snapshot().listing
+    assert len(kept.certificates) < len(before.certificates)
+    room = {"max_store_entries": listing.entries, "max_store_bytes": listing.size}[limit]
+    full = Prepared(store.root, {**store.overrides, limit: room})
+    for day in range(1, 5):
+        assert stores.requesting(full.station(now=NOW + day * DAY), full)
+        found = facts(full)
+        assert kept.leaves <= found.leaves
+        assert found.roots == before.roots
+    assert facts(full).certificates == kept.certificates
