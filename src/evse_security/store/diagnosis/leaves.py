@@ -152,9 +152,9 @@ def _without_key(store: LeafStore, leaf: Leaf, seen: Inspection) -> Finding:
 
 
 def _gone(store: LeafStore, leaf: Leaf, seen: Inspection) -> list[Command]:
-    """How a leaf is deleted: by command, but CSMS leaves, which no command deletes (M04.FR.06), by hand."""
+    """How a leaf is deleted: by command, but CSMS leaves, which no command deletes (M04.FR.06), set aside."""
     if store.kind.leaf_type is LeafCertificateType.CSMS:
-        return [("rm", *map(str, _paths(leaf)))]
+        return [("mv", "-n", str(path), f"{path}.unused") for path in _paths(leaf)[:MOST_PATHS]]
     return deletion(seen.snapshot, leaf.certificate)
 
 
