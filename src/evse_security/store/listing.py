@@ -56,16 +56,13 @@ class Stamp(bytes):
     @classmethod
     def of(cls, found: _Status) -> Stamp:
         """What stat(2) says."""
-        return cls(
-            _FIELDS.pack(
-                found.st_size,
-                found.st_ino,
-                found.st_dev,
-                max(-_MOST, min(found.st_mtime_ns, _MOST)),
-                max(-_MOST, min(found.st_ctime_ns, _MOST)),
-                found.st_mode & 0o7777,
-            )
-        )
+        times = found.st_mtime_ns, found.st_ctime_ns
+        rights = found.st_mode & 0o7777
+        try:
+            return cls(_FIELDS.pack(found.st_size, found.st_ino, found.st_dev, *times, rights))
+        except struct.error:  # times farther away than 292 years
+            nearer = (max(-_MOST, min(time, _MOST)) for time in times)
+            return cls(_FIELDS.pack(found.st_size, found.st_ino, found.st_dev, *nearer, rights))
 
     @property
     def size(self) -> int:

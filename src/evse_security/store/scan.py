@@ -57,8 +57,8 @@ class Directory(NamedTuple):
 
 def settled(stamp: Stamp, at_ns: int) -> bool:
     """Whether a change of a file after that time is sure to show in its stamp."""
-    coarse = stamp.changed_ns % 1_000_000_000 == 0
-    return at_ns - stamp.changed_ns > (COARSE_SETTLING_NS if coarse else SETTLING_NS)
+    changed = stamp.changed_ns
+    return at_ns - changed > (SETTLING_NS if changed % 1_000_000_000 else COARSE_SETTLING_NS)
 
 
 def walk(location: str, depth: int = 0) -> Iterator[Seen | Directory]:

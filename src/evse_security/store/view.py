@@ -94,7 +94,7 @@ class View:
         odd = tuple(dict.fromkeys(self._odd(forms, files)))
         now = Listing.of(forms, files, beside, unseen, odd)
         self.is_watched = False  # the next answer of the watch tells
-        changed = before.differs(now)
+        changed = before.differs(now) if before.forms else set(now.everything())
         changed |= {str(self._layout.bundles[ca]) for ca in forms if before.forms.get(ca) is not forms[ca]}
         self.listing = now if changed or not before.forms else before
         return changed
