@@ -26,7 +26,7 @@ from tests.hostile import arguments, keys, pki
 from tests.hostile import home as homes
 from tests.hostile.arguments import LISTED, NEW, OLD
 from tests.hostile.commands import opened
-from tests.hostile.home import PASSWORD, Files, Home, is_of
+from tests.hostile.home import PASSWORD, Home, is_of
 from tests.hostile.target import Target
 from tests.hostile.trees import altered_octets
 
@@ -93,7 +93,7 @@ KINDS: dict[str, Callable[[bytes, bytes], None]] = {
 LEADS = (b"loop.pem", b".", b"..", b"/dev/zero", b"/proc/self/mem", b"/", b"nowhere", b"x" * 150, b"/proc/self/fd/0",
          b"../cso", b"CPO_CERT_CHAIN.pem", b"SECC_LEAF.key", b"../../ca/v2g/V2G_ROOT_CA.pem")  # fmt: skip
 DIRECTORIES = (b"client/cso", b"client/cso", b"client/csms", b"ca/v2g", b"ca/mo", b"client/cso/ocsp",
-               b"client/cso/der", b"ca/v2g/ocsp", b"client", b"")  # fmt: skip
+               b"client/cso/der", b"ca/v2g/ocsp", b"ca/v2g/V2G_ROOT_CA.pem", b"client", b"")  # fmt: skip
 NAMES = (b"x.pem", b"x.der", b"x.crt", b"x.key", b"x_ocsp.hash", b"x_ocsp.der", b"loop.pem", b"a\nb.pem",
          b"\xff\xfe.pem", b"\x1b[2J.pem", b".pem", b"-.pem", b".x.tmp", b".evse-security.lock", b"\xe2\x80\xae.key",
          b"\xed\xa0\x80.key", b"%s.pem", b"x" * 251 + b".pem", b"abcdef01.0", b"\xff.key", b"\xff_ocsp.hash",
@@ -118,8 +118,14 @@ CONTENTS = st.one_of(
 )
 _new = st.builds(lambda directory, name: directory + b"/" + name, st.sampled_from(DIRECTORIES), st.sampled_from(NAMES))
 _kinds = st.sampled_from([*KINDS, *["file"] * 8, "link", "link"])
-ADDED = st.lists(st.builds(Piece, _new, _kinds, CONTENTS), min_size=1, max_size=5)
-REPLACED = st.lists(st.builds(Piece, st.one_of(_new, st.sampled_from(TAKEN)), _kinds, CONTENTS), min_size=1, max_size=5)
+Scene = tuple[str, list[Piece]]
+"""Which station it is, and what is put into it."""
+_taken_or_new = st.one_of(_new, st.sampled_from(TAKEN))
+_station_kinds = st.sampled_from(["bundles in files", "bundles in directories"])
+ADDED = st.tuples(_station_kinds, st.lists(st.builds(Piece, _new, _kinds, CONTENTS), min_size=1, max_size=5))
+REPLACED = st.tuples(
+    _station_kinds, st.lists(st.builds(Piece, _taken_or_new, _kinds, CONTENTS), min_size=1, max_size=5)
+)
 
 
 def put(root: Path, piece: Piece) -> None:
@@ -183,27 +189,42 @@ def read_all(station: Station) -> dict[str, Any]:
 
 
 def _show(root: Path) -> None:
-    """What the command line says of it, none of which acts on a terminal. 2: a directory of leaves is none."""
-    for subcommand in (["show"], ["show", "--json"], ["sweep", "--dry-run"]):
+    """What the command line says of it, none of which acts on a terminal."""
+    subcommands = (
+        ["show"],
+        ["show", "--json"],
+        ["sweep", "--dry-run"],
+        ["doctor"],
+        ["doctor", "--json"],
+        ["explain", "V2G"],
+    )
+    for subcommand in subcommands:
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
-            assert main(["--certs", str(root), *subcommand], environment={}, opener=opened) in (0, 2)
+            assert main(["--certs", str(root), *subcommand], environment={}, opener=opened) < 64
         assert all(line.isprintable() for line in (*out.getvalue().split("\n"), *err.getvalue().split("\n")))
         out.getvalue().encode("utf-8")
 
 
 @contextmanager
-def _station(files: Files | None = None) -> Iterator[Home]:
+def _station(kind: str) -> Iterator[Home]:
+    files = {_moved(place) if "directories" in kind else place: it for place, it in homes.furniture().items()}
     with tempfile.TemporaryDirectory(dir=homes.room().name) as root:
-        yield Home(Path(root, "home"), homes.furniture() if files is None else files)
+        yield Home(Path(root, "home"), files)
+
+
+def _moved(place: str) -> str:
+    """Where a bundle lies if its path is a directory."""
+    return f"{place}/some.pem" if place.startswith("ca/") else place
 
 
 # ---- what must hold
 
 
-def check_added(pieces: list[Piece]) -> None:
+def check_added(scene: Scene) -> None:
     """Whatever lies beside them, what is installed is found and used, and the station can be changed."""
-    with _station() as home:
+    kind, pieces = scene
+    with _station(kind) as home:
         read_all(home.station)
         for piece in pieces:
             put(home.root, piece)
@@ -226,9 +247,10 @@ def _chains(answers: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def check_replaced(pieces: list[Piece]) -> None:
+def check_replaced(scene: Scene) -> None:
     """Whatever is in the place of what belongs there: the station answers, and neither hangs nor falls over."""
-    with _station() as home:
+    kind, pieces = scene
+    with _station(kind) as home:
         for piece in pieces:
             put(home.root, piece)
         with home.listening():
@@ -241,9 +263,10 @@ def check_replaced(pieces: list[Piece]) -> None:
             read_all(home.station)
 
 
-def check_while_changing(pieces: list[Piece]) -> None:
+def check_while_changing(scene: Scene) -> None:
     """Somebody puts things into the store, and takes them out, while it is read and changed."""
-    with _station() as home, home.listening():
+    kind, pieces = scene
+    with _station(kind) as home, home.listening():
         stop = threading.Event()
         other = threading.Thread(target=_change_until, args=(stop, home.root, pieces))
         other.start()
