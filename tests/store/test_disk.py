@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from base64 import b64encode
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from evse_security import Station
 from evse_security.errors import CommandRefused, InvalidConfiguration, NotWritable
 from evse_security.keys.files import KeyProblem, public_key_of
-from evse_security.store.changes import SECRET_MODE, Change, Edit, Link, Remove, Write
+from evse_security.store.changes import SECRET_MODE, Change, Edit, Link, Order, Remove, Write, together
 from evse_security.store.disk import Disk
 from evse_security.store.files import Files
 from evse_security.store.layout import Layout
@@ -110,6 +111,52 @@ def test_whatever_fails_every_kind_of_change_is_taken_back(number: int, tmp_path
         apply(disk_of(store, files), *changes)
     assert tree(store.root) == before
     assert mode(place / "replaced") == 0o600
+
+
+def test_directories_are_forced_where_order_needs_it_and_before_the_end(tmp_path: Path) -> None:
+    store = Prepared(tmp_path / "store")
+    a, b = store.root / "a", store.root / "b"
+    for place in (a, b):
+        place.mkdir(parents=True)
+        (place / "old").write_text("old")
+    files = Watched()
+    changes: tuple[Change, ...] = (
+        *together([Write(a / "1", b""), Write(b / "2", b"")]),  # they need not wait for each other
+        Remove(b / "old", order=Order.FREE),  # which waits for nothing, and is waited for by nobody
+        Write(a / "3", b"", order=Order.FREE),
+        Write(b / "4", b""),  # which waits for the first two
+        Write(a / "5", b""),
+    )
+    apply(disk_of(store, files), *changes)
+    done = [(step.name, step.path) for step in files.steps if step.name in ("replace", "sync_directory")]
+    assert [(name, path.name if name == "sync_directory" or path.suffix == "" else "aside") for name, path in done] == [
+        ("replace", "1"),
+        ("replace", "2"),
+        ("replace", "aside"),
+        ("replace", "3"),
+        ("sync_directory", "a"),
+        ("sync_directory", "b"),
+        ("replace", "4"),
+        ("sync_directory", "b"),
+        ("replace", "5"),
+        ("sync_directory", "a"),
+        ("sync_directory", "b"),  # what was removed is gone for good
+    ]
+
+
+def test_copies_for_consumers_are_not_forced_and_torn_ones_are_made_again(store: Prepared) -> None:
+    files = Watched()
+    shutil.rmtree(store.root / "client" / "cso" / "der")
+    station = store.station(files)
+    found = stores.leaf_files(station, EncodingFormat.DER)
+    assert found is not None
+    assert {"write_new"}.isdisjoint(step.name for step in files.steps)
+    whole = [path.read_bytes() for path in found]
+    for torn in (b"", whole[0][:7], bytes(len(whole[0]))):
+        for path in found:
+            path.write_bytes(torn)
+        assert stores.leaf_files(store.station(), EncodingFormat.DER) == found
+        assert [path.read_bytes() for path in found] == whole
 
 
 class WithoutHardLinks(FailingAt):
