@@ -26,15 +26,15 @@ GROUPS: dict[str, tuple[str, str]] = {
     "config": ("config settings", BASE),
     "pki": ("pki", "vocabulary errors"),
     "rules": (
-        "store store.castore store.archive store.changes store.contents store.deeds store.diagnosis store.explanation store.info "
-        "store.journal store.kinds store.layout store.leafstore store.limits store.listing store.overview store.reasons "
-        "store.rules store.snapshot store.table",
+        "store store.archive store.castore store.changes store.contents store.deeds store.diagnosis store.explanation "
+        "store.info store.journal store.kinds store.layout store.leafstore store.limits store.listing store.overview "
+        "store.reasons store.rules store.snapshot store.table",
         f"{BASE} config pki",
     ),
     "keys": ("keys", "errors pki"),
     "disk": (
-        "store.aside store.backup store.audit store.disk store.files store.firmware store.lock store.picture store.rehash "
-        "store.roots store.scan store.surroundings store.turn store.view store.watch",
+        "store.aside store.audit store.backup store.disk store.files store.firmware store.lock store.picture "
+        "store.rehash store.roots store.scan store.surroundings store.turn store.view store.watch",
         f"{BASE} actor config pki rules keys",
     ),
     "serve": ("serve", "vocabulary errors interface"),

@@ -101,7 +101,8 @@ class _Plan:
     report: list[Restored] = field(default_factory=list)
 
     def changes(self) -> tuple[Change, ...]:
-        """In the order in which they must be made."""
+        """In the order in which they must be made: of a response, whose it is comes last."""
+        self.responses.sort(key=lambda one: (one.path.with_suffix(""), one.path.suffix))
         parts = (
             self.keys, self.authorities, self.chains, self.singles, self.responses, self.renamed, self.removed,
         )  # fmt: skip
@@ -146,7 +147,6 @@ def _put(plan: _Plan, path: Path, item: Item, before: bytes | None, others: Othe
         _put_key(plan, write, item, before, others, token)
     elif item.role.endswith("/ocsp"):
         plan.responses.append(write)
-        plan.responses.sort(key=lambda one: (one.path.with_suffix(""), one.path.suffix))  # whose it is comes last
     elif item.role in _CERTIFICATES:
         (plan.chains if item.content.count(b"-----BEGIN CERTIFICATE") > 1 else plan.singles).append(write)
     else:
