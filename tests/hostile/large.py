@@ -174,7 +174,7 @@ for _place in (*_CERTIFICATES, *_OTHERS):
     _file(f"{_place}: 100 MiB of letters", _place, lambda: b"A" * LARGE)
 for _place in _CERTIFICATES:
     _file(f"{_place}: 16 MiB of BEGIN lines", _place, lambda: BEGIN.encode() * (16 * MIB // len(BEGIN)))
-    _file(f"{_place}: 16 MiB of blocks", _place, lambda: _BLOCK * 290_000)
+    _file(f"{_place}: 16 MiB of blocks", _place, lambda: _BLOCK * 280_000)
     _file(f"{_place}: 16 MiB of BEGINs in one line", _place, lambda: b" x-----BEGIN" * (16 * MIB // 12))
     _file(f"{_place}: 16 MiB of one certificate", _place, lambda: homes.pki()["Sub1"].pem.encode() * 20_000)
     _file(f"{_place}: 16 MiB of nothing", _place, bytes, 16 * MIB)

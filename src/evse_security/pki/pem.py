@@ -13,7 +13,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
-from itertools import islice
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from evse_security.errors import MalformedCertificate, NoCertificate, NotExactlyOne, TooLarge
@@ -127,7 +127,8 @@ def _with_flaws(data: bytes, found: Sequence[Block]) -> tuple[Block, ...]:
     if not odd:
         return tuple(found)
     wanted = set(odd[:MAX_BAD])  # what is behind them is not looked at: it may hide something
-    lines = {boundary.dashes for boundary in _boundaries(data) if boundary.dashes in wanted}
+    first = takewhile(lambda boundary: boundary.dashes <= odd[-1], _boundaries(data))
+    lines = {boundary.dashes for boundary in first if boundary.dashes in wanted}
     starts = [block.start for block in found]
     marked = {block.start: block for block in found}
     for at in odd:
