@@ -27,14 +27,14 @@ from tests.laws.cases import COMMANDS
 from tests.laws.powercut_laws import Cut, Lost, check
 from tests.laws.powercut_model import Changed, Forced, Made, State, Version, chance
 from tests.laws.powercut_record import Peculiarity, Recorder
-from tests.laws.powercut_runs import OPERATIONS, Failure, Life
+from tests.laws.powercut_runs import KILLED, OPERATIONS, Failure, Life
 from tests.laws.stores import Prepared
 
 # ---- lives
 
 
 class Scenario(NamedTuple):
-    """A command on a store of its own, on a peculiar disk, with a step that fails."""
+    """A command on a store of its own, on a peculiar disk, with a step that fails; given again if that killed it."""
 
     command: str
     peculiarity: Peculiarity = Peculiarity.NONE
@@ -44,7 +44,8 @@ class Scenario(NamedTuple):
         """Do it, in a directory that is there."""
         row = COMMANDS[self.command]
         life = Life(row.make(directory / "store"), Random(0), self.peculiarity)
-        life.give(self.command, row.run, self.failure)
+        if life.give(self.command, row.run, self.failure).killed:
+            life.give(self.command, row.run)
         return life
 
 
@@ -53,6 +54,9 @@ COMMANDS_THAT_FAIL = (
     Scenario("delete a leaf", failure=Failure(4, errno.ENOSPC, "replace")),
     Scenario("delete a root with what it issued from a directory", failure=Failure(1, errno.EIO, "sync_directory")),
     Scenario("install into a bundle", Peculiarity.NO_SECOND_NAMES, Failure(0, errno.EIO, "sync_directory")),
+    Scenario("install into a bundle", failure=Failure(0, KILLED, "sync_directory")),
+    Scenario("install into a directory", failure=Failure(0, KILLED, "sync_directory")),
+    Scenario("update a leaf", failure=Failure(1, KILLED, "sync_directory")),
     Scenario("install into a bundle", Peculiarity.MOUNTED_BUNDLES),
     Scenario("install into a bundle", Peculiarity.MOUNTED_BUNDLES, Failure(1, errno.ENOSPC, "force")),
 )
@@ -159,14 +163,15 @@ def cut_at(life: Life, moment: Moment) -> Cut:
     earlier = life.episodes[: moment.number + 1]
     episode = earlier[-1]
     after = episode.after
-    between = moment.event == episode.end
+    between = moment.event == episode.end and not episode.killed
     before = after if between else episode.before
     deleted = frozenset().union(*(one.before.keys for one in earlier)) - before.keys - after.keys - life.kept_keys
     if between:
         return Cut(
             after, after, life.tape.disk(moment.event).seen(), (*life.episodes, episode)[moment.number + 1], deleted
         )
-    return Cut(before if episode.acknowledged else None, after, None, episode, deleted)
+    unsure = not episode.acknowledged or any(one.killed for one in earlier)
+    return Cut(None if unsure else before, after, None, episode, deleted)
 
 
 def whole_contents(life: Life) -> frozenset[bytes]:

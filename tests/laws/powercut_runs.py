@@ -26,7 +26,7 @@ from tests.builders import DAY, NOW, csms
 from tests.laws import stores
 from tests.laws.powercut_model import Tape
 from tests.laws.powercut_record import Peculiarity, Recorder
-from tests.laws.steps import Step
+from tests.laws.steps import Killed, Step
 from tests.laws.stores import CSMS, V2G, Command, Facts, Prepared, facts, pki
 
 
@@ -80,6 +80,8 @@ class Episode(NamedTuple):
     acknowledged: bool
     failed: bool
     """A step failed."""
+    killed: bool
+    """The process was killed: what it did is seen, and may yet be lost."""
 
 
 @dataclass
@@ -90,6 +92,10 @@ class Context:
     chains: list[tuple[LeafCertificateType, str]] = field(default_factory=list)
     """Answers to requests that were not installed yet."""
     requests: list[tuple[LeafCertificateType, str]] = field(default_factory=list)
+
+
+KILLED = 0
+"""Instead of an error: the process is killed before that step."""
 
 
 class Failure(NamedTuple):
@@ -126,6 +132,8 @@ class Life:
         if len(alike) != self._failing.number + 1 or alike[-1] != step:
             return None
         self._fired += 1
+        if self._failing.error == KILLED:
+            raise Killed
         return OSError(self._failing.error, os.strerror(self._failing.error), str(step.path))
 
     def live(self, name: str, failure: Failure | None = None) -> Episode:
@@ -135,12 +143,16 @@ class Life:
     def give(self, name: str, run: Command, failure: Failure | None = None) -> Episode:
         begin = self.files.look()
         self._failing, self._begun, self._fired = failure, len(self.files.steps), 0
-        acknowledged = attempted(run, self.store.station(self.files), self.store)
+        killed = acknowledged = False
+        try:
+            acknowledged = attempted(run, self.store.station(self.files), self.store)
+        except Killed:
+            killed = True
         failed = self._fired > 0
         end = self.files.look()
         after = known(self.store)
         self.files.look()  # what was made for the look
-        self.episodes.append(Episode(name, run, begin, end, self._known, after, acknowledged, failed))
+        self.episodes.append(Episode(name, run, begin, end, self._known, after, acknowledged, failed, killed))
         if failed:
             self.kept_keys |= self._known.keys
         self._known = after

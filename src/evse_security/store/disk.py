@@ -67,6 +67,8 @@ class Disk:
         self._files = files or Files()
         self._writer = WriterLock()
         self._looking = threading.Lock()
+        self._is_changed = False
+        """Whether there was a change since the lock was taken."""
         self._bundles = tuple(dict.fromkeys(layout.bundles.values()))
         self._linked: dict[Path, Path] = {}
         """Where the bundles lead that were links when the lock was taken."""
@@ -106,6 +108,8 @@ class Disk:
     def writing(self, patience: float = PATIENCE, missing: Missing = Missing.MAKE) -> Iterator[bool]:
         """Be the only writer, after waiting `patience` seconds at most. True where every directory is locked.
 
+        Where nothing is to be changed, what is there is forced to the disk: "it is installed already" must hold as long
+        as any other answer, and who installed it may have been killed before that.
         Raises `NotWritable` where a directory of the store is locked by others, or its lock file cannot be opened.
         """
         try:
@@ -115,7 +119,10 @@ class Disk:
                 for bundle in self._bundles:
                     if _is_ours(bundle) and os.path.isdir(bundle):
                         self._files.enter(bundle, self._linked.get(bundle, bundle))
+                self._is_changed = False
                 yield held.complete
+                if not self._is_changed:
+                    self._force(dict.fromkeys(self._files.places))
         except OSError as error:
             raise _not_writable(Path(str(error.filename or "the store")), error) from error
 
@@ -126,6 +133,7 @@ class Disk:
         path = Path()
         try:
             for change in changes:
+                self._is_changed = True
                 path = change.path
                 staged.append(_Staged(change, target := self._target(path), _aside(target)))
                 self._stage(staged[-1], now)

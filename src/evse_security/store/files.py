@@ -36,6 +36,11 @@ class Files:
                 if path not in places:
                     os.close(descriptor)
 
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """The directories that are open."""
+        return tuple(self._places or ())
+
     def enter(self, directory: Path, leads_to: Path) -> None:
         """Open a directory below those that are open, before it is looked at: what is swapped in later is not meant."""
         with suppress(OSError):
