@@ -12,7 +12,7 @@ from evse_security.errors import BackupRefused
 from evse_security.pki import pem
 from evse_security.pki.hashdata import from_lines
 from evse_security.store.archive import CA_ROLES, LEAF_ROLES, Archive, Item
-from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Decision, Remove, Write
+from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Decision, Order, Remove, Write
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.layout import CERTIFICATE_SUFFIXES, KEY_SUFFIXES, OCSP_DIRECTORY
 from evse_security.store.snapshot import CaStore, LeafStore, Snapshot, StoreForm
@@ -103,10 +103,15 @@ class _Plan:
     def changes(self) -> tuple[Change, ...]:
         """In the order in which they must be made: of a response, whose it is comes last."""
         self.responses.sort(key=lambda one: (one.path.with_suffix(""), one.path.suffix))
-        parts = (
-            self.keys, self.authorities, self.chains, self.singles, self.responses, self.renamed, self.removed,
-        )  # fmt: skip
-        return tuple(change for part in parts for change in part)
+        added = (self.keys, self.authorities, self.chains, self.singles, self.responses)
+        return (*(change for part in added for change in _together_on_the_disk(part)), *self.renamed, *self.removed)
+
+
+def _together_on_the_disk(part: list[Change]) -> Iterator[Change]:
+    """Files of one kind wait for those of the kind before; a power cut may leave any of them without the others."""
+    yield from part[:1]
+    for change in part[1:]:
+        yield replace(change, order=Order.WITH)
 
 
 Present = Callable[[Path], bytes | None]
@@ -243,10 +248,10 @@ def _ca_target(item: Item, part: str, archive: Archive, store: CaStore) -> tuple
         return store.path / name, item
     if part == "bundle":
         return store.path, item
-    return store.path, Item(item.role, store.path.name, _together(item.role, archive), PUBLIC_MODE)
+    return store.path, Item(item.role, store.path.name, _in_one(item.role, archive), PUBLIC_MODE)
 
 
-def _together(role: str, archive: Archive) -> bytes:
+def _in_one(role: str, archive: Archive) -> bytes:
     """The certificates of all files of a directory, as text."""
     return _texts(item for item in archive.items if item.role == role)
 
