@@ -34,7 +34,7 @@ class View:
         now: Nanoseconds = time.time_ns,
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is looked at yet. `now` tells the file system's time, not the station's; `elapsed` any that runs on."""
+        """Nothing is looked at yet. `now` tells the file system's time; `elapsed` counts seconds from any moment on."""
         self._layout, self._watch, self._now, self._elapsed = layout, watch or Watch(), now, elapsed
         self._looked_at = elapsed()
         self._watched_files = 0
@@ -45,6 +45,8 @@ class View:
         """Directories beside bundles whose files do."""
         self._around: set[str] = set()
         """Directories with bundles that are files, and much else perhaps."""
+        self._steps: set[str] = set()
+        """Directories on the way to those, which may come, go or be replaced."""
         self._unsettled: set[str] = set()
         """Files that changed too recently for their stamps to show another change."""
         self._suspects: set[str] = set()
@@ -80,17 +82,21 @@ class View:
         before, self._suspects = self.listing, self._unsettled
         self._watch.begin()
         self._looked_at, self._watched_files = self._elapsed(), 0
-        self._inside, self._beside, self._around, self._unsettled = set(), set(), set(), set()
+        self._inside, self._beside, self._around, self._unsettled, self._steps = set(), set(), set(), set(), set()
+        top = self._top()
         files: dict[str, Stamp] = {}
         beside: dict[str, Stamp] = {}
         unseen: dict[str, str] = {}
         for leaf in self._layout.leaves.values():
             for directory in dict.fromkeys((str(leaf.keys), str(leaf.certificates))):
-                self._watch.remember(directory)
+                self._follow(top, directory)
                 self._walk(scan.walk(directory), self._inside, files, unseen)
             if not os.path.isdir(leaf.certificates):  # where Path.is_dir() may raise
                 unseen[str(leaf.certificates)] = NO_DIRECTORY
-        forms = {ca_type: self._bundle(path, files, beside, unseen) for ca_type, path in self._layout.bundles.items()}
+        forms: dict[CaCertificateType, StoreForm] = {}
+        for ca_type, path in self._layout.bundles.items():
+            self._follow(top, str(path))
+            forms[ca_type] = self._bundle(path, files, beside, unseen)
         odd = tuple(dict.fromkeys(self._odd(forms, files)))
         now = Listing.of(forms, files, beside, unseen, odd)
         self.is_watched = False  # the next answer of the watch tells
@@ -130,14 +136,14 @@ class View:
         self, path: Path, files: dict[str, Stamp], beside: dict[str, Stamp], unseen: dict[str, str]
     ) -> StoreForm:
         location = str(path)
-        self._watch.remember(location)
         form = _form(location)
         if form is StoreForm.DIRECTORY:
             self._walk(scan.walk(location), self._inside, files, unseen)
             return form
         parents = dict.fromkeys((str(path.parent), os.path.dirname(os.path.realpath(path))))
         for parent in parents:
-            self._watch.remember(parent)
+            if parent != str(path.parent):
+                self._watch.remember(parent)
             self._watch.add_directory(parent)
             self._around.add(parent)
             self._walk(_leftovers(parent), set(), beside, unseen)
@@ -148,6 +154,26 @@ class View:
             if isinstance(found.found, Stamp):
                 files[location] = found.found
         return form
+
+    def _top(self) -> str | None:
+        """The directory that all places of the store lie in; None where that is one that is much used by others."""
+        places = [str(path) for path in self._layout.bundles.values()]
+        places += [str(path) for leaf in self._layout.leaves.values() for path in (leaf.keys, leaf.certificates)]
+        top = os.path.commonpath(places)
+        return None if os.path.dirname(top) == "/" or top in places else top
+
+    def _follow(self, top: str | None, place: str) -> None:
+        """Notice whatever happens on the way to a place. Where links lead there, only looking each time tells."""
+        way = [place]
+        while top is not None and way[-1] != top:
+            way.append(os.path.dirname(way[-1]))
+        if top is None or any(map(os.path.islink, way)):
+            self._watch.remember(place)
+            return
+        self._watch.remember(top)
+        for directory in way[1:]:
+            self._watch.add_directory(directory)
+        self._steps.update(way[:-1])
 
     def _odd(self, forms: dict[CaCertificateType, StoreForm], files: dict[str, Stamp]) -> Iterator[tuple[str, str]]:
         for ca_type, form in forms.items():
@@ -172,7 +198,7 @@ class View:
                     return None  # it has another form
             elif parent in self._inside or parent in self._beside or (_is_leftover(name) and parent in self._around):
                 found = scan.look_at(location)
-            elif name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY) and parent in self._around:
+            elif location in self._steps or (name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY) and parent in self._around):
                 return None
             else:
                 continue

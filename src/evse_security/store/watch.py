@@ -16,6 +16,7 @@ import os
 import stat
 import struct
 import sys
+import termios
 import threading
 import weakref
 from collections.abc import Callable
@@ -32,6 +33,7 @@ _OVERFLOW, _IGNORED = 0x4000, 0x8000
 _ONLY_DIRECTORIES = 0x01000000
 _HEADER = struct.Struct("iIII")
 _BUFFER = 64 * 1024
+_FIONREAD = termios.FIONREAD
 _MOST_REMEMBERED = 256
 """Paths that are looked at each time. More links than that and looking at every file is as good."""
 
@@ -62,7 +64,8 @@ Identity = tuple[int, ...] | None
 
 @cache
 def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
+    """The C library, called as Python calls it: while these calls last no other thread runs, and they do not wait."""
+    return ctypes.PyDLL(None, use_errno=True)
 
 
 class _Inbox:
@@ -133,12 +136,17 @@ class _Hub:
     def deliver(self) -> None:
         """Read what the kernel has to tell, for everybody."""
         with self.lock:
-            while data := self._read():
+            while self._is_told() and (data := self._read()):
                 at = 0
                 while at < len(data):
                     number, mask, _, length = _HEADER.unpack_from(data, at)
                     at += _HEADER.size + length
                     self._tell(number, mask, os.fsdecode(data[at - length : at].rstrip(b"\0")))
+
+    def _is_told(self) -> bool:
+        """Whether there is something to read. Reading would let other threads run first, each for milliseconds."""
+        waiting = ctypes.c_int(0)
+        return _libc().ioctl(self.descriptor, _FIONREAD, ctypes.byref(waiting)) != 0 or waiting.value != 0
 
     def _read(self) -> bytes:
         try:
