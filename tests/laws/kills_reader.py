@@ -102,7 +102,12 @@ def look(station: Station) -> None:
 
 
 def _read(path: str) -> bytes | None:
-    """What a file holds; None if it was deleted since it was offered."""
+    """What a file holds; None if it was deleted since it was offered, or nothing is offered.
+
+    Nothing is where a file of roots has to be made and a writer, short of processor time, keeps the lock too long.
+    """
+    if not path:
+        return None
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
