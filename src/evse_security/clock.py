@@ -32,19 +32,28 @@ class Moment(NamedTuple):
 
     now: datetime
     doubt: str | None
+    at_least: datetime | None = None
+    """While it is not believed: what time it is at least. What begins later may have begun."""
+
+    @property
+    def earliest(self) -> datetime:
+        """What had ended by then has ended, whatever is wrong with the clock."""
+        return self.now if self.at_least is None else min(self.now, self.at_least)
 
 
 def judge(now: datetime, newest_written: datetime | None) -> Moment:
     """Decide whether the clock can be right: not before this release, nor before the newest file that we wrote.
 
-    Nor decades after it. Raises ValueError for a time without zone, which `Station.open` refuses as configuration.
+    Nor decades after it. A clock that was lost shows 1970 or 2106: then it is at least the time of the newest file. One
+    that shows less than that file may be right, as whoever wrote it had a clock, too: it is at least what it shows.
+    Raises ValueError for a time without zone, which `Station.open` refuses as configuration.
     """
     if now.tzinfo is None:
         raise ValueError("the clock must tell an aware datetime")
     now = now.astimezone(UTC)
     if not believable(now):
         when = "before this release was made" if now < RELEASED else "decades after this release was made"
-        return Moment(now, f"the clock shows {now:%Y-%m-%d %H:%M:%SZ}, {when}")
+        return Moment(now, f"the clock shows {now:%Y-%m-%d %H:%M:%SZ}, {when}", newest_written or RELEASED)
     if newest_written is not None and now + SKEW < newest_written:
-        return Moment(now, f"the clock shows {now:%Y-%m-%d %H:%M:%SZ}, before a file that was written here")
+        return Moment(now, f"the clock shows {now:%Y-%m-%d %H:%M:%SZ}, before a file that was written here", now)
     return Moment(now, None)

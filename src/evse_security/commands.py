@@ -26,7 +26,7 @@ from evse_security.pki import ocsp, pem
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import asked_for
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.path import LeafStart, Policy, VerifiedChain, verify
+from evse_security.pki.path import LeafStart, Policy, VerifiedChain
 from evse_security.pki.profile import ProfileName
 from evse_security.pki.request import RequestSubject, signing_request
 from evse_security.pki.signature import decode as decode_signature
@@ -42,6 +42,7 @@ from evse_security.store.rules.cache import cache
 from evse_security.store.rules.delete import delete
 from evse_security.store.rules.install import install
 from evse_security.store.rules.renew import renew
+from evse_security.store.rules.times import verified
 from evse_security.store.snapshot import Snapshot
 from evse_security.vocabulary import (
     CaCertificateType,
@@ -95,7 +96,7 @@ class Commands:
         def decide(snapshot: Snapshot, moment: Moment) -> Decision:
             store = snapshot.cas[CaCertificateType(certificate_type)]
             token = self._core.token(moment)
-            decision = install(snapshot, new, store, self._core.limits, moment.now, token)
+            decision = install(snapshot, new, store, self._core.limits, moment.now, token, at_least=moment.at_least)
             return with_room(decision, snapshot, self._core.limits, moment)
 
         try:
@@ -177,13 +178,8 @@ class Commands:
     ) -> VerifiedChain:
         """Only leaves that the station itself will use may become valid later."""
         start = LeafStart.NOW_OR_LATER if _MAY_START_LATER.issuperset(leaf_types) else LeafStart.NOW
-        return verify(
-            received[0],
-            intermediates=received[1:],
-            trust=snapshot.trust(TRUST[LeafCertificateType(leaf_type)] for leaf_type in leaf_types),
-            policy=Policy(leaf_types, self._core.profile, start),
-            now=moment.now,
-        )
+        trust = snapshot.trust(TRUST[LeafCertificateType(leaf_type)] for leaf_type in leaf_types)
+        return verified(received[0], received[1:], trust, Policy(leaf_types, self._core.profile, start), moment)
 
     def verify_file_signature(self, *, file_path: str, signing_certificate: str, signature: str) -> bool:
         """Verify a file's signature with a certificate's key. Whether to trust that is `verify_certificate`'s (L01)."""
@@ -211,7 +207,7 @@ class Commands:
     def is_ca_certificate_installed(self, *, certificate_type: CaCertificateType) -> bool:
         """Tell whether a valid root is installed."""
         snapshot, moment = self._core.look([RootsOf(CaCertificateType(certificate_type))])
-        return bool(snapshot.cas[CaCertificateType(certificate_type)].valid_roots(moment.now))
+        return bool(roots.worth_offering(snapshot.cas[CaCertificateType(certificate_type)], moment))
 
     def get_verify_file(self, *, certificate_type: CaCertificateType) -> str:
         """Path of a file with the valid roots of a domain."""
@@ -238,7 +234,7 @@ class Commands:
     def get_v2g_ocsp_request_data(self) -> OCSPRequestDataList:
         """List what to ask about the SECC chains (M06)."""
         snapshot, moment = self._core.look()
-        questions = report.v2g_questions(snapshot, self._core.config.newest_by, moment.now)
+        questions = report.v2g_questions(snapshot, self._core.config.newest_by, moment.earliest)
         return OCSPRequestDataList(ocsp_request_data_list=tuple(questions))
 
     def get_mo_ocsp_request_data(self, *, certificate_chain: str) -> OCSPRequestDataList:
@@ -342,7 +338,7 @@ class Commands:
             return GetCertificateInfoResult(status=GetCertificateInfoStatus.Rejected)
         leaf = self._leaves.chosen(snapshot, store, moment)
         if leaf is None:
-            return GetCertificateInfoResult(status=select.status(store, moment.now))
+            return GetCertificateInfoResult(status=self._leaves.status(store, moment))
         try:
             info = self._leaves.info(snapshot, leaf, encoding, moment, with_ocsp=include_ocsp)
         except Refusal as refusal:
@@ -358,15 +354,15 @@ class Commands:
         store = snapshot.leaves.get(certificate_type)
         if store is None:
             return GetCertificateFullInfoResult(status=GetCertificateInfoStatus.Rejected, info=())
-        newest_by = self._core.config.newest_by
         if self._leaves.chosen(snapshot, store, moment) is None:
-            return GetCertificateFullInfoResult(status=select.status(store, moment.now), info=())
-        policy = Policy((certificate_type,), self._core.profile)
-        trust = snapshot.cas[store.kind.ca_type].trust
+            return GetCertificateFullInfoResult(status=self._leaves.status(store, moment), info=())
+        trust, newest_by = snapshot.cas[store.kind.ca_type].trust, self._core.config.newest_by
+        tried = self._leaves.attempts(store, moment)
+        found = (select.newest_per_root(store, trust, newest_by, *attempt) for attempt in tried)
         try:
             infos = [
                 self._leaves.info(snapshot, leaf, encoding, moment, with_ocsp=include_ocsp, root=chain.anchor)
-                for leaf, chain in select.newest_per_root(store, trust, newest_by, policy, moment.now)
+                for leaf, chain in next(filter(None, found), [])
             ]
         except Refusal as refusal:
             told("get_all_valid_certificates_info", refusal)
@@ -382,5 +378,6 @@ class Commands:
         _, leaf, moment = self._leaves.newest(certificate_type)
         if leaf is None:
             return None
-        left = leaf.certificate.not_after - moment.now  # below zero within the last second, which is valid throughout
+        now = moment.now if leaf.certificate.valid_at(moment.now) else moment.at_least or moment.now
+        left = leaf.certificate.not_after - now  # below zero within the last second, which is valid throughout
         return max(left // timedelta(days=1), 0)

@@ -207,7 +207,6 @@ class StationConfig:
         if self.additional_root_certificate_check and csms in others:
             raise InvalidConfiguration("additional_root_certificate_check", "needs a csms_ca_bundle of its own")
 
-
     def _check_audit_log(self) -> None:
         """Not where certificates and keys are: what lies there is listed, counted and swept."""
         if self.audit_log is None:

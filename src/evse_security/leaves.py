@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from itertools import count
 
 from evse_security.clock import Moment
@@ -17,6 +18,7 @@ from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.picture import LeavesOf, Parts, RootsOf
 from evse_security.store.rules import select
 from evse_security.store.rules.cache import offered
+from evse_security.store.rules.times import attempts
 from evse_security.store.scan import read
 from evse_security.store.snapshot import KeyFile, Leaf, LeafStore, Snapshot
 from evse_security.vocabulary import (
@@ -24,6 +26,7 @@ from evse_security.vocabulary import (
     CertificateInfo,
     CertificateOCSP,
     EncodingFormat,
+    GetCertificateInfoStatus,
     HashAlgorithm,
     LeafCertificateType,
 )
@@ -44,9 +47,18 @@ class Leaves:
 
     def chosen(self, snapshot: Snapshot, store: LeafStore, moment: Moment) -> Leaf | None:
         """The leaf of a store that is in use."""
-        policy = Policy((store.kind.leaf_type,), self._core.profile)
-        trust = snapshot.cas[store.kind.ca_type].trust
-        return select.chosen(store, trust, self._core.config.newest_by, policy, moment.now)
+        trust, newest_by = snapshot.cas[store.kind.ca_type].trust, self._core.config.newest_by
+        found = (select.chosen(store, trust, newest_by, *attempt) for attempt in self.attempts(store, moment))
+        return next((leaf for leaf in found if leaf is not None), None)
+
+    def attempts(self, store: LeafStore, moment: Moment) -> Iterator[tuple[Policy, datetime]]:
+        """What to judge the chains of leaves by: see `rules.times`."""
+        return attempts(Policy((store.kind.leaf_type,), self._core.profile), moment)
+
+    def status(self, store: LeafStore, moment: Moment) -> GetCertificateInfoStatus:
+        """Why no leaf of a store can be used."""
+        *_, (policy, now) = self.attempts(store, moment)
+        return select.status(store, policy, now)
 
     def info(
         self,

@@ -9,7 +9,7 @@ from evse_security.interface.r2023_10 import LeafCertificateType
 from evse_security.leaves import Leaves
 from evse_security.outcomes import answers
 from evse_security.store.kinds import LEAF_KINDS
-from evse_security.store.rules import report, select
+from evse_security.store.rules import report
 from evse_security.vocabulary import (
     CaCertificateType,
     CertificateHashData,
@@ -96,7 +96,7 @@ class Commands202310:
             return GetKeyPairResult(status=GetKeyPairStatus.Rejected)
         store, leaf, moment = self._leaves.newest(certificate_type)
         if store is None or leaf is None:
-            missing = select.status(store, moment.now) if store is not None else GetKeyPairStatus.Rejected
+            missing = self._leaves.status(store, moment) if store is not None else GetKeyPairStatus.Rejected
             return GetKeyPairResult(status=GetKeyPairStatus(missing))
         try:
             found = self._leaves.files(leaf, encoding, moment)

@@ -36,7 +36,7 @@ CREDENTIAL = "evse-security.private-key-password"
 LONGEST_FILE = 1 << 16
 """Bytes of a TOML or password file: far more than either needs."""
 MOST_DOTS = 200
-"""Dots in one line of TOML. Tables within tables take memory by the square of their depth: 23 GiB in a file of 1 MiB."""
+"""Dots in one line of TOML. Tables in tables take memory by the square of their depth: 23 GiB in a file of 1 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,14 @@ LIST = Kind(
     "a list of strings", "A,B,…", lambda text, _: tuple(each.strip() for each in text.split(",") if each), _strings
 )
 
-_KINDS: Mapping[Any, Kind] = {Path: PATH, Path | None: PATH_OR_NONE, str: TEXT, int: NUMBER, bool: FLAG, tuple[str, ...]: LIST}
+_KINDS: Mapping[Any, Kind] = {
+    Path: PATH,
+    Path | None: PATH_OR_NONE,
+    str: TEXT,
+    int: NUMBER,
+    bool: FLAG,
+    tuple[str, ...]: LIST,
+}
 
 
 def _kind_of(hint: Any) -> Kind | None:

@@ -187,5 +187,7 @@ class ReadOnly(Files):
     def write_new(self, path: Path, content: bytes, mode: int, owner: tuple[int, int] | None, time: float) -> None:
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
+    write_copy = write_new
+
     def make_link(self, path: Path, leads_to: str) -> None:
         raise OSError(errno.EROFS, "Read-only file system", str(path))

@@ -8,6 +8,7 @@ from evse_security.errors import MustStay, NotInstalled
 from evse_security.pki.hashdata import CertID, asked_for
 from evse_security.store.changes import Decision, Edit, Remove
 from evse_security.store.rules.delete import delete
+from evse_security.pki.path import Policy
 from evse_security.store.rules.select import usable
 from evse_security.vocabulary import (
     CertificateHashData,
@@ -283,7 +284,7 @@ def test_a_key_that_another_leaf_uses_stays() -> None:
     w = world("Root > Sub > SECC", "Root > Sub > Renewed", Renewed={"same_as": "SECC"})
     shelf = Shelf().put(V2G_BUNDLE, w["Root"].pem).with_leaf(w, "SECC", "Sub").with_leaf(w, "Renewed", "Sub", number=2)
     after = deleted(shelf.without(f"client/cso/SECC_LEAF_{token(2)}.key"), w, "SECC")
-    assert usable(after.look().leaves[SECC_LEAF], "not_after", NOW)[0].certificate == of(w, "Renewed")
+    assert usable(after.look().leaves[SECC_LEAF], "not_after", Policy(()), NOW)[0].certificate == of(w, "Renewed")
 
 
 def test_a_key_that_a_csms_leaf_uses_through_another_path_stays() -> None:
@@ -436,7 +437,7 @@ def test_a_csms_leaf_stays_usable_whatever_is_deleted() -> None:
     w = pki()
     shelf = station(w).with_leaf(w, "Elsewhere", "Branch", kind="CSMS")
     for holder in ("SECC", "Root", "Sub1"):
-        [leaf] = usable(deleted(shelf, w, holder).look().leaves[CSMS_LEAF], "not_after", NOW)
+        [leaf] = usable(deleted(shelf, w, holder).look().leaves[CSMS_LEAF], "not_after", Policy(()), NOW)
         assert leaf.file.certificates == (of(w, "Elsewhere"), of(w, "Branch"))
 
 

@@ -20,6 +20,7 @@ from evse_security.store.rules.cache import cache
 from evse_security.store.rules.delete import delete
 from evse_security.store.rules.install import install
 from evse_security.store.rules.renew import renew
+from evse_security.pki.path import Policy
 from evse_security.store.rules.select import usable
 from evse_security.store.rules.sweep import sweep
 from evse_security.store.snapshot import Leaf, Snapshot, StoreForm
@@ -204,7 +205,7 @@ _RULES: dict[str, Callable[[Snapshot, str], Decision]] = {
 
 
 def offered(snapshot: Snapshot, leaf_type: LeafCertificateType) -> dict[Certificate, Leaf]:
-    return {leaf.certificate: leaf for leaf in usable(snapshot.leaves[leaf_type], "not_after", NOW)}
+    return {leaf.certificate: leaf for leaf in usable(snapshot.leaves[leaf_type], "not_after", Policy(()), NOW)}
 
 
 def keyed(snapshot: Snapshot) -> set[tuple[LeafCertificateType, Certificate]]:

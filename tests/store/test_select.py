@@ -33,13 +33,16 @@ def stocked(w: World, *holders: str) -> Shelf:
     return shelf
 
 
+POLICY = Policy((SECC_LEAF,))
+
+
 def used(shelf: Shelf, newest_by: str = "not_after") -> list[str]:
-    found = usable(shelf.look().leaves[SECC_LEAF], newest_by, NOW)
+    found = usable(shelf.look().leaves[SECC_LEAF], newest_by, POLICY, NOW)
     return [leaf.certificate.name.split("CN=")[1].split(",")[0] for leaf in found]
 
 
 def why(shelf: Shelf) -> GetCertificateInfoStatus:
-    return status(shelf.look().leaves[SECC_LEAF], NOW)
+    return status(shelf.look().leaves[SECC_LEAF], POLICY, NOW)
 
 
 def test_fault_46_the_newest_is_told_by_the_end_or_by_the_start_of_validity() -> None:
@@ -116,13 +119,13 @@ def test_of_a_leaf_in_a_damaged_file_only_the_sound_file_is_offered() -> None:
     shelf = Shelf().put("client/cso/l.pem", w["Good"].pem + junk_block()).with_key(w, "Good", "client/cso/l.key")
     assert used(shelf) == []
     assert why(shelf) == "NotFound"
-    [leaf] = usable(shelf.put("client/cso/m.pem", w["Good"].pem).look().leaves[SECC_LEAF], "not_after", NOW)
+    [leaf] = usable(shelf.put("client/cso/m.pem", w["Good"].pem).look().leaves[SECC_LEAF], "not_after", POLICY, NOW)
     assert leaf.file.path.name == "m.pem"
 
 
 def test_chains_and_single_files_of_one_leaf_are_one_leaf_each_in_its_place() -> None:
     w = leaves("Good")
-    [leaf] = usable(stocked(w, "Good").look().leaves[SECC_LEAF], "not_after", NOW)
+    [leaf] = usable(stocked(w, "Good").look().leaves[SECC_LEAF], "not_after", POLICY, NOW)
     assert leaf.single is not None
     assert leaf.chain is not None
     assert leaf.file == leaf.chain
@@ -131,7 +134,7 @@ def test_chains_and_single_files_of_one_leaf_are_one_leaf_each_in_its_place() ->
 def test_of_several_keys_the_one_named_like_the_leaf_is_used() -> None:
     w = leaves("Good")
     shelf = stocked(w, "Good").with_key(w, "Good", "client/cso/AAA.key")
-    [leaf] = usable(shelf.look().leaves[SECC_LEAF], "not_after", NOW)
+    [leaf] = usable(shelf.look().leaves[SECC_LEAF], "not_after", POLICY, NOW)
     assert leaf.key is not None
     assert leaf.key.path.name == f"SECC_LEAF_{token(0)}.key"
 

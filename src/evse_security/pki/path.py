@@ -71,6 +71,8 @@ class LeafStart(Enum):
 
     NOW = "now"
     NOW_OR_LATER = "now or later"
+    UNKNOWN = "whenever it is"
+    """The clock is not believed: it may be later than it shows, so that no certificate of a path is too new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,11 @@ def check_time(certificate: Certificate, now: datetime) -> None:
         raise NotYetValid(certificate.name, f"{certificate.not_before:%Y-%m-%d %H:%M:%SZ}", f"{now:%Y-%m-%d %H:%M:%SZ}")
 
 
+def may_be_valid(certificate: Certificate, policy: Policy, now: datetime) -> bool:
+    """Whether a certificate is within its validity; while the clock is not believed, that it has not ended."""
+    return certificate.valid_at(now) or (policy.leaf_start is LeafStart.UNKNOWN and not certificate.expired(now))
+
+
 def check_end_entity(leaf: Certificate, leaf_types: Sequence[LeafCertificateType]) -> None:
     """Refuse what may not act as a leaf. Raises `NotAnEndEntity` or `WrongUsage`."""
     if leaf.malformed:
@@ -316,12 +323,20 @@ def _judge(path: tuple[Certificate, ...], policy: Policy, now: datetime) -> None
             raise NotACa(certificate.name, problem)  # 1
     _ask_openssl(path)  # 2
     for certificate in path[1:]:
-        check_time(certificate, now)  # 3; the leaf's is checked
+        _check_ca_time(certificate, policy, now)  # 3; the leaf's is checked
     for certificate in path:
         check_key(certificate)  # 4
     for certificate in path[:-1]:
         check_digest(certificate)
     profile.check(policy.profile, path, policy.leaf_types)  # 5
+
+
+def _check_ca_time(certificate: Certificate, policy: Policy, now: datetime) -> None:
+    try:
+        check_time(certificate, now)
+    except NotYetValid:
+        if policy.leaf_start is not LeafStart.UNKNOWN:
+            raise
 
 
 def _ask_openssl(path: tuple[Certificate, ...]) -> None:

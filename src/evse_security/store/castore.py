@@ -77,12 +77,15 @@ class CaStore:
     @cached_property
     def anchors(self) -> tuple[Certificate, ...]:
         """The certificates at which a path may end."""
-        return tuple(c for c in self.certificates if may_sign(c)) if self.additional_anchors else self.roots
+        return tuple(filter(self._is_anchor, self.certificates))
 
     @cached_property
     def trust(self) -> TrustStore:
         """The store, prepared for verifications."""
-        return TrustStore(self.anchors, (c for c in self.certificates if not c.self_signed))
+        return TrustStore.among(self.forest, self._is_anchor)
+
+    def _is_anchor(self, certificate: Certificate) -> bool:
+        return (self.additional_anchors or certificate.self_signed) and may_sign(certificate)
 
     def valid_roots(self, now: datetime) -> tuple[Certificate, ...]:
         """The anchors that are valid now."""

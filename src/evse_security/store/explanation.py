@@ -13,7 +13,7 @@ from evse_security.pki import pem
 from evse_security.pki.candidates import Tried, candidates
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.path import LeafStart, Policy, verify
+from evse_security.pki.path import LeafStart, Policy
 from evse_security.pki.profile import ProfileName
 from evse_security.store import layout
 from evse_security.store.kinds import LEAF_KINDS, TRUST
@@ -21,6 +21,7 @@ from evse_security.store.limits import Limits, with_room
 from evse_security.store.reasons import Domain, Reason, Role
 from evse_security.store.rules.install import install
 from evse_security.store.rules.renew import renew
+from evse_security.store.rules.times import verified
 from evse_security.store.snapshot import CaStore, Leaf, Snapshot
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
@@ -107,7 +108,7 @@ def _leaf(domain: Domain, leaf: Leaf) -> LeafExplained:
         intermediates=leaf.chain.certificates[1:] if leaf.chain else (),
         trust=domain.store.trust,
         policy=domain.policy,
-        now=domain.moment.now,
+        now=domain.now,
     )
     return LeafExplained(
         name=certificate.name,
@@ -233,20 +234,16 @@ class _Trial:
             if len(received) != 1:
                 raise NotExactlyOne(len(received))
             store = self.snapshot.cas[ca_type]
-            decision = install(self.snapshot, received[0], store, self.limits, self.moment.now, self.token)
+            now, at_least = self.moment.now, self.moment.at_least
+            decision = install(self.snapshot, received[0], store, self.limits, now, self.token, at_least=at_least)
             with_room(decision, self.snapshot, self.limits, self.moment)
 
         return _attempt("install_ca_certificate", ca_type, ask)
 
     def update(self, received: Sequence[Certificate], leaf_type: LeafCertificateType) -> Attempt:
         def ask() -> None:
-            chain = verify(
-                received[0],
-                intermediates=received[1:],
-                trust=self.snapshot.trust((TRUST[leaf_type],)),
-                policy=self._policy(leaf_type),
-                now=self.moment.now,
-            )
+            trust = self.snapshot.trust((TRUST[leaf_type],))
+            chain = verified(received[0], received[1:], trust, self._policy(leaf_type), self.moment)
             decision = renew(self.snapshot.leaves[leaf_type], chain, self.token)
             with_room(decision, self.snapshot, self.limits, self.moment, (token_of_certificate(chain.leaf),))
 
@@ -259,7 +256,7 @@ class _Trial:
         tried = candidates(leaf, intermediates=sent, trust=trust, policy=policy, now=now)
 
         def ask() -> None:
-            verify(leaf, intermediates=sent, trust=trust, policy=policy, now=now)
+            verified(leaf, sent, trust, policy, self.moment)
 
         return _attempt("verify_certificate", leaf_type, ask, tuple(_paths(tried, leaf)))
 

@@ -11,10 +11,11 @@ from evse_security.clock import Moment
 from evse_security.errors import ChainRefused, EvseSecurityError
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
-from evse_security.pki.path import Policy, check_end_entity, why_not_ca
+from evse_security.pki.path import Policy, check_end_entity, may_be_valid, why_not_ca
 from evse_security.pki.profile import ProfileName
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.rules.select import chosen, flaw
+from evse_security.store.rules.times import attempts
 from evse_security.store.snapshot import CaStore, Leaf, LeafStore, Snapshot
 
 
@@ -74,10 +75,13 @@ class Domain:
         self.leaf_store: LeafStore | None = snapshot.leaves[kind.leaf_type] if kind is not None else None
         self.leaf_types = (kind.leaf_type,) if kind is not None else ()
         self.leaves = {leaf.certificate: leaf for leaf in self.leaf_store.leaves} if self.leaf_store else {}
-        self.policy = Policy(self.leaf_types, profile)
         self.chosen: Leaf | None = None
-        if self.leaf_store is not None:
-            self.chosen = chosen(self.leaf_store, store.trust, newest_by, self.policy, moment.now)
+        for attempt in attempts(Policy(self.leaf_types, profile), moment):
+            self.policy, self.now = attempt
+            if self.leaf_store is not None:
+                self.chosen = chosen(self.leaf_store, store.trust, newest_by, self.policy, self.now)
+            if self.chosen is not None or store.valid_roots(self.now):
+                break
         below = self.leaf_store.certificates if self.leaf_store else ()
         self.forest = Forest((*store.certificates, *below))
 
@@ -100,10 +104,10 @@ class Domain:
         return Role.SUB_CA if constraints is not None and constraints.ca else Role.LEAF
 
     def validity(self, certificate: Certificate) -> Validity:
-        """How the clock stands to a certificate."""
-        if certificate.expired(self.moment.now):
+        """How the clock stands to a certificate; one that is not believed calls none too new."""
+        if certificate.expired(self.now):
             return Validity.EXPIRED
-        return Validity.NOT_YET_VALID if certificate.not_yet_valid(self.moment.now) else Validity.VALID
+        return Validity.VALID if may_be_valid(certificate, self.policy, self.now) else Validity.NOT_YET_VALID
 
     def use(self, certificate: Certificate) -> Use:
         """Whether a certificate of the domain is used, and why."""
@@ -133,11 +137,11 @@ class Domain:
     @cached_property
     def led(self) -> frozenset[Certificate]:
         """The CAs whose line of issuers reaches an anchor, all of it valid now."""
-        found = set(self.store.valid_roots(self.moment.now))
+        found = {c for c in self.store.anchors if may_be_valid(c, self.policy, self.now)}
         waiting = list(found)
         while waiting:
             issued = self.forest.issued_by(waiting.pop())
-            fresh = {c for c in issued if why_not_ca(c) is None and c.valid_at(self.moment.now)} - found
+            fresh = {c for c in issued if why_not_ca(c) is None and may_be_valid(c, self.policy, self.now)} - found
             found |= fresh
             waiting += fresh
         return frozenset(found)
@@ -173,7 +177,7 @@ class Domain:
 
     def flaw(self, leaf: Leaf) -> ChainRefused | None:
         """Why the chain of a leaf does not verify now; None where it does."""
-        return flaw(leaf, self.store.trust, self.policy, self.moment.now)
+        return flaw(leaf, self.store.trust, self.policy, self.now)
 
 
 def _no(code: str, text: str) -> Use:

@@ -24,7 +24,7 @@ class Writer(Protocol):
         """Make the changes that a plan finds necessary, if any, as the only writer. Raises `NotWritable`."""
 
 
-def _worth_offering(store: CaStore, moment: Moment) -> tuple[Certificate, ...]:
+def worth_offering(store: CaStore, moment: Moment) -> tuple[Certificate, ...]:
     """The valid anchors; all of them while the clock is not believed, for then nobody knows which are valid."""
     return store.anchors if moment.doubt is not None else store.valid_roots(moment.now)
 
@@ -36,7 +36,7 @@ def verify_file(store: CaStore, moment: Moment, writer: Writer) -> Path | None:
     block is offered where nothing can be made, but none in which others may find roots that nobody installed. Raises
     `NotWritable`.
     """
-    anchors = _worth_offering(store, moment)
+    anchors = worth_offering(store, moment)
     if not anchors:
         return None
     for file in store.files:
@@ -53,7 +53,7 @@ def verify_file(store: CaStore, moment: Moment, writer: Writer) -> Path | None:
 
 def verify_location(store: CaStore, moment: Moment, writer: Writer) -> Path | None:
     """The bundle file, or the directory with a link for each certificate. Raises `NotWritable`."""
-    if store.form is not StoreForm.DIRECTORY or not _worth_offering(store, moment):
+    if store.form is not StoreForm.DIRECTORY or not worth_offering(store, moment):
         return verify_file(store, moment, writer)
     try:
         writer.ensure(rehash.copies(store.path, store.files), moment)

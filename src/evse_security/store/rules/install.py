@@ -30,12 +30,20 @@ from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpd
 
 
 def install(
-    snapshot: Snapshot, certificate: Certificate, store: CaStore, limits: Limits, now: datetime, token: str
+    snapshot: Snapshot,
+    certificate: Certificate,
+    store: CaStore,
+    limits: Limits,
+    now: datetime,
+    token: str,
+    *,
+    at_least: datetime | None = None,
 ) -> Decision:
     """Decide on a new CA certificate of one domain. An installed one is accepted without a change.
 
     1. It is a CA that may sign, with a key strong enough. 2. Its signature is its own, or that of a certificate in the
-    same store. 3. It is valid (300 s of skew forgiven). 4. It succeeds the installed CSMS root where that is demanded
+    same store. 3. It is valid (300 s of skew forgiven; while the clock is not
+    believed, that it was not over `at_least` then). 4. It succeeds the installed CSMS root where that is demanded
     (M05.FR.09). 5. There is room. Raises the refusal.
     """
     problem = why_not_ca(certificate)  # 1
@@ -43,7 +51,8 @@ def install(
         raise NotACa(certificate.name, problem)
     check_key(certificate)
     _check_signature(certificate, store)  # 2
-    _check_time(certificate, now)  # 3
+    if at_least is None or certificate.expired(at_least, SKEW):
+        _check_time(certificate, now)  # 3
     if certificate in store.certificates:
         return Decision()
     outdated = _outdated(certificate, store) if store.additional_anchors else ()  # 4

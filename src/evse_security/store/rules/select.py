@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar, cast
 from evse_security.errors import ChainRefused
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
-from evse_security.pki.path import Policy, TrustStore, VerifiedChain, verify
+from evse_security.pki.path import Policy, TrustStore, VerifiedChain, may_be_valid, verify
 from evse_security.store.leafstore import Group, group_of, may_act
 from evse_security.store.rules.span import Span, bounds
 from evse_security.store.snapshot import Leaf, LeafStore
@@ -30,14 +30,14 @@ def newest_first(store: LeafStore, newest_by: str) -> list[Leaf]:
     return list(store.newest_first(newest_by))
 
 
-def usable(store: LeafStore, newest_by: str, now: datetime) -> list[Leaf]:
+def usable(store: LeafStore, newest_by: str, policy: Policy, now: datetime) -> list[Leaf]:
     """The leaves that can be used now, newest first."""
-    return [leaf for leaf in store.newest_first(newest_by) if is_usable(leaf, now)]
+    return [leaf for leaf in store.newest_first(newest_by) if is_usable(leaf, policy, now)]
 
 
-def is_usable(leaf: Leaf, now: datetime) -> bool:
+def is_usable(leaf: Leaf, policy: Policy, now: datetime) -> bool:
     """Whether a leaf that may act as such can be used now."""
-    return leaf.key is not None and leaf.certificate.valid_at(now) and leaf.servable
+    return leaf.key is not None and may_be_valid(leaf.certificate, policy, now) and leaf.servable
 
 
 def chosen(store: LeafStore, trust: TrustStore, newest_by: str, policy: Policy, now: datetime) -> Leaf | None:
@@ -48,7 +48,7 @@ def chosen(store: LeafStore, trust: TrustStore, newest_by: str, policy: Policy, 
         tried: list[Leaf] = []
         for leaf in store.newest_first(newest_by):
             looked_at.append(leaf)
-            if is_usable(leaf, now):
+            if is_usable(leaf, policy, now):
                 tried.append(leaf)
                 if isinstance(_verified(leaf, trust, policy, now), VerifiedChain):
                     return leaf, _certificates_of(looked_at)
@@ -108,12 +108,12 @@ def _verified(leaf: Leaf, trust: TrustStore, policy: Policy, now: datetime) -> V
         return refusal
 
 
-def status(store: LeafStore, now: datetime) -> GetCertificateInfoStatus:
+def status(store: LeafStore, policy: Policy, now: datetime) -> GetCertificateInfoStatus:
     """Why nothing is usable: nothing there, nothing valid, or no key for what is valid."""
     leaves = [leaf for leaf in store.leaves if leaf.servable and may_act(leaf.certificate, store.kind)]
     if not leaves:
         return GetCertificateInfoStatus.NotFound
-    if not any(leaf.certificate.valid_at(now) for leaf in leaves):
+    if not any(may_be_valid(leaf.certificate, policy, now) for leaf in leaves):
         return GetCertificateInfoStatus.NotFoundValid
     return GetCertificateInfoStatus.PrivateKeyNotFound
 
@@ -136,7 +136,7 @@ def newest_per_root(
             if wanted <= found.keys():
                 break
             looked_at.append(leaf)
-            if is_usable(leaf, now) and not reach[group_of(leaf)] <= found.keys():
+            if is_usable(leaf, policy, now) and not reach[group_of(leaf)] <= found.keys():
                 chain = _verified(leaf, trust, policy, now)
                 if isinstance(chain, VerifiedChain):
                     found.setdefault(chain.anchor, (leaf, chain))
@@ -152,7 +152,7 @@ def _reach(group: Group, leaf: Certificate, trust: TrustStore) -> frozenset[Cert
     waiting = [leaf]
     while waiting:
         child = waiting.pop()
-        issuers = {*trust.forest.possible_issuers(child), *received.possible_issuers(child)} - seen
+        issuers = {*trust.possible_issuers(child), *received.possible_issuers(child)} - seen
         seen |= issuers
         waiting += issuers
-    return trust.anchors & seen
+    return frozenset(filter(trust.is_anchor, seen))
