@@ -118,8 +118,11 @@ def shown(errors: list[BaseException]) -> str:
     """All that a program can print of exceptions, the variables of every frame of ours included."""
     found = []
     for error in errors:
-        assert error.__traceback__ is not None
-        own = error.with_traceback(error.__traceback__.tb_next)  # without the frame of the test
+        frames = error.__traceback__
+        while frames is not None and "tests" in Path(frames.tb_frame.f_code.co_filename).parts:
+            frames = frames.tb_next  # without the frames of the test
+        assert frames is not None
+        own = error.with_traceback(frames)
         found += [str(error), repr(error)]
         found += traceback.TracebackException.from_exception(own, capture_locals=True).format()
     return "".join(found)
