@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import evse_security
 from evse_security import Station
 from evse_security.errors import EvseSecurityError
 from evse_security.keys.files import public_key_of
@@ -118,11 +119,11 @@ def shown(errors: list[BaseException]) -> str:
     """All that a program can print of exceptions, the variables of every frame of ours included."""
     found = []
     for error in errors:
-        frames = error.__traceback__
-        while frames is not None and "tests" in Path(frames.tb_frame.f_code.co_filename).parts:
-            frames = frames.tb_next  # without the frames of the test
-        assert frames is not None
-        own = error.with_traceback(frames)
+        assert error.__traceback__ is not None
+        frames, library = error.__traceback__.tb_next, Path(evse_security.__file__).parent
+        while frames is not None and library not in Path(frames.tb_frame.f_code.co_filename).parents:
+            frames = frames.tb_next
+        own = error.with_traceback(frames or error.__traceback__.tb_next)  # without the frames of the test
         found += [str(error), repr(error)]
         found += traceback.TracebackException.from_exception(own, capture_locals=True).format()
     return "".join(found)
