@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Self
 
@@ -214,10 +214,12 @@ def check_digest(certificate: Certificate, refused: frozenset[str] = _BROKEN) ->
         raise WeakDigest(certificate.name, used.digest.name.upper())
 
 
+@lru_cache(128)
 def why_not_ca(certificate: Certificate) -> str | None:
     """What keeps a certificate from signing others (RFC 5280 §4.2.1.9, §4.2.1.3); None where nothing does.
 
-    Self-signed certificates of version 1 have no extensions to say it by, and count.
+    Self-signed certificates of version 1 have no extensions to say it by, and count. The same few CAs are asked about
+    for each chain.
     """
     if certificate.malformed:
         return ", ".join(certificate.malformed)

@@ -194,6 +194,10 @@ class Listing:
         """Whether there is such a file."""
         return location in self.files or location in self.beside
 
+    def knows(self, location: str) -> bool:
+        """Whether there is such a file, or something there that could not be looked at."""
+        return self.has(location) or location in self.unseen
+
     def stamp(self, location: str) -> Stamp | None:
         """How a file was seen."""
         return self.files.get(location) or self.beside.get(location)

@@ -204,6 +204,8 @@ class View:
                 continue
             if isinstance(found, Directory) or location in self._inside or location in self._beside:
                 return None
+            if found is None and not self.listing.knows(location):
+                continue  # it came and went: the temporary name of a file, mostly
             if found is not None:
                 self._note(found)
             what = found.found if found is not None else None

@@ -132,7 +132,8 @@ def _ocsp(snapshot: Snapshot, doomed: set[Path]) -> Iterator[SweptFile]:
 
 def _copies(snapshot: Snapshot, doomed: set[Path]) -> Iterator[SweptFile]:
     """DER copies of files that are gone or go, where those were generated: other such names are somebody's own."""
+    names = snapshot.names  # made anew each time it is asked for
     for copy in snapshot.derived:
         source = source_of(copy)
-        if source is not None and is_generated(source.name) and (source in doomed or source not in snapshot.names):
+        if source is not None and is_generated(source.name) and (source in doomed or source not in names):
             yield SweptFile(copy, "the file it is a copy of is gone")
