@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,25 @@ def cases(memory: Path) -> Cases:
         return known[name]
 
     return case
+
+
+Mount = Callable[..., None]
+
+
+@pytest.fixture
+def mount() -> Iterator[Mount]:
+    """mount(8), undone at the end; only root may."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root can mount file systems")
+    mounted: list[str] = []
+
+    def run(*arguments: str | Path) -> None:
+        done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
+        if "remount" not in str(arguments) and str(arguments[-1]) not in mounted:
+            mounted.append(str(arguments[-1]))
+
+    yield run
+    for place in reversed(mounted):
+        subprocess.run(["umount", place], check=True)

@@ -6,9 +6,8 @@ import errno
 import os
 import resource
 import shutil
-import subprocess
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,6 +31,7 @@ from evse_security.vocabulary import (
 from tests.builders import DAY, NOW, ocsp_answer
 from tests.laws import children, stores
 from tests.laws.cases import LAWS, Cases, each_command
+from tests.laws.conftest import Mount
 from tests.laws.steps import FailingAt, MountedByItself, Step, Watched
 from tests.laws.stores import MO_CA, V2G, V2G_CA, Command, Prepared, facts, file_store, hash_data, pki, tree
 
@@ -172,28 +172,6 @@ def test_the_answer_to_a_disk_that_takes_nothing(name: str, error: int, service:
 
 
 # ---- real disks
-
-
-Mount = Callable[..., None]
-
-
-@pytest.fixture
-def mount() -> Iterator[Mount]:
-    """mount(8), undone at the end; only root may."""
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("only root can mount file systems")
-    mounted: list[str] = []
-
-    def run(*arguments: str | Path) -> None:
-        done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
-        if "remount" not in str(arguments):
-            mounted.append(str(arguments[-1]))
-
-    yield run
-    for place in reversed(mounted):
-        subprocess.run(["umount", place], check=True)
 
 
 def full_disk(mount: Mount, service: Prepared, tmp_path: Path, *, pages_left: int) -> tuple[Prepared, Path]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -13,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.laws import children, freshness
+from tests.laws.conftest import Mount
 from tests.laws.freshness import STORES, Stale, Stock, compare, sequence
 from tests.laws.freshness_changes import FILES, Place, apply, changes, named_elsewhere
 from tests.laws.stores import Prepared, pki
@@ -144,6 +148,51 @@ def test_a_store_that_is_deployed_anew_is_seen(stock: Stock, tmp_path: Path) -> 
     apply(linked, "roots: made longer")
     compare(station, linked, "a change behind the link")
     assert pki()["NewRoot"].pem in (place.spare / "ca" / "v2g" / "V2G_ROOT_CA.pem").read_text()
+
+
+def test_roots_that_are_deployed_anew_are_seen_with_what_lies_beside_them(stock: Stock, tmp_path: Path) -> None:
+    """The same bundle as before, and other OCSP responses."""
+    place = stock.place("files", tmp_path / "store")
+    current = place.bundle.parent
+    current.rename(old := current.with_name("old"))
+    current.symlink_to("old")
+    shutil.copytree(old, new := current.with_name("new"), copy_function=os.link)
+    station = place.store.station()
+    compare(station, place, "nothing")
+    shutil.copytree(place.leaves / "ocsp", new / "ocsp")
+    (link := current.with_name("link")).symlink_to("new")
+    link.rename(current)
+    compare(station, place, "the link")
+    shutil.rmtree(new / "ocsp")
+    compare(station, place, "a change behind the link")
+
+
+MOUNTED: dict[str, Callable[[Place], Path]] = {
+    "leaves": lambda place: place.leaves,
+    "what leaves lie in": lambda place: place.leaves.parent,
+    "a chain": lambda place: next(place.leaves.glob("*CHAIN*.pem")),
+    "a key": lambda place: next(place.keys.glob("*.key")),
+    "the bundle": lambda place: place.bundle,
+    "OCSP responses": lambda place: place.leaves / "ocsp",
+}
+
+
+@pytest.mark.parametrize("what", MOUNTED)
+def test_what_is_mounted_over_something_is_seen(what: str, mount: Mount, stock: Stock, tmp_path: Path) -> None:
+    """A volume that comes late, or goes: inotify tells nothing of it."""
+    place = stock.place("files", tmp_path / "store")
+    covered = MOUNTED[what](place)
+    station = place.store.station()
+    freshness.look(station)
+    compare(station, place, "nothing")
+    other = tmp_path / "empty"
+    other.mkdir() if covered.is_dir() else other.touch()
+    mount("--bind", other, covered)
+    compare(station, place, "mounting")
+    subprocess.run(["umount", covered], check=True)
+    compare(station, place, "unmounting")
+    mount("--bind", other, covered)
+    compare(station, place, "mounting again")
 
 
 def test_a_stale_station_is_found_out(stock: Stock, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from evse_security import Station
 from evse_security.errors import CommandRefused, InvalidConfiguration, NotWritable
 from evse_security.keys.files import KeyProblem, public_key_of
 from evse_security.store.changes import SECRET_MODE, Change, Edit, Link, Order, Remove, Write, together
+from evse_security.store.contents import CertificateFile
 from evse_security.store.disk import Disk
 from evse_security.store.files import Files
 from evse_security.store.layout import Layout
@@ -471,6 +472,41 @@ def test_the_snapshot_of_a_store_that_changes_all_the_time_is_taken_nevertheless
     layout = Layout.of(store.config())
     restless = Disk(layout, Picture(layout, lambda _: stores.NO_KEY), view=Restless(layout))
     assert restless.look().cas[MO_CA].certificates == disk.look().cas[MO_CA].certificates
+
+
+@pytest.mark.parametrize("where", ["Picture.take", "View.refresh"])
+def test_a_look_that_broke_off_does_not_hide_what_happened(where: str, store: Prepared) -> None:
+    """Out of memory, or interrupted: what the kernel told is told once, and must not be forgotten with it."""
+    layout, breaks = Layout.of(store.config()), set[str]()
+
+    class Breaking(Picture):
+        def _certificates(self, location: str) -> CertificateFile:
+            if "Picture.take" in breaks:
+                raise MemoryError
+            return super()._certificates(location)
+
+    class BreakingView(View):
+        def refresh(self) -> set[str]:
+            found = super().refresh()
+            if "View.refresh" in breaks:
+                raise MemoryError
+            return found
+
+    disk = Disk(layout, Breaking(layout, lambda _: stores.NO_KEY), view=BreakingView(layout))
+    disk.look()
+    disk.look()
+    with store.config().mo_ca_bundle.open("a") as bundle:
+        bundle.write(pki()["NewRoot"].pem)
+    with store.config().csms_ca_bundle.open("a") as bundle:
+        bundle.write(pki()["NewRoot"].pem)
+    breaks.add(where)
+    with pytest.raises(MemoryError):
+        disk.look()
+    breaks.clear()
+    found, truth = disk.look(), disk_of(store).look()
+    assert {ca: one.certificates for ca, one in found.cas.items()} == {
+        ca: one.certificates for ca, one in truth.cas.items()
+    }
 
 
 def test_a_deletion_half_seen_is_looked_at_again(store: Prepared) -> None:

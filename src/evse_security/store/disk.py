@@ -82,14 +82,22 @@ class Disk:
     def look(self, parts: Parts = EVERYTHING) -> Snapshot:
         """The store as it is now, or some parts of it. The same snapshot as before, if nothing changed."""
         with self._looking:
-            for _ in range(_TRIES):  # somebody may be changing it: one look may see half of a change
-                changed = self._view.refresh()
-                doubtful = self._view.doubtful | self._picture.doubtful
-                if changed or doubtful or not self._picture.shows(parts):
-                    self._picture.take(self._view.listing, changed | doubtful, parts)
-                if not changed:
-                    break
-            return self._picture.last
+            try:
+                return self._looked(parts)
+            except BaseException:  # nobody tells again of what was told, and some of it may not be in the picture
+                self._view.forget()
+                self._picture.forget()
+                raise
+
+    def _looked(self, parts: Parts) -> Snapshot:
+        for _ in range(_TRIES):  # somebody may be changing it: one look may see half of a change
+            changed = self._view.refresh()
+            doubtful = self._view.doubtful | self._picture.doubtful
+            if changed or doubtful or not self._picture.shows(parts):
+                self._picture.take(self._view.listing, changed | doubtful, parts)
+            if not changed:
+                break
+        return self._picture.last
 
     def close(self) -> None:
         """Watch nothing any more."""

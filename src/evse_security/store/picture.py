@@ -90,6 +90,10 @@ class Picture:
         self._bundles: dict[str, list[RootsOf]] = {}
         for ca_type, path in layout.bundles.items():
             self._bundles.setdefault(str(path), []).append(RootsOf(ca_type))
+        self.forget()
+
+    def forget(self) -> None:
+        """Read everything anew for the next snapshot."""
         self._roles: dict[str, _Role] = {}
         self._ca_files: dict[RootsOf, dict[str, CertificateFile]] = {}
         self._responses: dict[str, OcspEntry] = {}

@@ -142,7 +142,7 @@ class View:
             return form
         parents = dict.fromkeys((str(path.parent), os.path.dirname(os.path.realpath(path))))
         for parent in parents:
-            if parent != str(path.parent):
+            if len(parents) > 1:  # links lead there, and may lead elsewhere
                 self._watch.remember(parent)
             self._watch.add_directory(parent)
             self._around.add(parent)

@@ -1,10 +1,10 @@
 """What happened to directories since they were last looked at, without looking at every file (inotify(7)).
 
 The kernel queues an event inside the system call that makes a change, so a question asked after somebody's write was
-answered sees it. What inotify cannot tell is asked for each time: whether the directories are still the same ones, and
-what links lead to. Where it cannot be used (network file systems and any that is not known, exhausted limits) the
-answer is always that anything may have happened, and the caller looks at every file. Writing through mmap(2) is the one
-change by this machine that makes no event.
+answered sees it. What inotify cannot tell is asked for each time: whether the directories are still the same ones,
+what links lead to, and whether anything was mounted or unmounted (proc(5)). Where it cannot be used (network file
+systems and any that is not known, exhausted limits) the answer is always that anything may have happened, and the
+caller looks at every file. Writing through mmap(2) is the one change by this machine that makes no event.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import ctypes
 import errno
 import logging
 import os
+import select
 import stat
 import struct
 import sys
-import termios
 import threading
 import weakref
 from collections.abc import Callable
@@ -33,7 +33,8 @@ _OVERFLOW, _IGNORED = 0x4000, 0x8000
 _ONLY_DIRECTORIES = 0x01000000
 _HEADER = struct.Struct("iIII")
 _BUFFER = 64 * 1024
-_FIONREAD = termios.FIONREAD
+_MOUNTS = "/proc/self/mountinfo"
+"""Whoever polls it is told once of each change to what is mounted."""
 _MOST_REMEMBERED = 256
 """Paths that are looked at each time. More links than that and looking at every file is as good."""
 
@@ -66,6 +67,12 @@ Identity = tuple[int, ...] | None
 def _libc() -> ctypes.CDLL:
     """The C library, called as Python calls it: while these calls last no other thread runs, and they do not wait."""
     return ctypes.PyDLL(None, use_errno=True)
+
+
+class _Polled(ctypes.Structure):
+    """A descriptor that is asked about (poll(2))."""
+
+    _fields_ = (("descriptor", ctypes.c_int), ("events", ctypes.c_short), ("told", ctypes.c_short))
 
 
 class _Inbox:
@@ -104,6 +111,12 @@ class _Hub:
             raise OSError(errno.ENOSYS, "this C library has no inotify") from missing
         if self.descriptor < 0:
             raise OSError(ctypes.get_errno(), "no more inotify instances")
+        try:
+            mounts = os.open(_MOUNTS, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            os.close(self.descriptor)
+            raise
+        self._polled = (_Polled * 2)(_Polled(self.descriptor, select.POLLIN), _Polled(mounts, select.POLLPRI))
         self.process = os.getpid()
         self.lock = threading.RLock()  # a finalizer may run while it is held
         self.inboxes: dict[int, list[_Inbox]] = {}
@@ -136,17 +149,34 @@ class _Hub:
     def deliver(self) -> None:
         """Read what the kernel has to tell, for everybody."""
         with self.lock:
-            while self._is_told() and (data := self._read()):
-                at = 0
-                while at < len(data):
-                    number, mask, _, length = _HEADER.unpack_from(data, at)
-                    at += _HEADER.size + length
-                    self._tell(number, mask, os.fsdecode(data[at - length : at].rstrip(b"\0")))
+            try:
+                self._deliver()
+            except BaseException:  # what was read is told to nobody again
+                self._doubt()
+                raise
+
+    def _deliver(self) -> None:
+        while self._is_told() and (data := self._read()):
+            at, told = 0, set()
+            while at < len(data):
+                number, mask, _, length = _HEADER.unpack_from(data, at)
+                at += _HEADER.size + length
+                name = data[at - length : at]
+                if (number, mask & _IGNORED, name) not in told:  # one change makes several events
+                    told.add((number, mask & _IGNORED, name))
+                    self._tell(number, mask, os.fsdecode(name.rstrip(b"\0")))
 
     def _is_told(self) -> bool:
-        """Whether there is something to read. Reading would let other threads run first, each for milliseconds."""
-        waiting = ctypes.c_int(0)
-        return _libc().ioctl(self.descriptor, _FIONREAD, ctypes.byref(waiting)) != 0 or waiting.value != 0
+        """Whether there is something to read. Reading would let other threads run first, each for milliseconds.
+
+        Where something was mounted or unmounted, anything may lie under the names that are watched.
+        """
+        if _libc().poll(self._polled, 2, 0) < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        told, mounted = self._polled
+        if mounted.told:
+            self._doubt()
+        return bool(told.told)
 
     def _read(self) -> bytes:
         try:
@@ -156,14 +186,18 @@ class _Hub:
 
     def _tell(self, number: int, mask: int, name: str) -> None:
         if mask & _OVERFLOW:
-            for readers in self.inboxes.values():
-                for inbox in readers:
-                    inbox.certain = False
+            self._doubt()
             return
         for inbox in self.inboxes.get(number, ()):
             inbox.tell(number, mask, name)
         if mask & _IGNORED:
             self.inboxes.pop(number, None)
+
+    def _doubt(self) -> None:
+        """Have nobody be certain of anything until they begin anew."""
+        for readers in self.inboxes.values():
+            for inbox in readers:
+                inbox.certain = False
 
 
 _hubs: dict[int, _Hub] = {}
@@ -187,6 +221,8 @@ class Watch:
         self._hub: _Hub | None = None
         self._inbox = _Inbox()
         self._identities: dict[str, Identity] = {}
+        self._devices: dict[int, bool] = {}
+        """Whether only our kernel changes what is on a device."""
         self._drop: Callable[[], object] = lambda: None
 
     def news(self) -> set[str] | None:
@@ -222,7 +258,7 @@ class Watch:
     def begin(self) -> None:
         """Start over, before looking: whatever happens from now on is in the next answer."""
         self.close()
-        self._identities, self._inbox = {}, _Inbox()
+        self._identities, self._inbox, self._devices = {}, _Inbox(), {}
         try:
             self._hub = _hub()
         except OSError as error:
@@ -244,10 +280,13 @@ class Watch:
             self._inbox.files.add(number)
 
     def _add(self, path: str, events: int) -> int | None:
-        if not self._armed or self._hub is None or not os.path.exists(path):
+        if not self._armed or self._hub is None:
             return None
         try:
-            if _is_local(os.fsencode(path)):
+            device = os.stat(path).st_dev
+            if device not in self._devices:
+                self._devices[device] = _is_local(os.fsencode(path))
+            if self._devices[device]:
                 return self._hub.add(self._inbox, path, events)
             self._armed = False
         except OSError as error:  # who gets in later changes its rights, which its parent tells
