@@ -27,7 +27,7 @@ def renew(
     key = store.key_of(chain.leaf)
     if key is None:
         raise KeyNotFound(chain.leaf.name, str(store.key_directory))
-    installed = next((leaf for leaf in store.leaves if leaf.certificate == chain.leaf), None)
+    installed = store.leaf_of(chain.leaf)
     old_chain, old_single = (installed.chain, installed.single) if installed is not None else (None, None)
     chains: list[Write] = []
     if len(chain.sent) > 1:
@@ -53,7 +53,7 @@ def _place(store: LeafStore, leaf: Leaf | None, file: CertificateFile | None, pr
         for known in (store.kind.chain_prefix, store.kind.single_prefix):
             if other.path.name.startswith(known) and other.path.suffix == ".pem":
                 beside = store.directory / f"{prefix}{other.path.name.removeprefix(known)}"
-                if all(one.path != beside for one in store.files):  # never another's
+                if store.file_at(str(beside)) is None:  # never another's
                     return beside
     return store.directory / f"{prefix}{token}.pem"
 
