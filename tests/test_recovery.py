@@ -213,6 +213,30 @@ def test_exactly_the_backup(store: Prepared, saved: Path) -> None:
     assert after == before
 
 
+def test_what_cannot_be_backed_up_is_not_removed(store: Prepared, saved: Path) -> None:
+    assert installing("NewRoot")(store.station(), store)
+    sparse(large := store.root / "client/cso/large.pem", 17 << 20)
+    bundle = store.config().v2g_ca_bundle.read_bytes()
+    with pytest.raises(BackupRefused, match=r"large\.pem.*cannot be backed up before: larger than"):
+        store.station().restore(saved, passphrase=None, others=Others.GO)
+    assert large.exists()
+    assert store.config().v2g_ca_bundle.read_bytes() == bundle
+    assert not list(saved.parent.glob("*.before-*"))
+    assert store.station().restore(saved, passphrase=None).kept is not None
+
+
+def test_what_was_there_is_not_kept_among_the_certificates(store: Prepared, saved: Path) -> None:
+    inside = store.root / "client/cso"
+    assert installing("NewRoot")(store.station(), store)
+    shutil.copy(saved, inside / "station.backup")
+    before = tree(store.root)
+    for path, keep in ((inside / "station.backup", None), (saved, inside / "kept.pem")):
+        with pytest.raises(BackupRefused, match="among the files of the store"):
+            store.station().restore(path, passphrase=None, keep=keep)
+    assert tree(store.root) == before
+    store.station().restore(inside / "station.backup", passphrase=None, keep=saved.with_name("kept"))
+
+
 def test_what_was_there_is_kept_beside_and_can_be_restored(store: Prepared, saved: Path) -> None:
     assert installing("NewRoot")(store.station(), store)
     before = main_files(store)

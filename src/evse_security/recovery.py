@@ -98,8 +98,9 @@ class Recovery:
             said.append(changes)
             if decision.changes and not kept and next(places(snapshot), None) is not None:
                 kept.append(keep or _beside(path, moment))
-                files.check_new(kept[0])
-                self._written(kept[0], self._packed(snapshot, moment), passphrase)
+                self._keep(
+                    snapshot, moment, kept[0], passphrase, {one.path for one in changes if one.what == "removed"}
+                )
             return decision
 
         with self._core.deed("restore") as deed:
@@ -107,6 +108,20 @@ class Recovery:
             deed.note = f"made {archive.made:%Y-%m-%dT%H:%M:%SZ}, SHA-256 {digest}, from {path}"
             self._core.change(decide, deed)
         return _report(archive, said[-1], kept[0] if kept else None, dry_run=False)
+
+    def _keep(self, snapshot: Snapshot, moment: Moment, path: Path, passphrase: str | None, doomed: set[Path]) -> None:
+        """Back up what is there. Raises `BackupRefused` where something would be removed that is not in it."""
+        files.check_new(path)
+        self._check_outside(path)
+        archive = self._packed(snapshot, moment)
+        unread = {one.path: one.why for one in archive.left_out}
+        for place in places(snapshot) if unread else ():
+            if place.file in doomed and (why := unread.get(f"{place.role}/{place.path}")) is not None:
+                problem = (
+                    f"it would be removed, and cannot be backed up before: {why}; move it away, or restore the rest"
+                )
+                raise BackupRefused(str(place.file), problem)
+        self._written(path, archive, passphrase)
 
     def _packed(self, snapshot: Snapshot, moment: Moment) -> Archive:
         items, left_out = files.items_of(places(snapshot), self._limit)
