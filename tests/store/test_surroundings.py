@@ -134,6 +134,19 @@ def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
         keep_aside([], tmp_path, tmp_path / "kept")
 
 
+def test_what_is_kept_aside_is_on_the_disk_before_anything_is_removed(tmp_path: Path) -> None:
+    """Else a power cut after that would leave neither."""
+    (directory := tmp_path / "certs/keys").mkdir(parents=True)
+    (directory / "a.key").write_text("key")
+    forced = list[int]()
+    keep_aside(
+        [directory / "a.key"], tmp_path / "certs", tmp_path / "kept", lambda at: forced.append(os.fstat(at).st_ino)
+    )
+    kept = tmp_path / "kept"
+    made = [kept / "keys/a.key", kept / "keys", kept, tmp_path]
+    assert forced == [path.stat().st_ino for path in made]
+
+
 def test_modes_of_files_and_directories_but_of_nothing_else(tmp_path: Path) -> None:
     file = put(tmp_path / "file", "")
     set_mode(file, 0o600)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from evse_security.errors import NotWritable
 
 
-def keep_aside(paths: Iterable[Path], common: Path, aside: Path) -> None:
+def keep_aside(paths: Iterable[Path], common: Path, aside: Path, force: Callable[[int], object] = os.fsync) -> None:
     """Copy files into a new directory that nobody else may look into, each under its path below `common`.
 
-    Links are copied as links; what is gone is passed over. Raises `NotWritable`.
+    Links are copied as links; what is gone is passed over. All is forced to the disk: what is removed then may not be
+    lost in a power cut. Raises `NotWritable`.
     """
     try:
         aside.mkdir(mode=0o700, parents=True)
@@ -22,6 +23,10 @@ def keep_aside(paths: Iterable[Path], common: Path, aside: Path) -> None:
             target = aside / os.path.relpath(path, common)
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _copy(path, target)
+        for directory, _, names in os.walk(aside, topdown=False):
+            for name in (*names, "."):
+                _force(os.path.join(directory, name), force)
+        _force(aside.parent, force)
     except OSError as error:
         problem = f"{error.strerror or error}; nothing is mended before the files are kept as they are"
         raise NotWritable(str(error.filename or aside), problem) from error
@@ -39,6 +44,16 @@ def _copy(path: Path, target: Path) -> None:
         shutil.copystat(path, target, follow_symlinks=False)
     elif stat.S_ISLNK(found.st_mode):
         target.symlink_to(os.readlink(path))
+
+
+def _force(path: str | Path, force: Callable[[int], object]) -> None:
+    """Force a file or directory to the disk; a link is forced with its directory."""
+    if not os.path.islink(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            force(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def set_mode(path: Path, mode: int) -> None:
