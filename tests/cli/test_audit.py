@@ -43,7 +43,19 @@ def test_a_whole_log_is_said_to_be_whole_with_what_to_note(run: Run, certs: Path
     noted = ran.out.split()[-1]
     assert run("--certs", certs, "audit", "verify", "--noted", noted).code == 0
     assert run("--certs", certs, "audit", "verify", "--noted", f"3:{'0' * 64}").code == 1
-    assert run("--certs", certs, "audit", "verify", "--noted", "nonsense").code == 2
+    for nonsense in ("nonsense", f"x:{'0' * 64}", "3:00"):
+        refused = run("--certs", certs, "audit", "verify", "--noted", nonsense)
+        assert refused.code == 2
+        assert "not NUMBER:HASH as verify prints it" in refused.err
+    assert "'-3' is no number of entries" in run("--certs", certs, "audit", "show", "-n", "-3").err
+
+
+def test_what_was_deleted_is_named_by_its_serial_number(run: Run, certs: Path, log: Path) -> None:
+    listed = run("--certs", certs, "call", "get_installed_certificates", "--certificate-types", "V2GRootCertificate")
+    data = listed.json["certificate_hash_data_chain"][0]["certificate_hash_data"]
+    run("--certs", certs, "call", "delete_certificate", "--json", json.dumps({"certificate_hash_data": data}))
+    ran = run("--certs", certs, "audit", "show", "-n", "1")
+    assert f": delete_certificate serial {data['serial_number']}" in ran.out
 
 
 def test_a_removed_line_is_found(run: Run, certs: Path, log: Path) -> None:

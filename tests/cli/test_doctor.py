@@ -200,7 +200,7 @@ def test_a_private_key_in_a_bundle(run: Run, well: Path) -> None:
 def test_an_encrypted_key_that_the_password_does_not_open(run: Run, well: Path, pki: Pki) -> None:
     (well / "client/cso/SECC_LEAF.key").write_text(pki["SECC_LEAF"].key_pem("secret-of-the-tests"))
     ran = run("--certs", well, "doctor", environment={"EVSE_SECURITY_PRIVATE_KEY_PASSWORD": "wrong-one"})
-    assert codes(ran)[:2] == ["NoUsableLeaf", "KeyLocked"]
+    assert codes(ran)[:2] == ["KeyLocked", "NoUsableLeaf"]
     assert "the configured password does not open it" in ran.out
     assert "wrong-one" not in ran.out
 
@@ -410,3 +410,5 @@ def test_our_commands_lead_to_the_same_station(run: Run, well: Path, tmp_path: P
     ran = run("--config", tmp_path / "s.toml", "doctor", "--keep-newest", "3", "--no-additional-root-certificate-check")
     options = f"--config {tmp_path}/s.toml --keep-newest 3 --no-additional-root-certificate-check"
     assert f"   mend: evse-security {options} doctor --fix\n" in ran.out
+    told = run("--config", tmp_path / "s.toml", "doctor", "--json", *options.split()[2:]).json["findings"]
+    assert ["evse-security", *options.split(), "doctor", "--fix"] in [one for each in told for one in each["mend"]]

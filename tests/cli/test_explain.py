@@ -98,6 +98,15 @@ def test_a_file_that_no_command_would_take(run: Run, certs: Path, pki: Pki, tmp_
     assert "[NotACa]" in ran.out
 
 
+def test_a_path_is_told_once_for_all_domains(run: Run, certs: Path, pki: Pki, tmp_path: Path) -> None:
+    (tmp_path / "root.pem").write_text(pki["OEM_ROOT_CA"].pem)
+    paths = [
+        line for line in run("--certs", certs, "explain", tmp_path / "root.pem").out.splitlines() if "path" in line
+    ]
+    assert paths
+    assert len(paths) == len(set(paths))
+
+
 def test_a_file_that_is_not_there_and_one_that_is_none(run: Run, certs: Path, tmp_path: Path) -> None:
     missing = run("--certs", certs, "explain", tmp_path / "gone.pem")
     assert (missing.code, missing.err) == (

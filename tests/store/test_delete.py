@@ -6,9 +6,9 @@ import pytest
 
 from evse_security.errors import MustStay, NotInstalled
 from evse_security.pki.hashdata import CertID, asked_for
+from evse_security.pki.path import Policy
 from evse_security.store.changes import Decision, Edit, Remove
 from evse_security.store.rules.delete import delete
-from evse_security.pki.path import Policy
 from evse_security.store.rules.select import usable
 from evse_security.vocabulary import (
     CertificateHashData,

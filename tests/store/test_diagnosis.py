@@ -12,8 +12,8 @@ from evse_security.clock import Moment
 from evse_security.lab.authority import KeyUse
 from evse_security.store.changes import Remove, Write
 from evse_security.store.diagnosis import diagnose
-from evse_security.store.diagnosis.finding import KINDS, Finding, Mender, Severity
-from evse_security.store.diagnosis.inspection import Inspection, Place, Rights, Span
+from evse_security.store.diagnosis.finding import AS_READER, KINDS, Finding, Mender, Severity
+from evse_security.store.diagnosis.inspection import Inspection, Place, Rights, Span, Volume
 from evse_security.store.diagnosis.mending import Treatment, treatment
 from evse_security.store.surroundings import span
 from tests.builders import DAY, NOW, YEAR, altered, ocsp_answer, pem_of
@@ -410,3 +410,61 @@ def test_rights_are_taken_from_everybody() -> None:
 
 def test_a_healthy_store_is_left_alone() -> None:
     assert treatment(seen(station(pki())), 10).is_empty
+
+
+# ---- what the user who asks must not read
+
+
+def test_nobody_is_told_to_remove_what_is_only_closed_to_who_asks() -> None:
+    """A technician is seldom the user that the station runs as."""
+    shelf = station(pki())
+    shelf = replace(shelf, files={path: held for path, held in shelf.files.items() if CSO not in path.parents})
+    finding = the("Unreadable", seen(replace(shelf, blocked=frozenset({CSO}))))
+    assert (finding.severity, finding.mend, finding.advice) == (Severity.ERROR, (), AS_READER)
+    findings = diagnose(seen(station(pki()).put(KEY, None, mode=0o600))).findings
+    assert [one.code for one in findings if one.severity is Severity.ERROR] == ["KeyUnreadable", "NoUsableLeaf"]
+    assert [one.mend for one in findings[:2]] == [(), ()]
+    assert findings[0].advice == AS_READER
+    assert findings[1].advice == "see to the keys that cannot be opened first: one of them may be its own"
+
+
+# ---- the issuer is missing
+
+
+def test_responses_stay_while_nobody_can_tell_whom_they_are_about() -> None:
+    """A root that was lost may come back, and the responses about what it issued are as good as before."""
+    w = pki()
+    answer = ocsp_answer(w, "Sub1")
+    shelf = station(w).with_ocsp("client/cso/ocsp/1_ocsp", id_of(w, "Sub1"), answer)
+    lost = seen(shelf.put(V2G_BUNDLE, "").put(CSMS_BUNDLE, ""))
+    assert {"RootMissing"} <= codes(lost) <= {"RootMissing", "NoRoot", *ALWAYS}
+    assert treatment(lost, 10).is_empty
+    assert codes(seen(shelf)) == ALWAYS
+
+
+def test_where_the_issuer_is_missing_nobody_is_told_to_ask_a_responder() -> None:
+    w = pki(Sub1={"responder_urls": ("http://ocsp.example",)})
+    assert "OcspMissing" in codes(seen(station(w)))
+    assert "OcspMissing" not in codes(seen(station(w).put(V2G_BUNDLE, "").put(CSMS_BUNDLE, "")))
+
+
+# ---- the clock and the file that it is judged by
+
+
+def test_the_files_that_were_written_later_are_named() -> None:
+    shelf = station(pki()).put(SINGLE, pki()["SECC"].pem, age=-DAY)
+    finding = the("ClockNotBelieved", seen(shelf, moment=Moment(NOW, "the clock shows less")))
+    assert finding.paths == (CERTS / SINGLE,)
+    assert finding.advice is not None
+    assert finding.advice.endswith("another one was not when these files were written: touch them")
+
+
+# ---- mounted so that nobody can write
+
+
+def test_where_nobody_can_write_rights_are_no_matter() -> None:
+    place = Place(CSO, Rights(0o700, 0, NOW), holds_keys=True, can_write=False, is_read_only=True)
+    volume = Volume(CSO, CSO, "ext4", True, 10**9, 10**6)
+    inspection = seen(station(pki()), places=(place,), volumes=(volume,))
+    assert codes(inspection) == {"ReadOnly", *ALWAYS}
+    assert the("ReadOnly", inspection).mend == (("mount", "-o", "remount,rw", str(CSO)),)

@@ -20,7 +20,6 @@ from evse_security.store.rules.cache import cache
 from evse_security.store.rules.delete import delete
 from evse_security.store.rules.install import install
 from evse_security.store.rules.renew import renew
-from evse_security.pki.path import Policy
 from evse_security.store.rules.select import usable
 from evse_security.store.rules.sweep import sweep
 from evse_security.store.snapshot import Leaf, Snapshot, StoreForm

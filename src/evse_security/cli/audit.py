@@ -67,11 +67,20 @@ def in_words(entry: Mapping[str, Any]) -> str:
         case [{"name": name}, *_]:
             about = f" {name}"
         case _:
-            about = ""
+            about = _serials(entry)
     end = f": {entry['result']}" if "result" in entry else ""
     why = f", {entry.get('why') or entry['reason']}" if "reason" in entry else ""
     note = f" ({entry['note']})" if "note" in entry else ""
     return f"{entry.get('n')} {entry.get('time')} {who}: {what}{about}{end}{why}{note}"
+
+
+def _serials(entry: Mapping[str, Any]) -> str:
+    """Which certificate it was about, where none was handed over."""
+    match entry.get("certificates"):
+        case [{"serial_number": serial}, *others]:
+            return f" serial {serial}" + (" and others" if others else "")
+        case _:
+            return ""
 
 
 def _event(entry: Mapping[str, Any]) -> str:
@@ -79,13 +88,13 @@ def _event(entry: Mapping[str, Any]) -> str:
 
 
 def _count(text: str) -> int:
-    if (number := int(text)) < 0:
-        raise ValueError
-    return number
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of entries")
+    return int(text)
 
 
 def _noted(text: str) -> tuple[int, str]:
     number, _, digest = text.partition(":")
-    if len(digest) != 64:
-        raise ValueError
+    if not (number.isascii() and number.isdigit() and len(digest) == 64):
+        raise argparse.ArgumentTypeError("not NUMBER:HASH as verify prints it, with 64 hexadecimal digits")
     return int(number), digest.lower()

@@ -14,6 +14,7 @@ import logging
 import shlex
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
         diagnosis = station.diagnose(arguments.days)
     if arguments.json:
         mended = None if report is None else as_json(report)
-        answer_json({"worst": diagnosis.worst, "findings": as_json(diagnosis.findings), "mended": mended})
+        findings = [as_json(_complete(finding, given_options(arguments))) for finding in diagnosis.findings]
+        answer_json({"worst": diagnosis.worst, "findings": findings, "mended": mended})
     else:
         for line in (*_mended(report), *in_words(diagnosis, given_options(arguments))):
             answer(line)
@@ -106,11 +108,19 @@ def lines_of(finding: Finding, options: tuple[str, ...]) -> Iterator[str]:
         yield printable(f"   advice: {finding.advice}")
 
 
+def _complete(finding: Finding, options: tuple[str, ...]) -> Finding:
+    """The finding with commands that lead to the same station."""
+    return replace(finding, mend=tuple(_of_station(command, options) for command in finding.mend))
+
+
+def _of_station(command: tuple[str, ...], options: tuple[str, ...]) -> tuple[str, ...]:
+    program, *rest = command
+    return (program, *options, *rest) if program == "evse-security" else command
+
+
 def as_typed(command: tuple[str, ...], options: tuple[str, ...]) -> str:
     """A command for a shell; ours with the options that lead to the same station."""
-    program, *rest = command
-    words = (program, *options, *rest) if program == "evse-security" else command
-    return " ".join(map(_quoted, words))
+    return " ".join(map(_quoted, _of_station(command, options)))
 
 
 def _quoted(word: str) -> str:

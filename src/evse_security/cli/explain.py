@@ -119,6 +119,5 @@ def _file(explained: FileExplanation) -> Iterator[str]:
     for (command, accepted, code, text), attempts in groups.items():
         asked = f"{command} {', '.join(attempt.type for attempt in attempts)}" if explained.names else "any command"
         yield f"{asked}: {'yes' if accepted else 'no'}: {text} [{code}]"
-        for attempt in attempts:
-            if len(attempt.paths) > 1 or any(len(path.names) > 1 for path in attempt.paths):
-                yield from map(_path, attempt.paths)
+        told = (each for each in attempts if len(each.paths) > 1 or any(len(path.names) > 1 for path in each.paths))
+        yield from dict.fromkeys(_path(path) for attempt in told for path in attempt.paths)  # alike in all domains

@@ -78,6 +78,12 @@ def certificate_id(
     )
 
 
+def may_name(cert_id: CertID, certificate: Certificate) -> bool:
+    """Whether this may be the identity of a certificate whose issuer is not known: all but the issuer's key fits."""
+    named = _NAME_HASHES[cert_id.algorithm](certificate.issuer)
+    return (cert_id.serial, cert_id.issuer_name_hash) == (certificate.serial, named)
+
+
 def asked_for(data: CertificateHashData) -> CertID | None:
     """Read the identity that a caller names, in any case of letters and with leading zeros; None where it is none."""
     if max(map(len, (data.serial_number, data.issuer_name_hash, data.issuer_key_hash))) > MAX_CHARACTERS:

@@ -75,7 +75,10 @@ def _owners(directories: Iterable[Path]) -> frozenset[int]:
 
 def _place(path: Path, *, holds_keys: bool) -> Place:
     can_write = os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
-    return Place(path, _rights(path), holds_keys, can_write)
+    is_read_only = False
+    with suppress(OSError):
+        is_read_only = bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    return Place(path, _rights(path), holds_keys, can_write, is_read_only)
 
 
 def _rights(path: Path) -> Rights | None:
@@ -102,20 +105,22 @@ def _files(snapshot: Snapshot) -> dict[Path, Rights]:
 
 
 def _volumes(directories: Iterable[Path]) -> Iterator[Volume]:
-    """The file systems that hold the store, each once."""
+    """The file systems that hold the store, each once; twice where one is mounted read-only as well."""
     kinds = _mounted()
-    devices: set[int] = set()
+    told: set[tuple[int, bool]] = set()
     for directory in directories:
         path = next((each for each in (directory, *directory.parents) if os.path.isdir(each)), Path("/"))
         with suppress(OSError):
             device, room, real = os.stat(path).st_dev, os.statvfs(path), Path(os.path.realpath(path))
-            if device not in devices:
-                devices.add(device)
+            is_read_only = bool(room.f_flag & os.ST_RDONLY)
+            if (device, is_read_only) not in told:
+                told.add((device, is_read_only))
+                mount = _mount(real, kinds)
                 yield Volume(
                     path,
-                    next(each for each in (real, *real.parents) if os.path.ismount(each)),
-                    _kind(real, kinds),
-                    bool(room.f_flag & os.ST_RDONLY),
+                    mount,
+                    kinds.get(os.fspath(mount), ""),
+                    is_read_only,
                     room.f_bavail * room.f_frsize,
                     room.f_favail if room.f_files else None,
                 )
@@ -132,8 +137,9 @@ def _mounted() -> dict[str, str]:
     return kinds
 
 
-def _kind(real: Path, kinds: dict[str, str]) -> str:
-    return next((kinds[os.fspath(each)] for each in (real, *real.parents) if os.fspath(each) in kinds), "")
+def _mount(real: Path, kinds: dict[str, str]) -> Path:
+    """Where the file system of a directory is mounted. The device tells only where nothing was mounted from itself."""
+    return next(each for each in (real, *real.parents) if os.fspath(each) in kinds or os.path.ismount(each))
 
 
 # ---- contents

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from evse_security.clock import SKEW, believable
 from evse_security.store.diagnosis import certificates, derived, keys, leaves, places, responses
 from evse_security.store.diagnosis.finding import RANKS, Finding, Severity, found
 from evse_security.store.diagnosis.inspection import Inspection
+from evse_security.store.layout import DER_DIRECTORY, is_generated
 
 __all__ = ["Diagnosis", "diagnose"]
 
 _CLOCK = "set the clock, by the network or the CSMS"
+_OR_TOUCH = f"{_CLOCK}; if it is right, another one was not when these files were written: touch them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,16 @@ class Diagnosis:
 
 def _clock(seen: Inspection) -> Iterator[Finding]:
     if seen.moment.doubt is not None:
-        yield found("ClockNotBelieved", seen.moment.doubt, advice=_CLOCK)
+        later = sorted(_written_later(seen)) if believable(seen.now) else []
+        yield found("ClockNotBelieved", seen.moment.doubt, later, advice=_OR_TOUCH if later else _CLOCK)
+
+
+def _written_later(seen: Inspection) -> Iterator[Path]:
+    """Our files of a time to come, by which the clock is judged."""
+    for path, rights in seen.surroundings.files.items():
+        ours = is_generated(path.name) and path.parent.name != DER_DIRECTORY
+        if ours and believable(rights.modified) and rights.modified > seen.now + SKEW:
+            yield path
 
 
 CHECKS: tuple[Callable[[Inspection], Iterator[Finding]], ...] = (

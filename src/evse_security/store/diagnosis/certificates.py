@@ -11,7 +11,7 @@ from evse_security.errors import WeakDigest, WeakKey
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.path import COLLIDING, check_digest, check_key, why_not_ca
 from evse_security.pki.pem import Block, Flaw
-from evse_security.store.diagnosis.finding import OURS, Command, Finding, Severity, found
+from evse_security.store.diagnosis.finding import AS_READER, FORBIDDEN, OURS, Command, Finding, Severity, found
 from evse_security.store.diagnosis.inspection import Inspection
 from evse_security.store.reasons import Domain, Validity
 from evse_security.store.snapshot import CaStore, CertificateFile, LeafStore, Snapshot, StoreForm
@@ -59,8 +59,7 @@ def files(seen: Inspection) -> Iterator[Finding]:
     for ca in seen.bundles:
         if ca.form is StoreForm.UNREADABLE:
             told.add(ca.path)
-            advice = "run it as a user who may read it, or give that user the right to"
-            yield found("BundleUnreadable", "the bundle cannot be looked at", (ca.path,), advice=advice)
+            yield found("BundleUnreadable", "the bundle cannot be looked at", (ca.path,), advice=AS_READER)
     for path in seen.surroundings.astray:
         advice = "bring back what it leads to, such as a disk that is not mounted"
         yield found("LinkBroken", _LEADS_NOWHERE, (path,), advice=advice, severity=Severity.ERROR)
@@ -69,6 +68,7 @@ def files(seen: Inspection) -> Iterator[Finding]:
 
 def _unseen(seen: Inspection, told: set[Path]) -> Iterator[Finding]:
     """What could not even be looked at."""
+    of_leaves = {path for store in seen.snapshot.leaves.values() for path in (store.directory, store.key_directory)}
     for problem in seen.snapshot.problems:
         if problem.path in told:
             continue
@@ -76,15 +76,17 @@ def _unseen(seen: Inspection, told: set[Path]) -> Iterator[Finding]:
             advice = "bring back what it leads to, such as a disk that is not mounted; or remove the link"
             yield found("LinkBroken", problem.text, (problem.path,), mend=[("rm", str(problem.path))], advice=advice)
         else:
-            advice = "make it a regular file, or remove it"
-            yield found("Unreadable", problem.text, (problem.path,), advice=advice)
+            advice = AS_READER if problem.text == FORBIDDEN else "make it a regular file, or remove it"
+            bad = Severity.ERROR if problem.path in of_leaves else None
+            yield found("Unreadable", problem.text, (problem.path,), advice=advice, severity=bad)
 
 
 def _file(file: CertificateFile, store: CaStore | LeafStore, seen: Inspection) -> Iterator[Finding]:
     paths = (file.path,)
     if file.problem is not None:
         aside = _set_aside(file, seen)
-        advice = None if aside else "see that the user who asks may read it, and that it is a file of certificates"
+        forbidden = AS_READER if file.problem == FORBIDDEN else "see that it is a file of certificates"
+        advice = None if aside else forbidden
         yield found("Unreadable", file.problem, paths, mend=aside, advice=advice)
     for block in file.blocks:
         if block.problem is not None:
@@ -109,7 +111,7 @@ def _where(file: CertificateFile, block: Block, seen: Inspection) -> str:
 
 def _set_aside(file: CertificateFile, seen: Inspection) -> list[Command]:
     """Give a file a name that is not read; bundles stay, since the configuration names them."""
-    if file.path in seen.layout.bundles.values() or file.problem == "Permission denied":
+    if file.path in seen.layout.bundles.values() or file.problem == FORBIDDEN:
         return []
     return [("mv", "-n", str(file.path), f"{file.path}.bad")]
 

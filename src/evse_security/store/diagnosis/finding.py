@@ -14,6 +14,10 @@ Command = tuple[str, ...]
 """A program with its arguments. Where it is `evse-security`, whoever shows it adds the options of the station."""
 
 OURS = "evse-security"
+FORBIDDEN = "Permission denied"
+"""What the system says of files that the user who asks must not read."""
+AS_READER = "run it as the user that the station runs as, or give that user the right to read it"
+"""What mends that: nothing is wrong with the file itself, perhaps."""
 MOST_PATHS = 8
 """Most files that one command names; more are mended by `doctor --fix` or by a pattern."""
 
@@ -97,6 +101,14 @@ KINDS = {
         "Nobody can tell what is valid: no leaf can be chosen rightly, nothing is renewed or swept. Set the clock, and "
         "look again.",
     ),
+    # ---- what cannot be read: before what is wrong for that reason
+    "BundleUnreadable": Kind(_ERROR, "No root of the domain is known: its peers are all refused."),
+    "KeyLocked": Kind(_ERROR, "The leaf of this key cannot be used."),
+    "Unreadable": Kind(
+        _WARNING, "What it holds is passed over, and no key is swept, since it may be the one that needs it."
+    ),
+    "LinkBroken": Kind(_WARNING, "What it should lead to is not seen, and may be a key or a certificate in need."),
+    "KeyUnreadable": Kind(_WARNING, "A leaf of this key cannot be used."),
     # ---- what the station is
     "NoUsableLeaf": Kind(_ERROR, "The station has no identity to show: connections that need this leaf fail."),
     "WrongBundle": Kind(
@@ -134,14 +146,7 @@ KINDS = {
     ),
     "VolatileFileSystem": Kind(_WARNING, "All of it, private keys too, is gone when the machine restarts."),
     "DirectoryMissing": Kind(_NOTE, "It is made when something is first written there."),
-    # ---- what cannot be read
-    "BundleUnreadable": Kind(_ERROR, "No root of the domain is known: its peers are all refused."),
-    "KeyLocked": Kind(_ERROR, "The leaf of this key cannot be used."),
-    "Unreadable": Kind(
-        _WARNING, "What it holds is passed over, and no key is swept, since it may be the one that needs it."
-    ),
-    "LinkBroken": Kind(_WARNING, "What it should lead to is not seen, and may be a key or a certificate in need."),
-    "KeyUnreadable": Kind(_WARNING, "A leaf of this key cannot be used."),
+    # ---- what is not read by all
     "KeyInDer": Kind(_WARNING, "Consumers that are handed the file expect PEM, and may fail to load it."),
     "ReadDifferently": Kind(
         _NOTE, "Other programs may not read it as it is read here; consumers are handed a copy that all read alike."

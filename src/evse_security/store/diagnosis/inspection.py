@@ -43,6 +43,8 @@ class Place(NamedTuple):
     holds_keys: bool
     can_write: bool
     """Whether the user who asks can make files there."""
+    is_read_only: bool = False
+    """Whether nobody can: it is mounted so."""
 
 
 class Volume(NamedTuple):

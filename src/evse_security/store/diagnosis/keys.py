@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evse_security.clock import believable
-from evse_security.store.diagnosis.finding import MOST_PATHS, OURS, Command, Finding, Mender, found
+from evse_security.store.diagnosis.finding import (
+    AS_READER,
+    FORBIDDEN,
+    MOST_PATHS,
+    OURS,
+    Command,
+    Finding,
+    Mender,
+    Severity,
+    found,
+)
 from evse_security.store.diagnosis.inspection import Inspection
 from evse_security.store.diagnosis.places import keys as key_files
 from evse_security.store.layout import is_generated
@@ -22,9 +32,10 @@ _BY_HAND = "no certificate of it is installed, and it was put there by hand: no 
 def keys(seen: Inspection) -> Iterator[Finding]:
     """Keys that cannot be read, that consumers cannot read, and that wait in vain or still wait."""
     groups: dict[tuple[Path, str, str, Mender], list[Path]] = defaultdict(list)
+    missed = _missed(seen)
     for key in key_files(seen):
         if key.token is None:
-            yield _unread(key)
+            yield _unread(key, Severity.ERROR if key.path in missed else None)
             continue
         if key.path in seen.surroundings.der_keys:
             as_pem: Command = ("openssl", "pkey", "-inform", "DER", "-in", str(key.path), "-out", f"{key.path}.pem")
@@ -41,15 +52,21 @@ def keys(seen: Inspection) -> Iterator[Finding]:
         yield found(code, what, paths, mend=sweep or aside, advice=advice, mender=mender)
 
 
-def _unread(key: KeyFile) -> Finding:
+def _missed(seen: Inspection) -> set[Path]:
+    """The keys that may be the one for want of which a station has no leaf to show."""
+    wanting = [one for one in seen.domains if one.leaf_store is not None and one.leaf_store.leaves and not one.chosen]
+    return {key.path for one in wanting if one.leaf_store is not None for key in one.leaf_store.keys}
+
+
+def _unread(key: KeyFile, severity: Severity | None) -> Finding:
     paths = (key.path,)
     if key.encrypted:
         return found("KeyLocked", key.problem or "encrypted", paths, advice=_UNLOCK)
     if key.size == 0:
         what = "an empty file: a full disk leaves such where writes are not checked"
         return found("KeyUnreadable", what, paths, mend=[("rm", str(key.path))])
-    advice = "put the key there in PEM (PKCS #8), or remove the file"
-    return found("KeyUnreadable", key.problem or "cannot be read", paths, advice=advice)
+    advice = AS_READER if key.problem == FORBIDDEN else "put the key there in PEM (PKCS #8), or remove the file"
+    return found("KeyUnreadable", key.problem or "cannot be read", paths, advice=advice, severity=severity)
 
 
 def _unneeded(key: KeyFile, seen: Inspection) -> tuple[str, str, Mender]:

@@ -22,6 +22,7 @@ from evse_security.vocabulary import LeafCertificateType
 
 _SUBJECT = {"--country": "2.5.4.6", "--organization": "2.5.4.10", "--common": names.COMMON_NAME}
 """The attributes of a subject that a signing request is asked for with."""
+_OPEN_FIRST = "see to the keys that cannot be opened first: one of them may be its own"
 
 
 def leaves(seen: Inspection) -> Iterator[Finding]:
@@ -51,8 +52,9 @@ def _in_use(domain: Domain, store: LeafStore, seen: Inspection) -> Iterator[Find
         reasons = [f"{leaf.file.path.name} {domain.leaf_use(leaf).reason.text}" for leaf in shown]
         more = f"; and {len(store.leaves) - len(shown)} more" if len(store.leaves) > len(shown) else ""
         what = f"no {kind} leaf can be used: {'; '.join(reasons)}{more}"
-        mend = [request(store, store.leaves[0].certificate)]
-        yield found("NoUsableLeaf", what, (store.directory,), mend=mend)
+        closed = any(leaf.key is None for leaf in store.leaves) and _closed(store)
+        mend, advice = ([], _OPEN_FIRST) if closed else ([request(store, store.leaves[0].certificate)], None)
+        yield found("NoUsableLeaf", what, (store.directory,), mend=mend, advice=advice)
     elif not store.leaves and (store.listed or _is_missing(store, seen)):
         yield found("NoLeaf", f"no {kind} leaf is installed", (store.directory,), mend=[request(store, None)])
 
@@ -144,11 +146,16 @@ def _without_key(store: LeafStore, leaf: Leaf, seen: Inspection) -> Finding:
     """A leaf whose key is not there, or may be one of those that cannot be opened: then nobody should delete it."""
     what = f"no private key in {store.key_directory} fits"
     advice, mend = f"put its key into {store.key_directory}, or delete the leaf", _gone(store, leaf, seen)
-    closed = sum(key.token is None for key in store.keys)
+    closed = _closed(store)
     if closed:
         what = f"{what}, but {closed} of the keys there cannot be opened"
-        advice, mend = "see to the keys that cannot be opened first: one of them may be its own", []
+        advice, mend = _OPEN_FIRST, []
     return found("LeafWithoutKey", what, _paths(leaf), certificate=leaf.certificate, mend=mend, advice=advice)
+
+
+def _closed(store: LeafStore) -> int:
+    """How many keys cannot be opened; of an empty file nobody ever will."""
+    return sum(key.token is None and key.size > 0 for key in store.keys)
 
 
 def _gone(store: LeafStore, leaf: Leaf, seen: Inspection) -> list[Command]:

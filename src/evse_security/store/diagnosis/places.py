@@ -28,13 +28,12 @@ _VOLATILE = frozenset({"ramfs", "tmpfs"})
 
 def directories(seen: Inspection) -> Iterator[Finding]:
     """Directories that are missing, open to others, somebody else's, or closed to who asks."""
-    read_only = {volume.path for volume in seen.surroundings.volumes if volume.is_read_only}
     for place in seen.surroundings.places:
         if place.rights is None:
             yield found("DirectoryMissing", "there is no such directory", (place.path,))
             continue
         yield from _open_directory(place, place.rights)
-        if not place.can_write and not any(path == place.path or path in place.path.parents for path in read_only):
+        if not (place.can_write or place.is_read_only):
             what = f"user {seen.surroundings.user} cannot write there (mode {place.rights.mode:04o})"
             yield found("NotWritable", what, (place.path,), advice=_as_owner(place.rights))
         yield from _owned((place.path,), place.rights.owner, seen)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from evse_security.errors import NotBase64, OcspNotCurrent, OcspRefused, TooLarge
 from evse_security.pki import ocsp
 from evse_security.pki.certificate import Certificate
-from evse_security.pki.hashdata import CertID
+from evse_security.pki.hashdata import CertID, may_name
 from evse_security.pki.ocsp import OcspAnswer, OcspStatus
 from evse_security.store.diagnosis.finding import OURS, Finding, Mender, found
 from evse_security.store.diagnosis.inspection import Inspection
@@ -33,7 +33,8 @@ def _entry(entry: OcspEntry, seen: Inspection) -> Iterator[Finding]:
         return
     about = subject(entry, seen)
     if about is None:
-        yield from _about_nobody(entry, seen)  # 2
+        if not _may_be_meant(entry, seen):
+            yield from _about_nobody(entry, seen)  # 2
         return
     certificate, issuer = about
     paths = (entry.response_path,)
@@ -61,6 +62,13 @@ def _about_nobody(entry: OcspEntry, seen: Inspection) -> Iterator[Finding]:
     mender = _sweeper(entry) if seen.snapshot.readable and seen.moment.doubt is None else Mender.PEOPLE
     by_hand = [("rm", *map(str, entry.paths))] if mender is Mender.PEOPLE else []
     yield found("OcspAboutNobody", who, entry.paths, mend=by_hand, mender=mender)
+
+
+def _may_be_meant(entry: OcspEntry, seen: Inspection) -> bool:
+    """Whether it may be about an installed certificate whose issuer is not: that is another finding."""
+    cert_id, forest = entry.cert_id, seen.snapshot.forest
+    named = (one for one in seen.snapshot.certificates if cert_id is not None and may_name(cert_id, one))
+    return any(forest.id_of(one) is None for one in named)
 
 
 def subject(entry: OcspEntry, seen: Inspection) -> tuple[Certificate, Certificate] | None:
@@ -148,7 +156,10 @@ def _fresh(entry: OcspEntry, seen: Inspection) -> bool:
 
 
 def _missing(seen: Inspection) -> Iterator[Finding]:
-    """Certificates of the SECC chain in use that name a responder, and of which nothing is cached."""
+    """Certificates of the SECC chain in use that name a responder, and of which nothing is cached.
+
+    Where the issuer is not known nobody can ask: that it is missing is another finding.
+    """
     domain = next(one for one in seen.domains if LeafCertificateType.V2G in one.leaf_types)
     chain = () if domain.chosen is None else domain.chosen.file.certificates
     lacking = [each for each in chain if ocsp.responder_url(each) is not None and not _kept(each, seen)]
@@ -160,4 +171,4 @@ def _missing(seen: Inspection) -> Iterator[Finding]:
 
 def _kept(certificate: Certificate, seen: Inspection) -> bool:
     cert_id = seen.snapshot.forest.id_of(certificate)
-    return cert_id is not None and bool(seen.snapshot.ocsp_by_id.get(cert_id))
+    return cert_id is None or bool(seen.snapshot.ocsp_by_id.get(cert_id))

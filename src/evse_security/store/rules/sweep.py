@@ -6,12 +6,15 @@ needed. When the clock is not believed, nothing is swept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from evse_security.clock import Moment, believable
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.hashdata import CertID, may_name
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.store.changes import Decision, Order, Remove
 from evse_security.store.info import source_of
@@ -117,17 +120,29 @@ def _ocsp(snapshot: Snapshot, doomed: set[Path]) -> Iterator[SweptFile]:
     kept = [file for store in snapshot.leaves.values() for file in store.files if file.path not in doomed]
     certificates = {c for file in kept for c in file.certificates}
     certificates |= {c for store in snapshot.cas.values() for c in store.certificates}
-    known = {snapshot.forest.id_of(certificate) for certificate in certificates} - {None}
+    meant: set[CertID] = set()
+    unnamed: dict[int, list[Certificate]] = defaultdict(list)
+    for certificate in certificates:
+        cert_id = snapshot.forest.id_of(certificate)
+        if cert_id is None:
+            unnamed[certificate.serial].append(certificate)
+        else:
+            meant.add(cert_id)
     for entry in snapshot.ocsp:
         if not entry.response_path.name.endswith("_ocsp.der"):
             continue
         if not entry.has_hash or not entry.has_response:
             reason = "half of a pair"
-        elif entry.cert_id not in known and snapshot.readable:
+        elif entry.cert_id not in meant and snapshot.readable and not _may_be_meant(entry.cert_id, unnamed):
             reason = "no installed certificate is meant"
         else:
             continue
         yield from (SweptFile(path, reason) for path in entry.paths)
+
+
+def _may_be_meant(cert_id: CertID | None, unnamed: Mapping[int, list[Certificate]]) -> bool:
+    """Without its issuer nobody can tell what a certificate is called, and a root that is missing may come back."""
+    return cert_id is not None and any(may_name(cert_id, one) for one in unnamed.get(cert_id.serial, ()))
 
 
 def _copies(snapshot: Snapshot, doomed: set[Path]) -> Iterator[SweptFile]:
