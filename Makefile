@@ -7,7 +7,7 @@ bin := .venv/bin
 # mypy refuses a directory without Python in it, and these may have none
 checked := src tests $(sort $(patsubst %/,%,$(dir $(wildcard scripts/*.py benchmarks/*.py fuzz/*.py))))
 
-.PHONY: help setup run test test-lowest coverage lint format generate bench fuzz docs lock clean
+.PHONY: help setup run test test-lowest coverage lint format generate bench fuzz campaigns docs lock clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,12 @@ bench: setup  ## measure against floors of the same run (ARGS=--quick: under a m
 
 fuzz: setup  ## throw hostile input at all that reads any (ARGS="--seconds 600"; --bounds: what the largest costs)
 	@$(bin)/python -m fuzz $(ARGS)
+
+campaigns: setup  ## for an hour or so: kills, power cuts, many hands, files changed behind its back (docs/robustness.md)
+	@$(bin)/python -m tests.laws.kills --kills 2000
+	@$(bin)/python -m tests.laws.powercut --seconds 600
+	@$(bin)/python -m tests.laws.hands --commands 1000 --rounds 4
+	@$(bin)/python -m tests.laws.freshness --sequences 400
 
 docs: setup  ## build the documentation into site/
 	@$(bin)/mkdocs build --quiet --strict

@@ -36,7 +36,7 @@ from evse_security.store.deeds import Deed
 from evse_security.store.firmware import LONGEST_PATH, file_signature_is_valid
 from evse_security.store.kinds import LEAF_KINDS, TRUST
 from evse_security.store.limits import with_room
-from evse_security.store.picture import EVERYTHING, RootsOf
+from evse_security.store.parts import EVERYTHING, RootsOf
 from evse_security.store.rules import report, select
 from evse_security.store.rules.cache import cache
 from evse_security.store.rules.delete import delete

@@ -25,7 +25,8 @@ from evse_security.store.files import Files
 from evse_security.store.layout import Layout
 from evse_security.store.limits import Limits
 from evse_security.store.lock import Missing
-from evse_security.store.picture import EVERYTHING, Parts, Picture
+from evse_security.store.parts import EVERYTHING, Parts
+from evse_security.store.picture import Picture
 from evse_security.store.snapshot import Snapshot
 from evse_security.vocabulary import CertificateStoreUpdate
 

@@ -15,7 +15,7 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.path import Policy
 from evse_security.store.info import LeafFiles, files_in
 from evse_security.store.kinds import LEAF_KINDS
-from evse_security.store.picture import LeavesOf, Parts, RootsOf
+from evse_security.store.parts import LeavesOf, Parts, RootsOf
 from evse_security.store.rules import select
 from evse_security.store.rules.cache import offered
 from evse_security.store.rules.times import attempts

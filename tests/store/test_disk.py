@@ -21,7 +21,8 @@ from evse_security.store.disk import Disk
 from evse_security.store.files import Files
 from evse_security.store.layout import Layout
 from evse_security.store.listing import Listing
-from evse_security.store.picture import EVERYTHING, Parts, Picture
+from evse_security.store.parts import EVERYTHING, Parts
+from evse_security.store.picture import Picture
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.view import View
 from evse_security.vocabulary import (

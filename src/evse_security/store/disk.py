@@ -26,7 +26,8 @@ from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Edit, 
 from evse_security.store.files import Files
 from evse_security.store.layout import DER_DIRECTORY, DERIVED_DIRECTORIES, KEY_SUFFIXES, TEMPORARY_SUFFIX, Layout
 from evse_security.store.lock import PATIENCE, Missing, WriterLock
-from evse_security.store.picture import EVERYTHING, Parts, Picture
+from evse_security.store.parts import EVERYTHING, Parts
+from evse_security.store.picture import Picture
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.view import View
 

@@ -5,89 +5,21 @@ A store is derived from the one before by what changed, so that a new leaf among
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from evse_security.errors import ChainRefused
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.path import check_end_entity
+from evse_security.pki.path import TrustStore, check_end_entity
 from evse_security.store.contents import CertificateFile, KeyFile
 from evse_security.store.kinds import LeafKind
-from evse_security.store.layout import is_generated
+from evse_security.store.leaf import Age, Leaf, nearest
 from evse_security.store.table import Draft, Order, Table
-
-Age = tuple[float, float, int, str]
-"""What leaves are ordered by: the newest is the least."""
-
-_AGES: dict[str, Callable[[Certificate], tuple[float, float]]] = {
-    "not_after": lambda certificate: (certificate.not_after.timestamp(), certificate.not_before.timestamp()),
-    "not_before": lambda certificate: (certificate.not_before.timestamp(), certificate.not_after.timestamp()),
-}
-
-
-class Leaf:
-    """A leaf certificate with the files that hold it. Never altered once made.
-
-    `single` and `chain` are texts without a bad block, and fit to be handed out if there are such; of several those
-    that the station wrote: what was placed by hand is left behind when the leaf is updated.
-    """
-
-    __slots__ = ("certificate", "chain", "copies", "key", "single")
-
-    certificate: Certificate
-    copies: tuple[CertificateFile, ...]
-    single: CertificateFile | None
-    chain: CertificateFile | None
-    key: KeyFile | None
-
-    def __init__(self, certificate: Certificate, copies: Sequence[CertificateFile], keys: Sequence[KeyFile]) -> None:
-        """Choose among the files that begin with it, in their order, and the keys that fit."""
-        self.certificate = certificate
-        self.copies = tuple(copies)
-        self.single = _preferred(file for file in copies if len(file.certificates) == 1)
-        self.chain = _preferred(file for file in copies if len(file.certificates) > 1)
-        self.key = _nearest(keys, {file.path.stem for file in copies} if len(keys) > 1 else ())
-
-    def __repr__(self) -> str:
-        return f"<Leaf {self.certificate.name} in {self.file.location}>"
-
-    @property
-    def file(self) -> CertificateFile:
-        """The chain file, or the single one where there is none."""
-        return self.chain or self.single or self._sound or self.copies[0]
-
-    @property
-    def servable(self) -> bool:
-        """Whether a file of it, or a copy, can be handed to a TLS server. None is made of one with a bad block."""
-        return self._sound is not None
-
-    @property
-    def _sound(self) -> CertificateFile | None:
-        return next((file for file in self.copies if not file.damaged), None)
-
-    def age(self, newest_by: str) -> Age:
-        """What it is ordered by. Validity has whole seconds: within one, the newest is the one with the newest key."""
-        later, earlier = _AGES[newest_by](self.certificate)
-        return -later, -earlier, -self.key.modified_ns if self.key is not None else 1, self.copies[0].location
-
-
-def _preferred(files: Iterable[CertificateFile]) -> CertificateFile | None:
-    texts = [file for file in files if not file.in_der and not file.damaged]
-    if len(texts) < 2:
-        return texts[0] if texts else None
-    return min(texts, key=lambda file: (not file.fit, not is_generated(file.path.name)))
-
-
-def _nearest(keys: Sequence[KeyFile], stems: Container[str]) -> KeyFile | None:
-    """The key; of several copies the one named like one of the files."""
-    if len(keys) < 2:
-        return keys[0] if keys else None
-    return min(keys, key=lambda key: (key.path.stem not in stems, key.location))
-
 
 Group = tuple[bytes, bytes | None, tuple[Certificate, ...]]
 """What leads leaves upwards: the issuer's name, its key's identifier, and the certificates that come with the leaf."""
@@ -202,8 +134,8 @@ class LeafStore:
         """Certificates that the store before this one did not hold."""
         self.gone: frozenset[Certificate] = frozenset()
         """Certificates that only the store before this one held."""
-        self.memory: dict[object, object] = {}
-        """What was worked out from this store, by those who did."""
+        self.memory: WeakKeyDictionary[TrustStore, dict[object, object]] = WeakKeyDictionary()
+        """What was worked out from this store and the roots of a domain, by those who did, while both are there."""
         self._tables = _Tables()
         self._unsound: frozenset[str] = frozenset()
         self._ordered: dict[str, Order[Leaf]] = {}
@@ -226,7 +158,7 @@ class LeafStore:
 
     def key_of(self, certificate: Certificate, beside: Iterable[Path] = ()) -> KeyFile | None:
         """The key of a certificate; of several the one named like one of its files."""
-        return _nearest(self.keys_for(certificate), {path.stem for path in beside})
+        return nearest(self.keys_for(certificate), {path.stem for path in beside})
 
     def users_of(self, key: KeyFile) -> Sequence[Certificate]:
         """The leaves that a key belongs to."""

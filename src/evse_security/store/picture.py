@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from evse_security.keys.files import KeyReading
 from evse_security.pki import hashdata, ocsp, pem
 from evse_security.pki.certificate import Certificate
 from evse_security.store import scan
 from evse_security.store.kinds import LEAF_KINDS
-from evse_security.store.layout import (
-    CERTIFICATE_SUFFIXES,
-    DERIVED_DIRECTORIES,
-    KEY_SUFFIXES,
-    OCSP_DIRECTORY,
-    Layout,
-)
+from evse_security.store.layout import Layout
 from evse_security.store.listing import Listing, Stamp, merged
+from evse_security.store.parts import EVERYTHING, LeavesOf, Part, Parts, Roles, RootsOf
 from evse_security.store.snapshot import (
     CaStore,
     CertificateFile,
@@ -28,7 +22,6 @@ from evse_security.store.snapshot import (
     OcspEntry,
     Responses,
     Snapshot,
-    StoreForm,
 )
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
@@ -39,34 +32,6 @@ KeyReader = Callable[[bytes], KeyReading]
 """Reads a private key file."""
 Reader = Callable[[str, int], bytes]
 """Reads a file of at most so many bytes. Raises OSError or ValueError."""
-
-
-class RootsOf(NamedTuple):
-    """The part of a store that is the CA certificates of a domain."""
-
-    ca_type: CaCertificateType
-    kind: str = "roots"
-
-
-class LeavesOf(NamedTuple):
-    """The part of a store that is the leaves of a kind with their keys."""
-
-    leaf_type: LeafCertificateType
-    kind: str = "leaves"
-
-
-Part = RootsOf | LeavesOf
-Parts = Iterable[Part] | None
-"""Parts of a store; None: all of them, and the OCSP responses."""
-EVERYTHING: Parts = None
-
-
-class _Role(NamedTuple):
-    """What the files of a directory are."""
-
-    certificates: tuple[Part, ...] = ()
-    keys: tuple[LeavesOf, ...] = ()
-    has_responses: bool = False
 
 
 @dataclass
@@ -87,14 +52,7 @@ class Picture:
         """Nothing is read yet. `read` reads files; tests give their own."""
         self._layout, self._read_key, self._read = layout, read_key, read
         self._additional_anchors = additional_anchors
-        self._bundles: dict[str, list[RootsOf]] = {}
-        for ca_type, path in layout.bundles.items():
-            self._bundles.setdefault(str(path), []).append(RootsOf(ca_type))
-        self.forget()
-
-    def forget(self) -> None:
-        """Read everything anew for the next snapshot."""
-        self._roles: dict[str, _Role] = {}
+        self._roles = Roles(layout, {})
         self._ca_files: dict[RootsOf, dict[str, CertificateFile]] = {}
         self._responses: dict[str, OcspEntry] = {}
         self._failed: set[str] = set()
@@ -118,8 +76,8 @@ class Picture:
 
     def take(self, listing: Listing, changed: Iterable[str], parts: Parts = EVERYTHING) -> Snapshot:
         """The snapshot after these paths changed, with these parts in it; the last one again, if nothing did."""
-        if listing.forms != self._snapshot.listing.forms:
-            self._roles = {}
+        if listing.forms != self._roles.forms:
+            self._roles = Roles(self._layout, listing.forms)
         news = _News()
         if self._snapshot.cas or self._snapshot.leaves:
             for location in changed:
@@ -137,8 +95,6 @@ class Picture:
         file = self._known(location)
         return file is not None and file.same_as(read_certificates(location, content))
 
-    # ---- which file is what
-
     def _all_parts(self) -> set[Part]:
         return {*map(RootsOf, self._layout.bundles), *map(LeavesOf, self._layout.leaves)}
 
@@ -147,41 +103,11 @@ class Picture:
             return self._snapshot.cas.get(part.ca_type)
         return self._snapshot.leaves.get(part.leaf_type)
 
-    def _role(self, listing: Listing, directory: str) -> _Role:
-        """What the files of a directory are."""
-        if directory not in self._roles:
-            name = directory.rpartition("/")[2]
-            leaves = self._layout.leaves.items()
-            certificates: list[Part] = [LeavesOf(one) for one, at in leaves if str(at.certificates) == directory]
-            for part in self._bundles.get(directory, ()):
-                if listing.forms.get(part.ca_type) is StoreForm.DIRECTORY:
-                    certificates.append(part)
-            keys = [
-                LeavesOf(one)
-                for one, at in leaves
-                if name not in DERIVED_DIRECTORIES
-                and (str(at.certificates) == directory or f"{directory}/".startswith(f"{at.keys}/"))
-            ]
-            self._roles[directory] = _Role(tuple(certificates), tuple(keys), name == OCSP_DIRECTORY)
-        return self._roles[directory]
-
-    def _parts_of(self, listing: Listing, location: str) -> tuple[Sequence[Part], Sequence[LeavesOf], bool]:
-        """The parts that a file belongs to as certificates, as key, and whether it is half of an OCSP response."""
-        directory, _, name = location.rpartition("/")
-        role, suffix = self._roles.get(directory) or self._role(listing, directory), _suffix(name)
-        parts: Sequence[Part] = role.certificates if suffix.lower() in CERTIFICATE_SUFFIXES else ()
-        if parts and self._layout.shared_leaf_directory:
-            parts = [one for one in parts if not _is_foreign(one, name)]
-        if location in self._bundles:
-            files = [one for one in self._bundles[location] if listing.forms[one.ca_type] is not StoreForm.DIRECTORY]
-            parts = (*parts, *files)
-        return parts, role.keys if suffix in KEY_SUFFIXES else (), role.has_responses and suffix in (".hash", ".der")
-
     # ---- reading
 
     def _renew(self, listing: Listing, location: str, news: _News) -> None:
         """Read a file that changed, for the parts that the last snapshot has."""
-        certificate_parts, key_parts, is_response = self._parts_of(listing, location)
+        certificate_parts, key_parts, is_response = self._roles.of(location)
         shown = [part for part in certificate_parts if self._store_of(part) is not None]
         holders = [part for part in key_parts if self._store_of(part) is not None]
         stamp = listing.stamp(location)
@@ -205,7 +131,7 @@ class Picture:
         """Read the files of parts that no snapshot had yet."""
         pairs: set[str] = set()
         for location in listing.everything():
-            certificate_parts, key_parts, is_response = self._parts_of(listing, location)
+            certificate_parts, key_parts, is_response = self._roles.of(location)
             shown = [part for part in certificate_parts if part in fresh]
             holders = [part for part in key_parts if part in fresh]
             if shown:
@@ -328,14 +254,3 @@ def read_certificates(location: str, data: bytes) -> CertificateFile:
     blocks, in_der = pem.blocks(data), pem.is_der(data)
     holds_more = not in_der and data.count(b"-----BEGIN ") > len(blocks)
     return CertificateFile(location, blocks, in_der=in_der, holds_more=holds_more)
-
-
-def _is_foreign(part: Part, name: str) -> bool:
-    """Whether a file in a directory of both kinds of leaves is named as one of the other kind."""
-    return isinstance(part, LeavesOf) and name.startswith(LEAF_KINDS[part.leaf_type].foreign_marks)
-
-
-def _suffix(name: str) -> str:
-    """What follows the last dot, with it; a name that only begins with a dot has none."""
-    stem, dot, suffix = name.rpartition(".")
-    return dot + suffix if stem.strip(".") else ""

@@ -19,7 +19,8 @@ from evse_security.pki.hashdata import CertID
 from evse_security.pki.path import TrustStore
 from evse_security.store.castore import CaStore, StoreForm, may_sign
 from evse_security.store.contents import CertificateFile, KeyFile, OcspEntry, Problem
-from evse_security.store.leafstore import Leaf, LeafStore
+from evse_security.store.leaf import Leaf
+from evse_security.store.leafstore import LeafStore
 from evse_security.store.listing import Listing
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
