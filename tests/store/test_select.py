@@ -1,5 +1,7 @@
 """Which leaf is used."""
 
+import gc
+import weakref
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -185,6 +187,19 @@ def test_each_installed_root_has_its_newest_leaf_newest_first() -> None:
     w = two_roots(A2={"not_after": NOW + 90 * DAY, "not_before": NOW - 2 * DAY}, B1={"not_after": NOW + 70 * DAY})
     assert per_root(filled(w, "A", "B")) == [("A2", "A"), ("B1", "B")]
     assert per_root(filled(w, "A", "B"), newest_by="not_before") == [("B1", "B"), ("A1", "A")]
+
+
+def test_what_was_worked_out_goes_with_the_roots_that_it_was_for() -> None:
+    """Roots come and go, and leaves stay for years: no picture of them may be kept for each."""
+    w = two_roots()
+    store, other = filled(w, "A", "B").look().leaves[SECC_LEAF], filled(w, "A").look()
+    newest_per_root(store, other.cas[V2G].trust, "not_after", Policy((SECC_LEAF,)), NOW)
+    trust = weakref.ref(other.cas[V2G].trust)
+    assert trust() in store.memory
+    del other
+    gc.collect()
+    assert trust() is None
+    assert not store.memory
 
 
 def test_a_leaf_whose_chain_is_not_valid_makes_way_for_the_next() -> None:

@@ -67,6 +67,9 @@ def _certificates_of(leaves: Iterable[Leaf]) -> set[Certificate]:
     return found
 
 
+_BOUNDS = ("bounds",)
+
+
 class _Answer(NamedTuple):
     """What was found, and how long it holds."""
 
@@ -82,15 +85,16 @@ def _kept(
     answer: Callable[[], tuple[T, Iterable[Certificate]]],
 ) -> T:
     """The answer that was given before, if it still holds; else a new one with all certificates that it depends on."""
-    known = store.memory.get((trust, question))
+    memory = store.memory.setdefault(trust, {})
+    known = memory.get(question)
     if isinstance(known, _Answer) and known.span.covers(now):
         return cast(T, known.value)
     value, certificates = answer()
-    installed = store.memory.get((trust, "bounds"))
+    installed = memory.get(_BOUNDS)
     if installed is None:
-        installed = store.memory[trust, "bounds"] = bounds(trust.forest.certificates)
+        installed = memory[_BOUNDS] = bounds(trust.forest.certificates)
     span = Span().within(cast(Sequence[datetime], installed), now).within(bounds(certificates), now)
-    store.memory[trust, question] = _Answer(span, value)
+    memory[question] = _Answer(span, value)
     return value
 
 
