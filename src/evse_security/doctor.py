@@ -61,6 +61,8 @@ class Doctor:
 
         By default that is beside the store, named after the time. Raises `NotWritable`; then nothing was changed.
         """
+        if aside is not None and self._is_read_from(aside):
+            raise NotWritable(str(aside), "it lies in the store, which would read what is kept there as its own")
         made: list[Treatment] = []
         kept: list[Path] = []
 
@@ -100,6 +102,12 @@ class Doctor:
         places = [bundle.parent for bundle in self._layout.bundles.values()]
         places += [directory for leaf in self._layout.leaves.values() for directory in (leaf.certificates, leaf.keys)]
         return Path(os.path.commonpath(places))
+
+    def _is_read_from(self, aside: Path) -> bool:
+        """Whether a directory lies in one of the store's, where keys are found at any depth."""
+        places = [directory for leaf in self._layout.leaves.values() for directory in (leaf.certificates, leaf.keys)]
+        real = Path(os.path.realpath(aside))
+        return any(real.is_relative_to(os.path.realpath(one)) for one in (*places, *self._layout.bundles.values()))
 
     def _beside(self, moment: Moment) -> Path:
         common = self._common()

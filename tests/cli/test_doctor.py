@@ -391,6 +391,15 @@ def test_a_store_all_over_the_machine_needs_to_be_told_where(run: Run, well: Pat
     assert (well.parent / "kept").is_dir()
 
 
+def test_nothing_is_kept_where_the_store_would_read_it(run: Run, well: Path, pki: Pki) -> None:
+    sicken(well, pki)
+    for inside in ("client/cso/kept", "ca/v2g/V2G_ROOT_CA.pem/kept"):
+        ran = run("--certs", well, "doctor", "--fix", "--backup", well / inside)
+        assert (ran.code, ran.out) == (1, "")
+        assert "it lies in the store" in ran.err
+    assert not (well / "client/cso/kept").exists()
+
+
 # ---- commands that can be copied
 
 

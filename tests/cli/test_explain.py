@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from evse_security.lab.hierarchy import Pki
+from evse_security.lab.hierarchy import Edition, Pki, Variant, make_pki
+from evse_security.lab.layouts import write_everest
+from tests.builders import NOW, key_source
 from tests.cli.conftest import Run
 
 LEAF = "CN=DEEVSE000001, O=EVSE Security Lab, C=DE, DC=CPO"
@@ -115,3 +117,12 @@ def test_a_file_that_is_not_there_and_one_that_is_none(run: Run, certs: Path, tm
     (tmp_path / "text.pem").write_text("hello\n")
     ran = run("--certs", certs, "explain", tmp_path / "text.pem")
     assert (ran.code, ran.out) == (1, "any command: no: no certificate in the file [NoCertificate]\n")
+
+
+def test_the_path_above_an_expired_leaf_is_not_called_valid_as_a_whole(run: Run, tmp_path: Path) -> None:
+    write_everest(make_pki(Edition.ISO15118_2, now=NOW, variant=Variant.EXPIRED_LEAF, keys=key_source), tmp_path)
+    ran = run("--certs", tmp_path, "explain", "V2G")
+    assert ran.code == 1
+    [refused, above] = [line for line in ran.out.splitlines() if line.startswith("   path")]
+    assert refused.endswith("[Expired]")
+    assert above.endswith(": valid above the leaf")

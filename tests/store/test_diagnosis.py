@@ -468,3 +468,9 @@ def test_where_nobody_can_write_rights_are_no_matter() -> None:
     inspection = seen(station(pki()), places=(place,), volumes=(volume,))
     assert codes(inspection) == {"ReadOnly", *ALWAYS}
     assert the("ReadOnly", inspection).mend == (("mount", "-o", "remount,rw", str(CSO)),)
+
+
+def test_an_expired_root_comes_before_the_leaf_that_it_makes_useless() -> None:
+    findings = diagnose(seen(station(pki(Root=PAST)))).findings
+    assert [one.code for one in findings[:4]] == ["NoValidRoot"] * 2 + ["LeafRefused"] * 2
+    assert "ask the issuer for a chain that is valid now, and for its root" in str(findings[2].advice)

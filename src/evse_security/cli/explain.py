@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,11 +93,17 @@ def _leaf(leaf: LeafExplained) -> Iterator[str]:
     yield f"   valid from {leaf.not_before:%Y-%m-%d %H:%M:%SZ} to {leaf.not_after:%Y-%m-%d %H:%M:%SZ}"
     if leaf.rule is not None:
         yield f"   because {leaf.rule}"
-    yield from map(_path, leaf.paths)
+    yield from _paths(leaf.paths)
 
 
-def _path(tried: PathTried) -> str:
-    mark = "taken" if tried.taken else "valid, too" if tried.reason.code == "Valid" else "refused"
+def _paths(tried: Sequence[PathTried]) -> Iterator[str]:
+    """Where none is taken, the leaf itself is refused: then a path above it may be valid all the same."""
+    also = "valid, too" if any(path.taken for path in tried) else "valid above the leaf"
+    return (_path(path, also) for path in tried)
+
+
+def _path(tried: PathTried, also: str) -> str:
+    mark = "taken" if tried.taken else also if tried.reason.code == "Valid" else "refused"
     reason = "" if tried.reason.code == "Valid" else f": {tried.reason.text} [{tried.reason.code}]"
     return f"   path {_ARROW.join(tried.names)}: {mark}{reason}"
 
@@ -120,4 +126,4 @@ def _file(explained: FileExplanation) -> Iterator[str]:
         asked = f"{command} {', '.join(attempt.type for attempt in attempts)}" if explained.names else "any command"
         yield f"{asked}: {'yes' if accepted else 'no'}: {text} [{code}]"
         told = (each for each in attempts if len(each.paths) > 1 or any(len(path.names) > 1 for path in each.paths))
-        yield from dict.fromkeys(_path(path) for attempt in told for path in attempt.paths)  # alike in all domains
+        yield from dict.fromkeys(line for attempt in told for line in _paths(attempt.paths))  # alike in all domains

@@ -111,6 +111,7 @@ KINDS = {
     "KeyUnreadable": Kind(_WARNING, "A leaf of this key cannot be used."),
     # ---- what the station is
     "NoUsableLeaf": Kind(_ERROR, "The station has no identity to show: connections that need this leaf fail."),
+    "NoValidRoot": Kind(_ERROR, "Nothing of this domain can be verified: the peers' certificates are all refused."),
     "WrongBundle": Kind(
         _ERROR, "The root of this leaf is installed, but for another domain, where nobody looks for it."
     ),
@@ -120,7 +121,6 @@ KINDS = {
     ),
     "LeafRefused": Kind(_ERROR, "Peers that verify as this station does will refuse the leaf."),
     "OcspRevoked": Kind(_ERROR, "The certificate must not be used any more: peers that ask will refuse it."),
-    "NoValidRoot": Kind(_ERROR, "Nothing of this domain can be verified: the peers' certificates are all refused."),
     # ---- who may read and write
     "KeyExposed": Kind(_ERROR, "Whoever may read the key can pretend to be the station.", _DOCTOR),
     "KeyAmongCertificates": Kind(_ERROR, "Files of certificates are handed to everybody, and so is this private key."),
@@ -139,7 +139,7 @@ KINDS = {
     "ReadOnly": Kind(_WARNING, "Nothing can be installed, renewed or deleted there."),
     "NotWritable": Kind(_WARNING, "The user who asked cannot install, renew or delete anything there."),
     "DiskNearlyFull": Kind(_WARNING, "Installations and renewals will soon fail for want of room."),
-    "StoreFull": Kind(_ERROR, "Nothing more is installed: what a sweep removes is not enough room."),
+    "StoreFull": Kind(_ERROR, "Nothing more is installed, unless a sweep makes room."),
     "StoreNearlyFull": Kind(_WARNING, "Installations and renewals will soon be refused."),
     "NetworkFileSystem": Kind(
         _WARNING, "Locks and forced writes may not hold there: two writers can lose changes, a power cut files."

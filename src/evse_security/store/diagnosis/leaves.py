@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from evse_security.errors import ChainRefused, IssuerNotFound, NoTrustAnchor, ProfileViolated
+from evse_security.errors import ChainRefused, Expired, IssuerNotFound, NoTrustAnchor, NotYetValid, ProfileViolated
 from evse_security.pki import names
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.keytoken import token_of_certificate
@@ -181,6 +181,8 @@ def _refused(refusal: ChainRefused, domain: Domain, leaf: Leaf, store: LeafStore
     paths, certificate, what = _paths(leaf), leaf.certificate, str(refusal)
     severity = None if domain.chosen is leaf else Severity.WARNING
     advice, code, mend = None, "LeafRefused", [request(store, certificate)]
+    if isinstance(refusal, Expired | NotYetValid) and refusal.certificate != certificate.name:
+        advice = "the reason is a CA above the leaf: ask the issuer for a chain that is valid now, and for its root"
     if isinstance(refusal, NoTrustAnchor | IssuerNotFound):
         code = "RootMissing" if isinstance(refusal, NoTrustAnchor) else "IssuerMissing"
         mend = [installation(domain.store, "ISSUER.pem")]
