@@ -52,7 +52,11 @@ class Picture:
         """Nothing is read yet. `read` reads files; tests give their own."""
         self._layout, self._read_key, self._read = layout, read_key, read
         self._additional_anchors = additional_anchors
-        self._roles = Roles(layout, {})
+        self.forget()
+
+    def forget(self) -> None:
+        """Read everything anew for the next snapshot."""
+        self._roles = Roles(self._layout, {})
         self._ca_files: dict[RootsOf, dict[str, CertificateFile]] = {}
         self._responses: dict[str, OcspEntry] = {}
         self._failed: set[str] = set()
