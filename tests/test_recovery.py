@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from evse_security.errors import BackupRefused, NotWritable
 from evse_security.keys.files import to_pem
@@ -271,6 +272,21 @@ def test_no_key_is_lost_where_its_file_is_replaced(store: Prepared, saved: Path)
     [kept] = [change.path for change in report.changes if change.what == "kept under another name"]
     assert kept.read_bytes() == other
     assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_keys_among_certificates_are_treated_as_keys(tmp_path: Path) -> None:
+    """Where keys have a directory of their own, somebody may still have left one, in DER perhaps, with any mode."""
+    store, path = stores.in_service(Prepared(tmp_path / "store", SEPARATE)), tmp_path / "backup"
+    placed = store.root / "leaves/secc/by-hand.key"
+    placed.write_bytes(content := key("by hand").private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
+    placed.chmod(0o644)
+    report = store.station().backup(path, passphrase=None)
+    assert report.plain_keys == len(list(store.root.rglob("*.key")))
+    placed.write_bytes(other := key_pem("another key"))
+    done = store.station().restore(path, passphrase=None)
+    assert (placed.read_bytes(), placed.stat().st_mode & 0o777) == (content, 0o600)
+    [kept] = [change.path for change in done.changes if change.what == "kept under another name"]
+    assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (other, 0o600)
 
 
 def test_changes_are_announced_and_recorded(store: Prepared, saved: Path) -> None:

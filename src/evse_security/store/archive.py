@@ -14,8 +14,10 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from evse_security.store.layout import KEY_SUFFIXES
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 FORMAT = 1
@@ -53,7 +55,13 @@ class Item:
     @property
     def is_secret(self) -> bool:
         """Whether it holds a private key, or may."""
-        return self.role.endswith("/keys") or b"PRIVATE KEY" in self.content
+        return self.is_key or b"PRIVATE KEY" in self.content
+
+    @property
+    def is_key(self) -> bool:
+        """Whether it is a private key by its place or name: keys of leaves may lie among certificates, in DER too."""
+        is_named_so = PurePath(self.path).suffix.lower() in KEY_SUFFIXES
+        return self.role.endswith("/keys") or (is_named_so and self.role.endswith("/certificates"))
 
 
 class LeftOut(NamedTuple):

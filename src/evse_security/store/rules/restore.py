@@ -148,7 +148,7 @@ def restore(
 def _put(plan: _Plan, path: Path, item: Item, before: bytes | None, others: Others, token: Callable[[], str]) -> None:
     mode = SECRET_MODE if item.is_secret else (item.mode & 0o664) | 0o400
     write = Write(path, item.content, mode)
-    if item.role.endswith("/keys"):
+    if item.is_key:
         _put_key(plan, write, item, before, others, token)
     elif item.role.endswith("/ocsp"):
         plan.responses.append(write)
@@ -161,11 +161,14 @@ def _put(plan: _Plan, path: Path, item: Item, before: bytes | None, others: Othe
 def _put_key(
     plan: _Plan, write: Write, item: Item, before: bytes | None, others: Others, token: Callable[[], str]
 ) -> None:
-    """A key whose name another key has takes another one until the leaves are there; the other one is kept."""
-    if before is None:
+    """A key whose name another key has takes another one until the leaves are there; the other one is kept.
+
+    An empty file is none: a full disk leaves such.
+    """
+    if not before:
         plan.keys.append(write)
         return
-    prefix = LEAF_KINDS[LEAF_ROLES[item.role.removesuffix("/keys")]].single_prefix
+    prefix = LEAF_KINDS[LEAF_ROLES[item.role.rpartition("/")[0]]].single_prefix
     meanwhile = write.path.with_name(f"{prefix}{token()}.key")
     plan.keys.append(Write(meanwhile, write.content, SECRET_MODE))
     if others is Others.STAY:
