@@ -274,6 +274,14 @@ def test_no_key_is_lost_where_its_file_is_replaced(store: Prepared, saved: Path)
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
+def test_an_empty_file_is_no_key_to_be_kept(store: Prepared, saved: Path) -> None:
+    placed = next((store.root / "client/csms").glob("*.key"))
+    mine = placed.read_bytes()
+    placed.write_bytes(b"")
+    assert [change.what for change in store.station().restore(saved, passphrase=None).changes] == ["replaced"]
+    assert placed.read_bytes() == mine
+
+
 def test_keys_among_certificates_are_treated_as_keys(tmp_path: Path) -> None:
     """Where keys have a directory of their own, somebody may still have left one, in DER perhaps, with any mode."""
     store, path = stores.in_service(Prepared(tmp_path / "store", SEPARATE)), tmp_path / "backup"

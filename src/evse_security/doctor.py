@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 from evse_security.clock import Moment
 from evse_security.core import Core
-from evse_security.errors import NotWritable, Refusal
+from evse_security.errors import AuditLogUnusable, NotWritable, Refusal
 from evse_security.keys.files import public_key_of
 from evse_security.store import rehash
 from evse_security.store.aside import keep_aside, set_mode
@@ -86,6 +86,7 @@ class Doctor:
     def _inspection(self, snapshot: Snapshot, moment: Moment, warn_days: int) -> Inspection:
         config = self._core.config
         around = surroundings(snapshot, self._layout, lambda data: public_key_of(data, config.private_key_password))
+        around = replace(around, audit_problem=self._audit_problem())
         return Inspection(
             snapshot=snapshot,
             moment=moment,
@@ -96,6 +97,19 @@ class Doctor:
             profile=self._core.profile,
             warn=timedelta(days=warn_days),
         )
+
+    def _audit_problem(self) -> str | None:
+        """What is wrong with the audit log; None where it is whole, none is kept, or none was begun."""
+        log = self._core.config.audit_log
+        if log is None or not os.path.lexists(log.parent):
+            return None
+        if log.parent.is_dir() and os.access(log.parent, os.R_OK) and not any(log.parent.glob(f"{log.name}*")):
+            return None
+        try:
+            verdict = self._core.audit_log.verify()
+        except AuditLogUnusable as unusable:
+            return str(unusable)
+        return None if verdict.intact else str(verdict.findings[0])
 
     def _common(self) -> Path:
         """The directory below which all of the store lies."""

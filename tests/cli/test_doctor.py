@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import shlex
+import shutil
 import stat
 import subprocess
 from datetime import UTC, datetime
@@ -389,6 +390,20 @@ def test_a_store_all_over_the_machine_needs_to_be_told_where(run: Run, well: Pat
         "mended"
     )
     assert (well.parent / "kept").is_dir()
+
+
+def test_an_audit_log_that_somebody_altered(run: Run, well: Path) -> None:
+    run("--certs", well, "call", "install_ca_certificate", "--certificate", "nothing", "--certificate-type", "V2G")
+    log = well / "audit/audit.jsonl"
+    assert codes(run("--certs", well, "doctor")) == []
+    log.write_text(log.read_text().replace("refused", "done"))
+    ran = run("--certs", well, "doctor")
+    assert (ran.code, codes(ran)) == (1, ["AuditLogBroken"])
+    assert "line 1: entry 1 was edited" in ran.out
+    shutil.rmtree(log.parent)
+    assert codes(run("--certs", well, "doctor")) == []
+    log.parent.touch()
+    assert codes(run("--certs", well, "doctor")) == ["AuditLogBroken"]
 
 
 def test_nothing_is_kept_where_the_store_would_read_it(run: Run, well: Path, pki: Pki) -> None:

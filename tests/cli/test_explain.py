@@ -100,6 +100,11 @@ def test_a_file_that_no_command_would_take(run: Run, certs: Path, pki: Pki, tmp_
     assert "[NotACa]" in ran.out
 
 
+def test_a_key_that_cannot_be_opened_may_be_the_one(run: Run, certs: Path, pki: Pki) -> None:
+    (certs / "client/cso/SECC_LEAF.key").write_text(pki["SECC_LEAF"].key_pem("secret-of-the-tests"))
+    assert "   key missing; 1 of the keys there cannot be opened\n" in run("--certs", certs, "explain", "V2G").out
+
+
 def test_a_path_is_told_once_for_all_domains(run: Run, certs: Path, pki: Pki, tmp_path: Path) -> None:
     (tmp_path / "root.pem").write_text(pki["OEM_ROOT_CA"].pem)
     paths = [

@@ -484,6 +484,14 @@ def half() -> Inspection:
     return seen(station(w).with_ocsp("client/cso/ocsp/1_ocsp", id_of(w, "SECC"), None))
 
 
+# ---- the audit log
+
+
+@case("AuditLogBroken")
+def log_broken() -> Inspection:
+    return seen(station(pki()), audit_problem="audit.jsonl, line 7: 1 entry is missing before entry 8")
+
+
 # ---- derived files and leftovers
 
 

@@ -89,7 +89,8 @@ def _domain(explained: Explanation) -> Iterator[str]:
 def _leaf(leaf: LeafExplained) -> Iterator[str]:
     yield f"leaf {leaf.name}, serial {leaf.serial}: {leaf.reason.text} [{leaf.reason.code}]"
     yield f"   in {' and '.join(str(file) for file in leaf.files)}"
-    yield f"   key {leaf.private_key or 'missing'}"
+    closed = f"; {leaf.closed_keys} of the keys there cannot be opened" if leaf.closed_keys else ""
+    yield f"   key {leaf.private_key or 'missing'}{closed}"
     yield f"   valid from {leaf.not_before:%Y-%m-%d %H:%M:%SZ} to {leaf.not_after:%Y-%m-%d %H:%M:%SZ}"
     if leaf.rule is not None:
         yield f"   because {leaf.rule}"

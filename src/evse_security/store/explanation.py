@@ -49,6 +49,8 @@ class LeafExplained:
     not_after: datetime
     files: tuple[Path, ...]
     private_key: Path | None
+    closed_keys: int
+    """Where it has none: how many keys there cannot be opened, one of which may be its own."""
     used: bool
     reason: Reason
     rule: str | None
@@ -118,11 +120,17 @@ def _leaf(domain: Domain, leaf: Leaf) -> LeafExplained:
         not_after=certificate.not_after,
         files=tuple(file.path for file in leaf.copies),
         private_key=None if leaf.key is None else leaf.key.path,
+        closed_keys=_closed_keys(domain) if leaf.key is None else 0,
         used=use.used,
         reason=use.reason,
         rule=_rule(domain, leaf, use.reason),
         paths=tuple(_paths(tried, certificate)),
     )
+
+
+def _closed_keys(domain: Domain) -> int:
+    keys = () if domain.leaf_store is None else domain.leaf_store.keys
+    return sum(key.token is None for key in keys)
 
 
 def _paths(tried: Tried, leaf: Certificate) -> Iterator[PathTried]:

@@ -36,6 +36,7 @@ def surroundings(snapshot: Snapshot, layout: Layout, read_key: KeyReader) -> Sur
     """Look around. `read_key` tells the token of a private key's file."""
     directories = _directories(layout, snapshot)
     files = _files(snapshot)
+    bundles = [store.path for store in snapshot.cas.values() if store.form is StoreForm.FILE]
     copies = [copy for copy in snapshot.derived if source_of(copy) is not None]
     of_keys = [copy for copy in copies if (source_of(copy) or copy).suffix in KEY_SUFFIXES]
     return Surroundings(
@@ -43,7 +44,7 @@ def surroundings(snapshot: Snapshot, layout: Layout, read_key: KeyReader) -> Sur
         owners=_owners(directories),
         places=tuple(_place(path, holds_keys=holds_keys) for path, holds_keys in directories.items()),
         files=files,
-        volumes=tuple(_volumes(directories)),
+        volumes=tuple(_volumes((*directories, *bundles))),
         spans=_spans(snapshot),
         with_keys=frozenset(file.path for file in _holding_more(snapshot) if _PRIVATE_KEY in _bytes(file.path)),
         der_keys=frozenset(key.path for one in snapshot.leaves.values() for key in one.keys if _is_der(key.path)),
@@ -104,16 +105,19 @@ def _files(snapshot: Snapshot) -> dict[Path, Rights]:
 # ---- file systems
 
 
-def _volumes(directories: Iterable[Path]) -> Iterator[Volume]:
-    """The file systems that hold the store, each once; twice where one is mounted read-only as well."""
+def _volumes(places: Iterable[Path]) -> Iterator[Volume]:
+    """The file systems that hold the store, each once; twice where one is mounted read-only as well.
+
+    A bundle may be mounted by itself, as containers have it: then it matters whether anybody can write it.
+    """
     kinds = _mounted()
     told: set[tuple[int, bool]] = set()
-    for directory in directories:
-        path = next((each for each in (directory, *directory.parents) if os.path.isdir(each)), Path("/"))
+    for place in places:
+        path = next((each for each in (place, *place.parents) if os.path.exists(each)), Path("/"))
         with suppress(OSError):
             device, room, real = os.stat(path).st_dev, os.statvfs(path), Path(os.path.realpath(path))
             is_read_only = bool(room.f_flag & os.ST_RDONLY)
-            if (device, is_read_only) not in told:
+            if (device, is_read_only) not in told and (is_read_only or path.is_dir()):
                 told.add((device, is_read_only))
                 mount = _mount(real, kinds)
                 yield Volume(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evse_security.clock import SKEW, believable
 from evse_security.store.diagnosis import certificates, derived, keys, leaves, places, responses
-from evse_security.store.diagnosis.finding import RANKS, Finding, Severity, found
+from evse_security.store.diagnosis.finding import OURS, RANKS, Finding, Severity, found
 from evse_security.store.diagnosis.inspection import Inspection
 from evse_security.store.layout import DER_DIRECTORY, is_generated
 
@@ -44,6 +44,12 @@ def _written_later(seen: Inspection) -> Iterator[Path]:
             yield path
 
 
+def _audit(seen: Inspection) -> Iterator[Finding]:
+    if seen.surroundings.audit_problem is not None:
+        mend, advice = [(OURS, "audit", "verify")], "see who did that; put its directory away, and a new log is begun"
+        yield found("AuditLogBroken", seen.surroundings.audit_problem, mend=mend, advice=advice)
+
+
 CHECKS: tuple[Callable[[Inspection], Iterator[Finding]], ...] = (
     _clock,
     leaves.leaves,
@@ -52,6 +58,7 @@ CHECKS: tuple[Callable[[Inspection], Iterator[Finding]], ...] = (
     certificates.files,
     responses.responses,
     places.directories,
+    _audit,
     places.files,
     places.volumes,
     places.limits,

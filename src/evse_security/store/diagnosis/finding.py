@@ -196,6 +196,8 @@ KINDS = {
     "OcspMissing": Kind(_WARNING, "Peers that insist on a stapled response (ISO 15118) refuse the station."),
     "OcspAboutNobody": Kind(_NOTE, "It is about no installed certificate.", _DOCTOR),
     "OcspHalf": Kind(_NOTE, "Half of a pair is offered to nobody.", _DOCTOR),
+    # ---- the audit log
+    "AuditLogBroken": Kind(_WARNING, "What was changed, and by whom, it does not tell for certain."),
     # ---- derived files and leftovers
     "CopyStale": Kind(
         _WARNING, "Consumers that read the copy see another certificate or key than is installed.", _DOCTOR

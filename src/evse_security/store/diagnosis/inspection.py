@@ -101,6 +101,9 @@ class Surroundings:
     astray: tuple[Path, ...] = ()
     """Bundles that are links, and lead nowhere."""
 
+    audit_problem: str | None = None
+    """What is wrong with the audit log."""
+
     def leads_to(self, path: Path) -> Path | None:
         """Where a file leads, if it is a link."""
         rights = self.files.get(path)

@@ -172,7 +172,7 @@ def volumes(seen: Inspection) -> Iterator[Finding]:
             yield from _room(volume)
         if volume.kind in _NETWORK:
             yield found("NetworkFileSystem", f"on a network file system ({volume.kind})", paths, advice=_ELSEWHERE)
-        elif volume.kind in _VOLATILE:
+        elif volume.kind in _VOLATILE and not volume.is_read_only:
             yield found("VolatileFileSystem", f"in memory ({volume.kind})", paths, advice=_ELSEWHERE)
 
 
