@@ -213,10 +213,8 @@ def test_a_sub_ca_that_only_another_leaf_holds_is_named() -> None:
     finding = the("IssuerMissing", seen(station(w).put(CHAIN, w.pem("SECC", "Sub2"))))
     csms_chain = CERTS / f"client/csms/CPO_CERT_CSMS_LEAF_CHAIN_{token(7)}.pem"
     assert finding.what.endswith(f"; CN=Sub1, O=Test lies in {csms_chain}")
-    assert (
-        finding.advice
-        == f"write the certificate with serial {w['Sub1'].certificate.serial_number:x} of it to ISSUER.pem"
-    )
+    serial = f"{w['Sub1'].certificate.serial_number:x}"
+    assert finding.advice == f"ISSUER.pem is the certificate with serial {serial} in {csms_chain}: copy its block"
 
 
 def test_a_root_that_only_came_with_the_chain_is_not_installed() -> None:

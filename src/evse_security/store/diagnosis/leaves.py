@@ -22,6 +22,7 @@ from evse_security.vocabulary import LeafCertificateType
 
 _SUBJECT = {"--country": "2.5.4.6", "--organization": "2.5.4.10", "--common": names.COMMON_NAME}
 """The attributes of a subject that a signing request is asked for with."""
+_THEN_INSTALL = "have its csr signed by the CA, and install the chain that comes back with update_leaf_certificate"
 _OPEN_FIRST = "see to the keys that cannot be opened first: one of them may be its own"
 
 
@@ -53,10 +54,11 @@ def _in_use(domain: Domain, store: LeafStore, seen: Inspection) -> Iterator[Find
         more = f"; and {len(store.leaves) - len(shown)} more" if len(store.leaves) > len(shown) else ""
         what = f"no {kind} leaf can be used: {'; '.join(reasons)}{more}"
         closed = any(leaf.key is None for leaf in store.leaves) and _closed(store)
-        mend, advice = ([], _OPEN_FIRST) if closed else ([request(store, store.leaves[0].certificate)], None)
+        mend, advice = ([], _OPEN_FIRST) if closed else ([request(store, store.leaves[0].certificate)], _THEN_INSTALL)
         yield found("NoUsableLeaf", what, (store.directory,), mend=mend, advice=advice)
     elif not store.leaves and (store.listed or _is_missing(store, seen)):
-        yield found("NoLeaf", f"no {kind} leaf is installed", (store.directory,), mend=[request(store, None)])
+        what, mend = f"no {kind} leaf is installed", [request(store, None)]
+        yield found("NoLeaf", what, (store.directory,), mend=mend, advice=_THEN_INSTALL)
 
 
 def _is_missing(store: LeafStore, seen: Inspection) -> bool:
@@ -92,7 +94,8 @@ def _expiring(leaf: Leaf, store: LeafStore, seen: Inspection) -> Iterator[Findin
         days = (end - seen.now).days
         what = f"the {store.kind.leaf_type} leaf in use expires on {end:%Y-%m-%d}, in {days} days"
         mend = [request(store, leaf.certificate)]
-        yield found("LeafExpiring", what, _paths(leaf), certificate=leaf.certificate, mend=mend)
+        paths, advice = _paths(leaf), _THEN_INSTALL
+        yield found("LeafExpiring", what, paths, certificate=leaf.certificate, mend=mend, advice=advice)
 
 
 def _profile(domain: Domain, leaf: Leaf, seen: Inspection) -> Iterator[Finding]:
@@ -180,7 +183,8 @@ def _refused(refusal: ChainRefused, domain: Domain, leaf: Leaf, store: LeafStore
     """Why the chain of a valid leaf with its key does not verify; and where that lies which is missing."""
     paths, certificate, what = _paths(leaf), leaf.certificate, str(refusal)
     severity = None if domain.chosen is leaf else Severity.WARNING
-    advice, code, mend = None, "LeafRefused", [request(store, certificate)]
+    advice: str | None = _THEN_INSTALL
+    code, mend = "LeafRefused", [request(store, certificate)]
     if isinstance(refusal, Expired | NotYetValid) and refusal.certificate != certificate.name:
         advice = "the reason is a CA above the leaf: ask the issuer for a chain that is valid now, and for its root"
     if isinstance(refusal, NoTrustAnchor | IssuerNotFound):
@@ -196,7 +200,8 @@ def _refused(refusal: ChainRefused, domain: Domain, leaf: Leaf, store: LeafStore
             code = "WrongBundle" if missing.self_signed and in_bundle else code
             source = single_file(where, seen)
             mend = [installation(domain.store, source or "ISSUER.pem")]
-            advice = None if source else f"write the certificate with serial {missing.serial_text} of it to ISSUER.pem"
+            block = f"the certificate with serial {missing.serial_text} in {where[0]}"
+            advice = None if source else f"ISSUER.pem is {block}: copy its block"
     return found(
         code,
         what,
