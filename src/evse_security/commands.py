@@ -375,6 +375,8 @@ class Commands:
 
     def leaf_expiry_days(self, certificate_type: LeafCertificateType) -> int | None:
         """Whole days until the newest usable leaf expires; None if there is none, 0 on its last day."""
+        if certificate_type not in LEAF_KINDS:
+            return None
         _, leaf, moment = self._leaves.newest(certificate_type)
         if leaf is None:
             return None

@@ -15,7 +15,8 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.path import Policy
 from evse_security.store.info import LeafFiles, files_in
 from evse_security.store.kinds import LEAF_KINDS
-from evse_security.store.parts import LeavesOf, Parts, RootsOf
+from evse_security.store.leafstore import KeysUnread
+from evse_security.store.parts import KeysAt, LeavesFirst, LeavesOf, Parts, RootsOf
 from evse_security.store.rules import select
 from evse_security.store.rules.cache import offered
 from evse_security.store.rules.times import attempts
@@ -39,11 +40,17 @@ class Leaves:
         """Work on this store."""
         self._core = core
 
-    def newest(self, certificate_type: LeafCertificateType) -> tuple[LeafStore | None, Leaf | None, Moment]:
+    def newest(self, certificate_type: LeafCertificateType) -> tuple[LeafStore, Leaf | None, Moment]:
         """The store of a leaf type, and its newest usable leaf."""
-        snapshot, moment = self._core.look(parts_for(certificate_type))
-        store = snapshot.leaves.get(certificate_type)
-        return store, self.chosen(snapshot, store, moment) if store is not None else None, moment
+        kind = LEAF_KINDS[certificate_type]
+        parts: list[LeavesFirst | RootsOf | KeysAt] = [LeavesFirst(kind.leaf_type), RootsOf(kind.ca_type)]
+        while True:
+            snapshot, moment = self._core.look(parts)
+            store = snapshot.leaves[certificate_type]
+            try:
+                return store, self.chosen(snapshot, store, moment), moment
+            except KeysUnread as unread:
+                parts.append(KeysAt(kind.leaf_type, unread.locations))
 
     def chosen(self, snapshot: Snapshot, store: LeafStore, moment: Moment) -> Leaf | None:
         """The leaf of a store that is in use."""

@@ -95,8 +95,8 @@ class Commands202310:
         if certificate_type not in LEAF_KINDS:
             return GetKeyPairResult(status=GetKeyPairStatus.Rejected)
         store, leaf, moment = self._leaves.newest(certificate_type)
-        if store is None or leaf is None:
-            missing = self._leaves.status(store, moment) if store is not None else GetKeyPairStatus.Rejected
+        if leaf is None:
+            missing = self._leaves.status(store, moment)
             return GetKeyPairResult(status=GetKeyPairStatus(missing))
         try:
             found = self._leaves.files(leaf, encoding, moment)

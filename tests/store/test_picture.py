@@ -16,16 +16,19 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import certificate_id
 from evse_security.store.disk import Disk
 from evse_security.store.layout import Layout
+from evse_security.store.leafstore import KeysUnread
 from evse_security.store.listing import Listing, Stamp
+from evse_security.store.parts import KeysAt, LeavesFirst, LeavesOf, Parts
 from evse_security.store.picture import Picture
 from evse_security.store.scan import COARSE_SETTLING_NS
 from evse_security.store.snapshot import Snapshot, StoreForm
 from evse_security.store.view import View
 from evse_security.store.watch import Watch
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
-from tests.builders import NOW, ocsp_answer, world
+from tests.builders import NOW, World, ocsp_answer, world
 
 V2G, MO, MF = CaCertificateType.V2G, CaCertificateType.MO, CaCertificateType.MF
+LEAF = LeafCertificateType.V2G
 W = world("A > S >", "B >")
 
 
@@ -276,3 +279,68 @@ def test_a_sub_ca_in_many_files_is_one_certificate(bench: Bench) -> None:
     found = [file.certificates[0] for file in bench.look().leaves[LeafCertificateType.V2G].files]
     assert len(found) == 3
     assert all(one is found[0] for one in found)
+
+
+# ---- keys that are left for later
+
+
+def leaves_of(bench: Bench, *holders: str) -> World:
+    """Put leaves of one PKI into the store, the single file of each named like its key."""
+    made = world(*(f"Root > {holder}" for holder in holders))
+    directory = bench.layout.leaves[LEAF].certificates
+    for holder in holders:
+        bench.write(directory / f"{holder}.pem", made[holder].pem)
+        bench.write(directory / f"{holder}.key", made[holder].key_pem())
+    return made
+
+
+def test_the_keys_of_leaves_that_are_not_asked_for_are_left_for_later(bench: Bench) -> None:
+    made = leaves_of(bench, "A", "B", "C")
+    store = bench.disk.look([LeavesFirst(LEAF)]).leaves[LEAF]
+    assert {Path(location).name for location in store.unread} == {"A.key", "B.key", "C.key"}
+    leaf = store.leaf_of(Certificate(made["B"].der))
+    assert leaf is not None
+    with pytest.raises(KeysUnread) as needed:
+        store.need_keys_of([leaf])
+    assert {Path(location).name for location in needed.value.locations} == {"B.key"}
+    with pytest.raises(KeysUnread):
+        store.keys_for(leaf.certificate)
+    after = bench.disk.look([KeysAt(LEAF, needed.value.locations)]).leaves[LEAF]
+    found = after.leaf_of(leaf.certificate)
+    assert found is not None
+    assert found.key is not None
+    after.need_keys_of([found])
+    assert {Path(location).name for location in after.unread} == {"A.key", "C.key"}
+    assert {Path(location).name for location in store.unread} == {"A.key", "B.key", "C.key"}  # as it was seen
+
+
+@pytest.mark.parametrize("later", [None, [LeavesOf(LeafCertificateType.V2G)]], ids=["everything", "the leaves"])
+def test_whoever_asks_for_all_gets_all_keys(later: Parts, bench: Bench) -> None:
+    leaves_of(bench, "A", "B", "C")
+    assert bench.disk.look([LeavesFirst(LEAF)]).leaves[LEAF].unread
+    store = bench.disk.look(later).leaves[LEAF]
+    assert [key.path.name for key in store.keys] == ["A.key", "B.key", "C.key"]
+    assert all(leaf.key is not None for leaf in store.leaves)
+
+
+def test_a_key_of_another_name_is_found_among_all(bench: Bench) -> None:
+    made = leaves_of(bench, "A", "B")
+    directory = bench.layout.leaves[LEAF].certificates
+    (directory / "A.key").rename(directory / "x.key")
+    store = bench.disk.look([LeavesFirst(LEAF)]).leaves[LEAF]
+    leaf = store.leaf_of(Certificate(made["A"].der))
+    assert leaf is not None
+    with pytest.raises(KeysUnread) as needed:
+        store.need_keys_of([leaf])
+    assert needed.value.locations == store.unread
+
+
+def test_keys_that_change_or_go_before_they_are_read(bench: Bench) -> None:
+    leaves_of(bench, "A", "B", "C")
+    directory = bench.layout.leaves[LEAF].certificates
+    assert len(bench.disk.look([LeavesFirst(LEAF)]).leaves[LEAF].unread) == 3
+    (directory / "A.key").unlink()
+    bench.write(directory / "B.key", "no key")
+    store = bench.disk.look([LeavesFirst(LEAF)]).leaves[LEAF]
+    assert {Path(location).name for location in store.unread} == {"C.key"}
+    assert [key.path.name for key in bench.look().leaves[LEAF].keys] == ["B.key", "C.key"]

@@ -122,6 +122,15 @@ class _Changing:
         )
 
 
+class KeysUnread(LookupError):
+    """An answer that depends on keys that were left for later."""
+
+    def __init__(self, kind: LeafKind, locations: frozenset[str]) -> None:
+        """Which keys, by their paths."""
+        super().__init__(f"{len(locations)} keys must be read first")
+        self.kind, self.locations = kind, locations
+
+
 class LeafStore:
     """The leaves of one kind and the keys that may belong to them."""
 
@@ -136,6 +145,8 @@ class LeafStore:
         """Certificates that only the store before this one held."""
         self.memory: WeakKeyDictionary[TrustStore, dict[object, object]] = WeakKeyDictionary()
         """What was worked out from this store and the roots of a domain, by those who did, while both are there."""
+        self.unread: frozenset[str] = frozenset()
+        """Keys that were left for later, by their paths; then `key` of a leaf may be missing."""
         self._tables = _Tables()
         self._unsound: frozenset[str] = frozenset()
         self._ordered: dict[str, Order[Leaf]] = {}
@@ -150,15 +161,39 @@ class LeafStore:
     @cached_property
     def keys(self) -> tuple[KeyFile, ...]:
         """The key files, by name."""
+        self._need(self.unread)
         return tuple(key for _, key in sorted(self._tables.keys.items()))
 
     def keys_for(self, certificate: Certificate) -> Sequence[KeyFile]:
         """The readable keys of a certificate: one, unless there are copies."""
+        self._need(self.unread)
         return self._tables.keys_by_token.get(token_of_certificate(certificate)) or ()
 
     def key_of(self, certificate: Certificate, beside: Iterable[Path] = ()) -> KeyFile | None:
         """The key of a certificate; of several the one named like one of its files."""
         return nearest(self.keys_for(certificate), {path.stem for path in beside})
+
+    def need_keys_of(self, leaves: Iterable[Leaf]) -> None:
+        """Demand the keys of these leaves. Raises `KeysUnread` where one may be among those left for later.
+
+        A key that is named like a file of its leaf goes before all others: only where none fits all must be read.
+        """
+        if self.unread:
+            lacking = [leaf for leaf in leaves if leaf.key is None]
+            stems = {file.path.stem for leaf in lacking for file in leaf.copies}
+            alike = {location for stem in stems for location in self._unread_by_stem.get(stem, ())}
+            self._need(frozenset(alike) or self.unread if lacking else frozenset())
+
+    def _need(self, locations: frozenset[str]) -> None:
+        if locations:
+            raise KeysUnread(self.kind, locations)
+
+    @cached_property
+    def _unread_by_stem(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for location in self.unread:
+            found.setdefault(Path(location).stem, []).append(location)
+        return found
 
     def users_of(self, key: KeyFile) -> Sequence[Certificate]:
         """The leaves that a key belongs to."""
@@ -226,15 +261,17 @@ class LeafStore:
         keys: Mapping[str, KeyFile | None] = MappingProxyType({}),
         *,
         listed: bool = True,
+        unread: Iterable[str] = (),
     ) -> LeafStore:
-        """The store with these files, by path; None for those that are gone."""
+        """The store with these files, by path, None for those that are gone; and with keys left for later."""
         new = LeafStore(self.kind, self.directory, self.key_directory)
         changing = _Changing(self._tables)
         changing.put_keys(keys)
         changing.put_files(files)
         new.listed, new._tables = listed, changing.done()
+        new.unread = self.unread.union(unread).difference(keys)
         bad = {location for location, file in files.items() if file is not None and (file.damaged or file.hides)}
-        new._unsound = (self._unsound - files.keys()) | bad
+        new._unsound = self._unsound.difference(files).union(bad)
         gone = [leaf for one in changing.copies if (leaf := self.leaf_of(one)) is not None]
         came = [leaf for one in changing.copies if (leaf := new.leaf_of(one)) is not None]
         new._ordered = {newest_by: order.changed(gone, came) for newest_by, order in self._ordered.items()}

@@ -31,9 +31,24 @@ class LeavesOf(NamedTuple):
     kind: str = "leaves"
 
 
+class LeavesFirst(NamedTuple):
+    """The leaves of a kind, whose keys may be left for later."""
+
+    leaf_type: LeafCertificateType
+    kind: str = "leaves first"
+
+
+class KeysAt(NamedTuple):
+    """Some keys that were left for later, by their paths."""
+
+    leaf_type: LeafCertificateType
+    locations: frozenset[str]
+    kind: str = "keys"
+
+
 Part = RootsOf | LeavesOf
-Parts = Iterable[Part] | None
-"""Parts of a store; None: all of them, and the OCSP responses."""
+Parts = Iterable[Part | LeavesFirst | KeysAt] | None
+"""Parts of a store that a command needs; None: all of them, and the OCSP responses."""
 EVERYTHING: Parts = None
 
 

@@ -13,7 +13,7 @@ from evse_security.store import scan
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.layout import Layout
 from evse_security.store.listing import Listing, Stamp, merged
-from evse_security.store.parts import EVERYTHING, LeavesOf, Part, Parts, Roles, RootsOf
+from evse_security.store.parts import EVERYTHING, KeysAt, LeavesFirst, LeavesOf, Part, Parts, Roles, RootsOf
 from evse_security.store.snapshot import (
     CaStore,
     CertificateFile,
@@ -40,6 +40,7 @@ class _News:
 
     certificates: dict[Part, dict[str, CertificateFile | None]] = field(default_factory=dict)
     keys: dict[LeavesOf, dict[str, KeyFile | None]] = field(default_factory=dict)
+    unread: dict[LeavesOf, set[str]] = field(default_factory=dict)
     responses: dict[str, OcspEntry | None] = field(default_factory=dict)
 
 
@@ -70,8 +71,21 @@ class Picture:
     def shows(self, parts: Parts) -> bool:
         """Whether the last snapshot has these parts."""
         if parts is None:
-            return self._snapshot.responses is not None
-        return all(self._store_of(part) is not None for part in parts)
+            return self._snapshot.responses is not None and not any(map(self._unread, self._layout.leaves))
+        return all(self._shows(part) for part in parts)
+
+    def _shows(self, part: Part | LeavesFirst | KeysAt) -> bool:
+        if isinstance(part, RootsOf):
+            return part.ca_type in self._snapshot.cas
+        unread = self._unread(part.leaf_type) if isinstance(part, LeavesOf) else frozenset[str]()
+        if isinstance(part, KeysAt):
+            unread = self._unread(part.leaf_type) & part.locations
+        return part.leaf_type in self._snapshot.leaves and not unread
+
+    def _unread(self, leaf_type: LeafCertificateType) -> frozenset[str]:
+        """Keys that were left for later."""
+        store = self._snapshot.leaves.get(leaf_type)
+        return frozenset() if store is None else store.unread
 
     @property
     def last(self) -> Snapshot:
@@ -87,10 +101,14 @@ class Picture:
             for location in changed:
                 self._renew(listing, location, news)
         wanted = self._all_parts() if parts is None else set(parts)
-        fresh = {part for part in wanted if self._store_of(part) is None}
+        for leaf_type in self._layout.leaves:
+            self._read_keys(listing, leaf_type, wanted, news)
+        whole = {part for part in wanted if isinstance(part, RootsOf | LeavesOf)}
+        first = {LeavesOf(part.leaf_type) for part in wanted if isinstance(part, LeavesFirst)}
+        fresh = {part for part in whole | first if self._store_of(part) is None}
         fresh_responses = parts is None and self._snapshot.responses is None
         if fresh or fresh_responses:
-            self._add(listing, fresh, news, with_responses=fresh_responses)
+            self._add(listing, fresh, first - whole, news, with_responses=fresh_responses)
         self._snapshot = self._arranged(listing, fresh, news, with_responses=fresh_responses)
         return self._snapshot
 
@@ -99,7 +117,7 @@ class Picture:
         file = self._known(location)
         return file is not None and file.same_as(read_certificates(location, content))
 
-    def _all_parts(self) -> set[Part]:
+    def _all_parts(self) -> set[Part | LeavesFirst | KeysAt]:
         return {*map(RootsOf, self._layout.bundles), *map(LeavesOf, self._layout.leaves)}
 
     def _store_of(self, part: Part) -> CaStore | LeafStore | None:
@@ -131,13 +149,30 @@ class Picture:
         if stamp is None:
             self._failed.discard(location)
 
-    def _add(self, listing: Listing, fresh: set[Part], news: _News, *, with_responses: bool) -> None:
-        """Read the files of parts that no snapshot had yet."""
+    def _read_keys(
+        self, listing: Listing, leaf_type: LeafCertificateType, wanted: set[Part | LeavesFirst | KeysAt], news: _News
+    ) -> None:
+        """Read the keys that were left for later and are wanted now."""
+        part, unread = LeavesOf(leaf_type), self._unread(leaf_type)
+        if part not in wanted:
+            asked = [one.locations for one in wanted if isinstance(one, KeysAt) and one.leaf_type == leaf_type]
+            unread = unread.intersection(frozenset().union(*asked))
+        for location in unread - news.keys.get(part, {}).keys():
+            stamp = listing.stamp(location)
+            key = self._key(location, stamp) if stamp is not None else None
+            news.keys.setdefault(part, {})[location] = key
+
+    def _add(
+        self, listing: Listing, fresh: set[Part], first: set[LeavesOf], news: _News, *, with_responses: bool
+    ) -> None:
+        """Read the files of parts that no snapshot had yet, but for the keys of those that come `first`."""
         pairs: set[str] = set()
         for location in listing.everything():
             certificate_parts, key_parts, is_response = self._roles.of(location)
             shown = [part for part in certificate_parts if part in fresh]
-            holders = [part for part in key_parts if part in fresh]
+            holders = [part for part in key_parts if part in fresh and part not in first]
+            for one in first.intersection(key_parts) & fresh:
+                news.unread.setdefault(one, set()).add(location)
             if shown:
                 file = self._known(location) or self._certificates(location)
                 for part in shown:
@@ -247,10 +282,11 @@ class Picture:
         store = known or LeafStore(LEAF_KINDS[leaf_type], places.certificates, places.keys)
         listed = not any(directory in (one, one.rpartition("/")[0]) for one in listing.unseen)
         files = {at: file for at, file in news.certificates.get(part, {}).items() if store.file_at(at) is not file}
-        keys = {at: key for at, key in news.keys.get(part, {}).items() if store.key_at(at) != key}
+        new = news.keys.get(part, {}).items()
+        keys = {at: key for at, key in new if store.key_at(at) != key or at in store.unread}
         if known is not None and not files and not keys and known.listed is listed:
             return known
-        return store.changed(files, keys, listed=listed)
+        return store.changed(files, keys, listed=listed, unread=news.unread.get(part, ()))
 
 
 def read_certificates(location: str, data: bytes) -> CertificateFile:

@@ -6,8 +6,9 @@ with the store for so long. Opening a TLS connection asks for it, and verifying 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import NamedTuple, TypeVar, cast
 
 from evse_security.errors import ChainRefused
@@ -46,7 +47,7 @@ def chosen(store: LeafStore, trust: TrustStore, newest_by: str, policy: Policy, 
     def choose() -> tuple[Leaf | None, Iterable[Certificate]]:
         looked_at: list[Leaf] = []
         tried: list[Leaf] = []
-        for leaf in store.newest_first(newest_by):
+        for leaf in _in_turn(store, newest_by, policy, now):
             looked_at.append(leaf)
             if is_usable(leaf, policy, now):
                 tried.append(leaf)
@@ -57,6 +58,17 @@ def chosen(store: LeafStore, trust: TrustStore, newest_by: str, policy: Policy, 
         return next(iter(tried), None), _certificates_of(looked_at)
 
     return _kept(store, trust, ("chosen", newest_by, policy), now, choose)
+
+
+def _in_turn(store: LeafStore, newest_by: str, policy: Policy, now: datetime) -> Iterator[Leaf]:
+    """The leaves that may act as such, newest first. Raises `KeysUnread` where that takes keys left for later.
+
+    Of leaves with one validity the newest key decides, so the keys of all of them are needed.
+    """
+    for _, alike in groupby(store.newest_first(newest_by), key=lambda leaf: leaf.age(newest_by)[:2]):
+        leaves = list(alike)
+        store.need_keys_of(leaf for leaf in leaves if may_be_valid(leaf.certificate, policy, now))
+        yield from leaves
 
 
 def _certificates_of(leaves: Iterable[Leaf]) -> set[Certificate]:
