@@ -304,7 +304,8 @@ def test_the_audit_log_has_a_directory_of_its_own_and_can_be_elsewhere_or_nowher
     assert under(audit_log="log").audit_log == CERTS / "log"
     assert under(audit_log="/var/log/station.jsonl").audit_log == Path("/var/log/station.jsonl")
     assert under(audit_log=None).audit_log is None
-    assert StationConfig(**{key: f"/elsewhere/{key}/x" for key in PATHS}).audit_log is None
+    elsewhere: dict[str, Any] = {key: f"/elsewhere/{key}/x" for key in PATHS}
+    assert StationConfig(**elsewhere).audit_log is None
 
 
 @pytest.mark.parametrize("place", ["client/cso", "client/csms/audit", "ca/v2g", "ca/mf/MF_ROOT_CA.pem"])

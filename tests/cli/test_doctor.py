@@ -93,6 +93,15 @@ def test_a_key_that_everybody_may_read(run: Run, well: Path) -> None:
     ]
 
 
+def do_as_told(run: Run, told: Ran) -> None:
+    for command in re.findall(r"^   mend: (.*)$", told.out, re.MULTILINE):
+        program, *words = shlex.split(command)
+        if program == "evse-security":
+            assert run(*words).code == 0
+        else:
+            subprocess.run([program, *words], check=True)
+
+
 def test_the_commands_mend(run: Run, well: Path) -> None:
     """Chmod by the shell, the rest by our own command line, as they are printed."""
     (well / "client/cso/SECC_LEAF.key").chmod(0o644)
@@ -101,12 +110,10 @@ def test_the_commands_mend(run: Run, well: Path) -> None:
     chain.write_text("".join([blocks[0], *reversed(blocks[1:])]))
     ran = run("--certs", well, "doctor")
     assert codes(ran) == ["KeyExposed", "ChainOutOfOrder"]
-    for command in re.findall(r"^   mend: (.*)$", ran.out, re.MULTILINE):
-        program, *words = shlex.split(command)
-        if program == "evse-security":
-            assert run(*words).code == 0
-        else:
-            subprocess.run([program, *words], check=True)
+    do_as_told(run, ran)
+    ran = run("--certs", well, "doctor")  # of the chain as it was there is a file left, which is none of ours
+    assert codes(ran) == ["Duplicate"]
+    do_as_told(run, ran)
     assert codes(run("--certs", well, "doctor")) == []
 
 

@@ -472,3 +472,13 @@ def test_an_expired_root_comes_before_the_leaf_that_it_makes_useless() -> None:
     findings = diagnose(seen(station(pki(Root=PAST)))).findings
     assert [one.code for one in findings[:4]] == ["NoValidRoot"] * 2 + ["LeafRefused"] * 2
     assert "ask the issuer for a chain that is valid now, and for its root" in str(findings[2].advice)
+
+
+def test_a_leaf_may_be_there_alone_and_with_its_chain_and_no_more() -> None:
+    w = pki()
+    again = CERTS / "client/cso/again.pem"
+    for held in (("SECC",), ("SECC", "Sub2", "Sub1")):
+        finding = the("Duplicate", seen(station(w).put(again, w.pem(*held), age=DAY)))
+        assert (finding.what, len(finding.paths)) == ("is there 3 times", 3)
+        [(*move, old, new)] = finding.mend
+        assert (move, new) == (["mv", "-n"], f"{old}.unused")

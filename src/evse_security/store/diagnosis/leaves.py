@@ -36,6 +36,7 @@ def leaves(seen: Inspection) -> Iterator[Finding]:
         for leaf in store.leaves:
             yield from _leaf(domain, store, leaf, seen)  # 2
         yield from _shared_keys(store)
+        yield from _copies(store)
         for file in store.files:
             yield from _without_leaf(file, store)  # 3
 
@@ -258,6 +259,16 @@ def _shared_keys(store: LeafStore) -> Iterator[Finding]:
         if len(sharing) > 1:
             paths = tuple(leaf.file.path for leaf in sharing)
             yield found("SharedKey", f"{len(sharing)} leaves have one key", paths)
+
+
+def _copies(store: LeafStore) -> Iterator[Finding]:
+    """Leaves that are there more often than alone and with their chain."""
+    for leaf in store.leaves:
+        spare = [file.path for file in leaf.copies if file not in (leaf.single, leaf.chain) and not file.damaged]
+        if spare:
+            what, paths = f"is there {len(leaf.copies)} times", (*spare, *(p for p in _paths(leaf) if p not in spare))
+            mend = [("mv", "-n", str(path), f"{path}.unused") for path in spare[:MOST_PATHS]]
+            yield found("Duplicate", what, paths, certificate=leaf.certificate, mend=mend)
 
 
 # ---- 3. files without a leaf
