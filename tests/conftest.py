@@ -1,6 +1,8 @@
 """What every test may use, and the rule that nothing is skipped where EVSE_SECURITY_NO_SKIP is set (as in CI)."""
 
+import ctypes
 import os
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +17,19 @@ settings.load_profile("fixed")
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 NO_SKIP = bool(os.environ.get("EVSE_SECURITY_NO_SKIP"))
+
+
+_NEW_MOUNTS, _PRIVATE, _RECURSIVELY = 0x00020000, 1 << 18, 1 << 14
+"""CLONE_NEWNS, MS_PRIVATE and MS_REC of Linux."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_mounts() -> None:
+    """What tests mount is mounted for this process alone, and what others mount disturbs none; only for root."""
+    if sys.platform == "linux" and os.geteuid() == 0:
+        libc = ctypes.CDLL(None)
+        if libc.unshare(_NEW_MOUNTS) == 0:
+            libc.mount(b"none", b"/", None, _PRIVATE | _RECURSIVELY, None)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
+from weakref import WeakSet
 
 from evse_security.clock import Moment, judge
 from evse_security.config import StationConfig
@@ -38,6 +39,18 @@ BRIEFLY = 0.5
 """Seconds that a command which reads waits for writers, of this process and again of others, to renew its copies."""
 
 
+_cores: WeakSet[Core] = WeakSet()
+"""Those of this process."""
+
+
+def _begin_in_fork() -> None:
+    for core in tuple(_cores):
+        core.begin_in_fork()
+
+
+os.register_at_fork(after_in_child=_begin_in_fork)
+
+
 class Core:
     """One store, its clock, and those who are told of its changes."""
 
@@ -63,6 +76,12 @@ class Core:
         self._changing = threading.RLock()
         self._subscribers: list[Subscriber] = []
         self._numbers = count()
+        _cores.add(self)
+
+    def begin_in_fork(self) -> None:
+        """Start anew in a process that was forked."""
+        self._changing = threading.RLock()
+        self._disk.begin_in_fork()
 
     def check_places(self) -> None:
         """Refuse leaf directories that are something else, and a clock without zone. Raises `InvalidConfiguration`."""

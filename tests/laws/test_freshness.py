@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,11 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evse_security import Station
+from evse_security.store.layout import TEMPORARY_SUFFIX
 from tests.laws import children, freshness
 from tests.laws.conftest import Mount
 from tests.laws.freshness import STORES, Stale, Stock, compare, sequence
 from tests.laws.freshness_changes import FILES, Place, apply, changes, named_elsewhere
-from tests.laws.stores import Prepared, pki
+from tests.laws.stores import Prepared, installing, pki
 
 SEQUENCES = 100
 GROUPS = sorted({name.partition(":")[0] for name in changes()})
@@ -112,6 +116,32 @@ def test_a_station_and_its_fork_both_see_changes(stock: Stock, tmp_path: Path) -
 
 
 @children.forks
+def test_a_fork_of_a_station_that_is_in_use_answers(stock: Stock, tmp_path: Path) -> None:
+    """Whatever its other threads were at: none of them is there to let go of a lock."""
+    station = stock.place("files", tmp_path / "store").store.station()
+    core, held, done = station._core, threading.Barrier(2), threading.Event()
+
+    def at_work() -> None:
+        with core._disk._looking, core._changing, core._disk._writer._threads:
+            held.wait()
+            done.wait()
+
+    worker = threading.Thread(target=at_work)
+    worker.start()
+    held.wait()
+    answered = children.run(partial(_use, station))
+    done.set()
+    worker.join()
+    assert answered == 0
+
+
+def _use(station: Station) -> None:
+    signal.alarm(20)
+    freshness.look(station)
+    assert installing("NewRoot")(station, Prepared(Path()))
+
+
+@children.forks
 @settings(max_examples=SEQUENCES)
 @given(seed=st.integers(0, 2**32))
 def test_many_changes_in_a_row_are_seen(seed: int, stock: Stock, memory: Path) -> None:
@@ -164,6 +194,25 @@ def test_roots_that_are_deployed_anew_are_seen_with_what_lies_beside_them(stock:
     link.rename(current)
     compare(station, place, "the link")
     shutil.rmtree(new / "ocsp")
+    compare(station, place, "a change behind the link")
+
+
+def test_a_link_behind_a_link_that_is_led_into_another_directory_is_seen(stock: Stock, tmp_path: Path) -> None:
+    """Also what lies beside the file at its end: what was being written there is left over."""
+    place = stock.place("files", tmp_path / "store")
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        shutil.copy(place.bundle, tmp_path / name / "roots.pem")
+    (tmp_path / "current").symlink_to("old/roots.pem")
+    place.bundle.unlink()
+    place.bundle.symlink_to(tmp_path / "current")
+    station = place.store.station()
+    compare(station, place, "nothing")
+    (tmp_path / "new" / f"x{TEMPORARY_SUFFIX}").touch()
+    (tmp_path / "link").symlink_to("new/roots.pem")
+    (tmp_path / "link").rename(tmp_path / "current")
+    compare(station, place, "the link")
+    (tmp_path / "new" / f"y{TEMPORARY_SUFFIX}").touch()
     compare(station, place, "a change behind the link")
 
 

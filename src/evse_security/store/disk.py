@@ -105,6 +105,12 @@ class Disk:
         with self._looking:
             self._view.forget()
 
+    def begin_in_fork(self) -> None:
+        """Start anew in a process that was forked: threads that held the locks there are not in it."""
+        self._looking, self._writer = threading.Lock(), WriterLock()
+        self._view.forget()
+        self._picture.forget()
+
     # ---- changing
 
     def make_directories(self) -> None:

@@ -193,9 +193,9 @@ class View:
         for location in news:
             parent, _, name = location.rpartition("/")
             if location in self._bundles:
-                found: Seen | Directory | None = _bundle_file(location)
-                if found is None or location not in self.listing.files:
-                    return None  # it has another form
+                found: Seen | Directory | None = self._same_bundle(location)
+                if found is None:
+                    return None
             elif parent in self._inside or parent in self._beside or (_is_leftover(name) and parent in self._around):
                 found = scan.look_at(location)
             elif location in self._steps or (name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY) and parent in self._around):
@@ -216,6 +216,11 @@ class View:
             return set()
         self.listing = self.listing.changed(files, beside, unseen)
         return {*files, *beside}
+
+    def _same_bundle(self, location: str) -> Seen | None:
+        """A bundle that is a file as before; None where it has another form, or links lead into another directory."""
+        is_near = os.path.dirname(os.path.realpath(location)) in self._around
+        return _bundle_file(location) if is_near and location in self.listing.files else None
 
 
 def _is_leftover(name: str) -> bool:
