@@ -129,10 +129,11 @@ def test_the_days_of_warning_can_be_chosen(run: Run, well: Path) -> None:
     assert run("--certs", well, "doctor", "--days", "-1").code == 2
 
 
-def test_an_empty_store_is_worth_notes_only(run: Run, tmp_path: Path) -> None:
+def test_an_empty_store_may_be_the_wrong_one(run: Run, tmp_path: Path) -> None:
     ran = run("--certs", tmp_path / "certs", "doctor")
-    assert ran.code in (0, 1)  # 1 where the machine is worth a warning
-    assert set(codes(ran)) == {"DirectoryMissing", "NoLeaf", "NoRoot"}
+    assert ran.code == 1
+    assert codes(ran)[0] == "NothingInstalled"
+    assert set(codes(ran)) == {"NothingInstalled", "DirectoryMissing", "NoLeaf", "NoRoot"}
     assert not list(tmp_path.iterdir())
 
 

@@ -243,6 +243,11 @@ def volatile() -> Inspection:
     return seen(station(pki()), volumes=(ROOMY._replace(kind="tmpfs"),))
 
 
+@case("NothingInstalled")
+def nothing_installed() -> Inspection:
+    return seen(Shelf())
+
+
 @case("DirectoryMissing")
 def directory_missing() -> Inspection:
     return seen(station(pki()), places=(Place(CSO, None, holds_keys=True, can_write=False),))

@@ -28,6 +28,7 @@ BESIDE = {
     "NoValidRoot": {"CaExpired"},
     "ForgedRoot": {"NoRoot"},
     "IssuerMissing": {"NoLeaf", "KeyPending"},
+    "NothingInstalled": {"NoLeaf", "NoRoot"},
 }
 """What else is wrong where this is wrong."""
 

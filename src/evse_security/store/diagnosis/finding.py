@@ -145,6 +145,9 @@ KINDS = {
         _WARNING, "Locks and forced writes may not hold there: two writers can lose changes, a power cut files."
     ),
     "VolatileFileSystem": Kind(_WARNING, "All of it, private keys too, is gone when the machine restarts."),
+    "NothingInstalled": Kind(
+        _WARNING, "The station trusts nobody and nobody knows it, if this is its directory at all."
+    ),
     "DirectoryMissing": Kind(_NOTE, "It is made when something is first written there."),
     # ---- what is not read by all
     "KeyInDer": Kind(_WARNING, "Consumers that are handed the file expect PEM, and may fail to load it."),

@@ -10,7 +10,7 @@ from evse_security.clock import SKEW
 from evse_security.store.diagnosis.finding import MOST_PATHS, OURS, Command, Finding, Mender, Severity, found
 from evse_security.store.diagnosis.inspection import Inspection, Place, Rights, Volume
 from evse_security.store.layout import DER_DIRECTORY
-from evse_security.store.snapshot import KeyFile
+from evse_security.store.snapshot import KeyFile, StoreForm
 
 OTHERS, GROUP_OR_OTHERS = 0o007, 0o077
 _WRITE_ALL, _WRITE_GROUP = 0o002, 0o020
@@ -28,6 +28,7 @@ _VOLATILE = frozenset({"ramfs", "tmpfs"})
 
 def directories(seen: Inspection) -> Iterator[Finding]:
     """Directories that are missing, open to others, somebody else's, or closed to who asks."""
+    yield from _emptiness(seen)
     for place in seen.surroundings.places:
         if place.rights is None:
             yield found("DirectoryMissing", "there is no such directory", (place.path,))
@@ -37,6 +38,16 @@ def directories(seen: Inspection) -> Iterator[Finding]:
             what = f"user {seen.surroundings.user} cannot write there (mode {place.rights.mode:04o})"
             yield found("NotWritable", what, (place.path,), advice=_as_owner(place.rights))
         yield from _owned((place.path,), place.rights.owner, seen)
+
+
+def _emptiness(seen: Inspection) -> Iterator[Finding]:
+    """A new station, one that was wiped, or the directory of another."""
+    snapshot = seen.snapshot
+    is_empty = not snapshot.certificates and not any(store.keys for store in snapshot.leaves.values())
+    if is_empty and all(store.form is not StoreForm.UNREADABLE for store in snapshot.cas.values()):
+        advice = "look whether this is the right directory (--certs, --config), then install roots"
+        paths = (store.path for store in snapshot.cas.values())
+        yield found("NothingInstalled", "there is neither a certificate nor a key", paths, advice=advice)
 
 
 def _as_owner(rights: Rights) -> str:
