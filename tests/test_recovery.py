@@ -550,6 +550,16 @@ def test_encrypted_it_comes_back_with_the_passphrase_only(store: Prepared, tmp_p
             store.station().restore(path, passphrase="correct horse")
 
 
+@pytest.mark.parametrize("work", [21, 24, 10**30])
+def test_an_encrypted_backup_cannot_take_all_memory(tmp_path: Path, work: int) -> None:
+    """Whoever made the file says how much work it is to try a passphrase; 24 would be 16 GiB."""
+    pytest.importorskip("pyrage")
+    header = f"age-encryption.org/v1\n-> scrypt {'A' * 22} {work}\n{'A' * 43}\n--- {'A' * 43}\n"
+    (path := tmp_path / "backup.age").write_bytes(header.encode() + bytes(64))
+    with pytest.raises(BackupRefused, match="more work"):
+        Prepared(tmp_path / "store").station().restore(path, passphrase="x")
+
+
 def test_an_empty_passphrase_is_none(store: Prepared, tmp_path: Path) -> None:
     with pytest.raises(BackupRefused, match="empty"):
         store.station().backup(tmp_path / "backup", passphrase="")

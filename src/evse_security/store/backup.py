@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterable
@@ -23,6 +24,9 @@ from evse_security.store.rules.restore import Place
 from evse_security.store.scan import read
 
 _AGE = (b"age-encryption.org/v1\n", b"-----BEGIN AGE ENCRYPTED FILE-----")
+_WORK = re.compile(rb"^-> scrypt \S+ (\d+)$", re.MULTILINE)
+_MOST_WORK = 20
+"""Binary logarithm of scrypt's work that is done for a file: 1 GiB of memory, seconds. age itself writes 18."""
 _OVERHEAD = 1 << 20
 """Bytes that sealing, headers and padding add at most."""
 
@@ -159,6 +163,9 @@ def unsealed(content: bytes, passphrase: str, path: Path) -> bytes:
     age = _age(path)
     if not content.startswith(_AGE[0]):
         raise BackupRefused(str(path), "it is encrypted as text (age --armor), which is not read here: age -d opens it")
+    if any(int(work[:9]) > _MOST_WORK for work in _WORK.findall(content[: content.find(b"\n--- ") + 1])):
+        problem = f"opening it takes scrypt more work than 2^{_MOST_WORK}, and so gigabytes of memory: age -d opens it"
+        raise BackupRefused(str(path), problem)
     try:
         return bytes(age.passphrase.decrypt(content, passphrase))
     except age.DecryptError as error:
