@@ -190,32 +190,39 @@ class View:
         files: dict[str, Stamp | None] = {}
         beside: dict[str, Stamp | None] = {}
         unseen: dict[str, str | None] = {}
-        for location in news:
-            parent, _, name = location.rpartition("/")
-            if location in self._bundles:
-                found: Seen | Directory | None = self._same_bundle(location)
-                if found is None:
-                    return None
-            elif parent in self._inside or parent in self._beside or (_is_leftover(name) and parent in self._around):
-                found = scan.look_at(location)
-            elif location in self._steps or (name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY) and parent in self._around):
-                return None
-            else:
-                continue
-            if isinstance(found, Directory) or location in self._inside or location in self._beside:
+        for location in filter(self._matters, news):
+            found = self._again(location)
+            if isinstance(found, Directory):
                 return None
             if found is None and not self.listing.knows(location):
                 continue  # it came and went: the temporary name of a file, mostly
             if found is not None:
                 self._note(found)
             what = found.found if found is not None else None
-            table = files if parent in self._inside or location in self._bundles else beside
-            table[location] = what if isinstance(what, Stamp) else None
+            is_inside = location in self._bundles or os.path.dirname(location) in self._inside
+            (files if is_inside else beside)[location] = what if isinstance(what, Stamp) else None
             unseen[location] = what if not isinstance(what, Stamp) else None
         if not files and not beside:
             return set()
         self.listing = self.listing.changed(files, beside, unseen)
         return {*files, *beside}
+
+    def _matters(self, location: str) -> bool:
+        """Whether something at this path is the store's."""
+        parent, _, name = location.rpartition("/")
+        if parent in self._inside or parent in self._beside or location in self._bundles or location in self._steps:
+            return True
+        return parent in self._around and (_is_leftover(name) or name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY))
+
+    def _again(self, location: str) -> Seen | Directory | None:
+        """Look at a path again. It is a directory, too, where one came, went, or is another one now."""
+        parent, _, name = location.rpartition("/")
+        if location in self._bundles:
+            return self._same_bundle(location) or Directory(location)
+        is_made = parent in self._around and name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY)
+        if is_made or location in self._steps or location in self._inside or location in self._beside:
+            return Directory(location)
+        return scan.look_at(location)
 
     def _same_bundle(self, location: str) -> Seen | None:
         """A bundle that is a file as before; None where it has another form, or links lead into another directory."""
