@@ -180,6 +180,24 @@ def test_without_its_head_the_chain_goes_on_and_that_is_recorded(path: Path) -> 
         assert "the head of the log was missing or damaged" in verdict.remarks[-1]
 
 
+@pytest.mark.parametrize("content", [b"one line\nand another", b"x" * 100_000, b"\0\0x", b"{}\n"])
+def test_a_file_of_somebody_else_is_not_cut(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """A configuration that names the wrong file must not cost its end."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    write(path, 2)
+    assert path.read_bytes() == content
+    assert "no audit log" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"n":1,"time', b"\0" * 5000, b'\0\0{"n":1'])
+def test_what_a_power_cut_leaves_of_the_first_entry_is_cut_off(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    write(path)
+    assert b'{"n":1,' in path.read_bytes()[:10]
+
+
 def test_a_head_of_nonsense_is_none(path: Path) -> None:
     write(path)
     text = head_of(path).read_bytes()

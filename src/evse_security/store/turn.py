@@ -19,6 +19,8 @@ from evse_security.store.journal import HEAD_BYTES, LONGEST_LINE, Entry, Head, L
 PATIENCE = 0.05
 """Seconds to wait for others who are writing an entry, which takes them microseconds."""
 _PAUSE = 0.001
+_BEGIN = b'{"n":'
+"""How entries begin."""
 FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 """With which every file of the log is opened: no link is followed, no FIFO waited for."""
 _SHORT = 400
@@ -64,7 +66,10 @@ class Turn:
 
     def _without_head(self, size: int) -> Head:
         """Go on after the last entry of the log. A log without any begins a chain, with a random link before it."""
-        first = next(map(_entry, _split(os.pread(self.file, LONGEST_LINE, 0))), None)
+        begin = os.pread(self.file, LONGEST_LINE, 0)
+        first = next(map(_entry, _split(begin)), None)
+        if first is None and self._last(size) is None and not _may_be_torn(begin):
+            raise ValueError("there is a file of that name that is no audit log")
         size = self._cut(size)
         last = self._last(size)
         link = Link(0, secrets.token_hex(32)) if last is None else last.link
@@ -233,6 +238,12 @@ def lines_of(path: Path) -> Iterator[bytes]:
 def _split(content: bytes) -> list[bytes]:
     """The whole lines of a piece of the log."""
     return [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def _may_be_torn(content: bytes) -> bool:
+    """Whether this may be the beginning of an entry, or what a power cut makes of one."""
+    written = content.lstrip(b"\0")[: len(_BEGIN)]
+    return written == _BEGIN[: len(written)]
 
 
 def _entry(line: bytes) -> Entry | None:
