@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evse_security.store import watch as module
+from evse_security.store import inotify as module
 from evse_security.store.watch import Watch
 
 Change = Callable[[Path], object]
@@ -136,7 +136,7 @@ def test_two_watches_of_one_directory_are_both_told_and_one_that_ends_leaves_the
 
 def test_a_watch_that_is_forgotten_leaves_nothing_behind(store: Path) -> None:
     watch = watching(store)
-    hub = module._hub()
+    hub = module.hub()
     before = len(hub.inboxes)
     del watch
     gc.collect()

@@ -1,0 +1,203 @@
+"""The one inotify(7) instance of a process, and what it tells: which paths changed, and when nobody knows."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import struct
+import sys
+import threading
+from functools import cache
+
+_MODIFY, _ATTRIB, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO = 0x2, 0x4, 0x8, 0x40, 0x80
+_CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF = 0x100, 0x200, 0x400, 0x800
+_OF_CONTENT = _MODIFY | _ATTRIB | _CLOSE_WRITE
+OF_DIRECTORY = _OF_CONTENT | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF
+OF_FILE = _OF_CONTENT | _DELETE_SELF | _MOVE_SELF
+_OVERFLOW, _IGNORED = 0x4000, 0x8000
+ONLY_DIRECTORIES = 0x01000000
+_HEADER = struct.Struct("iIII")
+_BUFFER = 64 * 1024
+_MOUNTS = "/proc/self/mountinfo"
+"""Whoever polls it is told once of each change to what is mounted."""
+
+_LOCAL = frozenset(
+    {
+        0xEF53,  # ext2, ext3, ext4
+        0x58465342,  # xfs
+        0x9123683E,  # btrfs
+        0xF2F52010,  # f2fs
+        0x2FC12FC1,  # zfs
+        0xCA451A4E,  # bcachefs
+        0x52654973,  # reiserfs
+        0x01021994,  # tmpfs
+        0x858458F6,  # ramfs
+        0x794C7630,  # overlayfs
+        0x24051905,  # ubifs
+        0x000072B6,  # jffs2
+        0x00004D44,  # vfat
+        0x2011BAB0,  # exfat
+        0x73717368,  # squashfs
+        0xE0F5E1E2,  # erofs
+    }
+)
+"""File systems (statfs(2)) that nobody changes without our kernel. Network and FUSE file systems are none of them."""
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    """The C library, called as Python calls it: while these calls last no other thread runs, and they do not wait."""
+    return ctypes.PyDLL(None, use_errno=True)
+
+
+class _Polled(ctypes.Structure):
+    """A descriptor that is asked about (poll(2))."""
+
+    _fields_ = (("descriptor", ctypes.c_int), ("events", ctypes.c_short), ("told", ctypes.c_short))
+
+
+class Inbox:
+    """What happened to what one watch is interested in."""
+
+    def __init__(self) -> None:
+        self.places: dict[int, set[str]] = {}
+        """Paths of what is watched, by the kernel's number."""
+        self.files: set[int] = set()
+        """Numbers of those that are files."""
+        self.found: set[str] = set()
+        self.certain = True
+
+    def tell(self, number: int, mask: int, name: str) -> None:
+        """Note one event."""
+        places = self.places.get(number, ())
+        if number in self.files:
+            self.found.update(places)
+        elif not name:  # the directory itself: rights, place or existence
+            self.certain = False
+        else:
+            self.found.update(f"{place}/{name}" for place in places)
+        if mask & _IGNORED:  # the file is gone, or another has its name
+            self.files.discard(number)
+            self.places.pop(number, None)
+
+
+class Hub:
+    """The one inotify instance of a process. A user may have 128 of them, and a site controller runs many stations."""
+
+    def __init__(self) -> None:
+        """Raises OSError where there can be none."""
+        try:
+            self.descriptor = int(_libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        except AttributeError as missing:
+            raise OSError(errno.ENOSYS, "this C library has no inotify") from missing
+        if self.descriptor < 0:
+            raise OSError(ctypes.get_errno(), "no more inotify instances")
+        try:
+            mounts = os.open(_MOUNTS, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            os.close(self.descriptor)
+            raise
+        self._polled = (_Polled * 2)(_Polled(self.descriptor, select.POLLIN), _Polled(mounts, select.POLLPRI))
+        self.process = os.getpid()
+        self.lock = threading.RLock()  # a finalizer may run while it is held
+        self.inboxes: dict[int, list[Inbox]] = {}
+
+    def add(self, inbox: Inbox, path: str, events: int) -> int:
+        """Watch a path; the kernel's number. Raises OSError."""
+        with self.lock:
+            number = int(_libc().inotify_add_watch(self.descriptor, os.fsencode(path), events))
+            if number < 0:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+            readers = self.inboxes.setdefault(number, [])
+            if inbox not in readers:
+                readers.append(inbox)
+            inbox.places.setdefault(number, set()).add(path)
+            return number
+
+    def drop(self, inbox: Inbox) -> None:
+        """Forget about an inbox, and watch no more what nobody is interested in."""
+        if self.process != os.getpid():
+            return
+        with self.lock:
+            for number in inbox.places:
+                readers = self.inboxes.get(number, [])
+                if inbox in readers:
+                    readers.remove(inbox)
+                if not readers and self.inboxes.pop(number, None) is not None:
+                    _libc().inotify_rm_watch(self.descriptor, number)
+            inbox.places = {}
+
+    def deliver(self) -> None:
+        """Read what the kernel has to tell, for everybody."""
+        with self.lock:
+            try:
+                self._deliver()
+            except BaseException:  # what was read is told to nobody again
+                self._doubt()
+                raise
+
+    def _deliver(self) -> None:
+        while self._is_told() and (data := self._read()):
+            at, told = 0, set()
+            while at < len(data):
+                number, mask, _, length = _HEADER.unpack_from(data, at)
+                at += _HEADER.size + length
+                name = data[at - length : at]
+                if (number, mask & _IGNORED, name) not in told:  # one change makes several events
+                    told.add((number, mask & _IGNORED, name))
+                    self._tell(number, mask, os.fsdecode(name.rstrip(b"\0")))
+
+    def _is_told(self) -> bool:
+        """Whether there is something to read. Reading would let other threads run first, each for milliseconds.
+
+        Where something was mounted or unmounted, anything may lie under the names that are watched.
+        """
+        if _libc().poll(self._polled, 2, 0) < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        told, mounted = self._polled
+        if mounted.told:
+            self._doubt()
+        return bool(told.told)
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self.descriptor, _BUFFER)
+        except BlockingIOError:
+            return b""
+
+    def _tell(self, number: int, mask: int, name: str) -> None:
+        if mask & _OVERFLOW:
+            self._doubt()
+            return
+        for inbox in self.inboxes.get(number, ()):
+            inbox.tell(number, mask, name)
+        if mask & _IGNORED:
+            self.inboxes.pop(number, None)
+
+    def _doubt(self) -> None:
+        """Have nobody be certain of anything until they begin anew."""
+        for readers in self.inboxes.values():
+            for inbox in readers:
+                inbox.certain = False
+
+
+_hubs: dict[int, Hub] = {}
+"""By process: a fork has its own."""
+
+
+def hub() -> Hub:
+    """The hub of this process. Raises OSError."""
+    process = os.getpid()
+    if process not in _hubs:
+        _hubs[process] = Hub()
+    return _hubs[process]
+
+
+def is_local(path: bytes) -> bool:
+    """Whether only our kernel changes what is there."""
+    answer = ctypes.create_string_buffer(512)
+    if _libc().statfs(path, answer) != 0:
+        return False
+    return int.from_bytes(answer.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder) & 0xFFFFFFFF in _LOCAL
