@@ -417,3 +417,13 @@ def test_blocks_that_are_no_certificates_are_told_in_a_plain_text_too() -> None:
     [good, bad] = pem.blocks((LEAF.pem + block("CERTIFICATE", "AAAA")).encode())
     assert (good.certificate, good.problem) == (LEAF, None)
     assert (bad.certificate, bad.problem) == (None, "Certificate: unexpected tag 0x00")
+
+
+@pytest.mark.parametrize("at", [1, 5, -3, -2])
+def test_two_lines_in_one_are_a_flaw_in_every_release_of_python(at: int) -> None:
+    """Possessive quantifiers of Python before 3.11.5 took them (python/cpython#106052), the END among them."""
+    lines = LEAF.pem.splitlines()
+    joined = lines.index(lines[at])
+    text = "\n".join((*lines[:joined], lines[joined] + lines[joined + 1], *lines[joined + 2 :], ""))
+    assert flaws(text) == {pem.Flaw.FORM}
+    assert flaws(f"# comment\n{text}") == {pem.Flaw.FORM}

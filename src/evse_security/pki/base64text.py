@@ -8,10 +8,10 @@ import binascii
 from evse_security.errors import NotBase64, TooLarge
 
 LINES = (
-    rb"(?=[A-Za-z0-9+/])(?:[A-Za-z0-9+/]{64}\r?\n)*+"
-    rb"(?:(?:[A-Za-z0-9+/]{4}){0,15}(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)\r?\n)?+"
+    rb"(?=[A-Za-z0-9+/])(?:[A-Za-z0-9+/]{64}\r?\n){0,1400}"
+    rb"(?:(?:[A-Za-z0-9+/]{4}){0,15}(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)\r?\n)?"
 )
-"""A pattern: whole base64 in lines of 64 characters (RFC 7468 §2), which `binascii.a2b_base64` takes as it is."""
+"""A pattern: whole base64 in lines of 64 characters (RFC 7468 §2), which `binascii.a2b_base64` takes as it is; 64 KiB."""
 
 _WRAPPING = str.maketrans("", "", " \t\r\n")
 

@@ -36,11 +36,12 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ANY_BEGIN = re.compile(rb"-----BEGIN")
 _STRICT = re.compile(
     rb"(?:(?<![^\n])|(?<=\A\xef\xbb\xbf))-----BEGIN (?P<label>[A-Z0-9 ]{1,64})-----[ \t]{0,16}\r?\n"
-    rb"(?P<body>(?:[A-Za-z0-9+/=]{1,76}+[ \t]{0,16}+\r?\n)++)"
+    rb"(?P<body>(?:[A-Za-z0-9+/=]{1,76}[ \t]{0,16}\r?\n){1,20000})"
     rb"-----END (?P=label)-----[ \t]{0,16}\r?(?:\n|\Z)"
 )
 """A block that everybody reads alike (RFC 7468 §3). OpenSSL reads in pieces of 254 characters, which are lines to it: a
-comment of that length makes what follows it the start of a line. mbed TLS finds a BEGIN anywhere."""
+comment of that length makes what follows it the start of a line. mbed TLS finds a BEGIN anywhere. No quantifier is
+possessive: before Python 3.11.5 those match what they should not (python/cpython#106052)."""
 _PLAIN = re.compile(
     rb"-----BEGIN CERTIFICATE-----\r?\n"
     rb"(?P<body>" + base64text.LINES + rb")"
