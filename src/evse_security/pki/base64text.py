@@ -11,7 +11,7 @@ LINES = (
     rb"(?=[A-Za-z0-9+/])(?:[A-Za-z0-9+/]{64}\r?\n){0,1400}"
     rb"(?:(?:[A-Za-z0-9+/]{4}){0,15}(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)\r?\n)?"
 )
-"""A pattern: whole base64 in lines of 64 characters (RFC 7468 §2), which `binascii.a2b_base64` takes as it is; 64 KiB."""
+"""A pattern: base64 in lines of 64 characters (RFC 7468 §2), 64 KiB of it, which `binascii.a2b_base64` takes as it is."""
 
 _WRAPPING = str.maketrans("", "", " \t\r\n")
 
