@@ -11,7 +11,7 @@ LINES = (
     rb"(?=[A-Za-z0-9+/])(?:[A-Za-z0-9+/]{64}\r?\n){0,1400}"
     rb"(?:(?:[A-Za-z0-9+/]{4}){0,15}(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)\r?\n)?"
 )
-"""A pattern: base64 in lines of 64 characters (RFC 7468 §2), 64 KiB of it, which `binascii.a2b_base64` takes as it is."""
+"""A pattern: base64 in lines of 64 characters (RFC 7468 §2), up to 64 KiB, which `binascii.a2b_base64` takes."""
 
 _WRAPPING = str.maketrans("", "", " \t\r\n")
 
