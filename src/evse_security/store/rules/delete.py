@@ -135,11 +135,16 @@ def _with_keys_last(snapshot: Snapshot, store: LeafStore, doomed: Sequence[Leaf]
     early = [file for copies in files.values() for file in copies[:-1]]
     changes = together(Remove(file.path) for file in sorted(early, key=_chains_last) if len(file.certificates) == 1)
     changes += [Remove(file.path) for file in sorted(early, key=_chains_last) if len(file.certificates) != 1]
-    others = [*_responses(snapshot, doomed), *_copies(snapshot, {*gone, *keys})]
+    others = [*_responses(snapshot, doomed), *_copies(snapshot, {*gone, *keys}), *_leftovers(snapshot, store)]
     changes += [Remove(path, order=Order.FREE) for path in others]
     for leaf, copies in files.items():
         changes += [Remove(copies[-1].path), *(Remove(key) for key in keys if last_user[key] is leaf)]
     return [*changes]
+
+
+def _leftovers(snapshot: Snapshot, store: LeafStore) -> list[Path]:
+    """What interrupted writes left of leaves and keys: it may hold the very key that is to be gone."""
+    return [path for path in snapshot.leftovers if {store.directory, store.key_directory} & set(path.parents)]
 
 
 def _files_with(store: LeafStore, targets: Collection[Certificate]) -> list[CertificateFile]:
