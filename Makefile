@@ -20,10 +20,12 @@ run: setup  ## play the life of a charging station on ./station; a second run go
 
 test: setup  ## run the tests
 	@command -v openssl >/dev/null || scripts/apt-install.sh openssl
+	@command -v age >/dev/null || scripts/apt-install.sh age || true  # one test is skipped without it
 	@$(bin)/pytest -n auto tests $(ARGS)
 
 test-lowest:  ## run the tests on the lowest cryptography and pyOpenSSL that we declare
 	@command -v openssl >/dev/null || scripts/apt-install.sh openssl
+	@command -v age >/dev/null || scripts/apt-install.sh age || true  # one test is skipped without it
 	@scripts/setup.sh .venv-lowest requirements-lowest.lock
 	@.venv-lowest/bin/pytest -n auto tests $(ARGS)
 

@@ -14,7 +14,7 @@ from evse_security.errors import IssuerNotFound
 from evse_security.lab.authority import KeyUse
 from evse_security.pki.path import LeafStart, Policy
 from evse_security.pki.profile import ProfileName
-from evse_security.store.rules.select import chosen, flaw, newest_first, newest_per_root, status, usable
+from evse_security.store.rules.select import chosen, flaw, newest_per_root, status, usable
 from evse_security.vocabulary import GetCertificateInfoStatus
 from tests.builders import DAY, NOW, YEAR, World, world
 from tests.store.pictures import CSMS_LEAF, SECC_LEAF, V2G, V2G_BUNDLE, Shelf, junk_block, of, token
@@ -226,7 +226,7 @@ def test_csms_leaves_are_a_store_of_their_own() -> None:
     w = leaves("Good")
     shelf = Shelf().with_leaf(w, "Good", "Sub", kind="CSMS")
     assert used(shelf) == []
-    assert len(newest_first(shelf.look().leaves[CSMS_LEAF], "not_after")) == 1
+    assert len(list(shelf.look().leaves[CSMS_LEAF].newest_first("not_after"))) == 1
 
 
 # ---- until when

@@ -169,9 +169,9 @@ class LeafStore:
         self._need(self.unread)
         return self._tables.keys_by_token.get(token_of_certificate(certificate)) or ()
 
-    def key_of(self, certificate: Certificate, beside: Iterable[Path] = ()) -> KeyFile | None:
-        """The key of a certificate; of several the one named like one of its files."""
-        return nearest(self.keys_for(certificate), {path.stem for path in beside})
+    def key_of(self, certificate: Certificate) -> KeyFile | None:
+        """The key of a certificate; of several the first by name."""
+        return nearest(self.keys_for(certificate), ())
 
     def need_keys_of(self, leaves: Iterable[Leaf]) -> None:
         """Demand the keys of these leaves. Raises `KeysUnread` where one may be among those left for later.

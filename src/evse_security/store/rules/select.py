@@ -26,11 +26,6 @@ MAX_TRIED = 16
 """Leaves whose chains are verified before the newest is taken as it is. As installing verifies, one is the rule."""
 
 
-def newest_first(store: LeafStore, newest_by: str) -> list[Leaf]:
-    """The leaves that may act as such, with or without key, whatever their validity."""
-    return list(store.newest_first(newest_by))
-
-
 def usable(store: LeafStore, newest_by: str, policy: Policy, now: datetime) -> list[Leaf]:
     """The leaves that can be used now, newest first."""
     return [leaf for leaf in store.newest_first(newest_by) if is_usable(leaf, policy, now)]
