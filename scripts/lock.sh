@@ -9,7 +9,7 @@ scripts/python.sh -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv>=0.9"
 
 compile() {
-    "$venv/bin/uv" pip compile --quiet --universal --generate-hashes --no-header pyproject.toml "$@"
+    "$venv/bin/uv" pip compile --quiet --universal --no-strip-extras --generate-hashes --no-header pyproject.toml "$@"
 }
 
 compile --group dev --group docs --output-file requirements.lock "${@}"

@@ -185,6 +185,19 @@ def test_keys_encrypted_in_the_old_way(cipher: str) -> None:
     assert public_key_of(data, "wrong") == KeyReading(problem=KeyProblem.WrongPassword, encrypted=True)
 
 
+@pytest.mark.parametrize("vector", ["", "00", "00" * 15, "00" * 17, "zz" * 16])
+@pytest.mark.parametrize("cipher", ["AES-256-CBC", "AES-128-CBC", "DES-EDE3-CBC", "ROT-13"])
+def test_an_initialisation_vector_of_a_wrong_length_is_a_damaged_key(cipher: str, vector: str) -> None:
+    """`cryptography` panics on one that is too short."""
+    data = (
+        b"-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"
+        b"DEK-Info: %b,%b\n\n%b\n-----END EC PRIVATE KEY-----\n"
+        % (cipher.encode(), vector.encode(), base64.b64encode(bytes(48)))
+    )
+    assert public_key_of(data, "secret") == KeyReading(problem=KeyProblem.WrongPassword, encrypted=True)
+    assert to_der(data, "secret") is KeyProblem.WrongPassword
+
+
 def test_the_encryption_of_the_reference_is_read() -> None:
     """PBES2 with AES-128-CBC (behaviour 12.2)."""
     private_key = key("Station")

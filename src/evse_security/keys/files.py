@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
@@ -30,7 +30,6 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
     load_der_private_key,
-    load_pem_private_key,
 )
 from OpenSSL import crypto
 
@@ -278,10 +277,11 @@ def _load(block: _Block, password: str | None) -> _Loaded | KeyProblem:
 def _by_cryptography(block: _Block, secret: bytes | None) -> _Loaded:
     if block.encoded:
         return load_der_private_key(block.encoded, secret)
-    return load_pem_private_key(block.pem(), secret)
+    # PEM that is itself encrypted is OpenSSL's: `cryptography` panics on an initialisation vector that is too short.
+    return cast(PrivateKeyTypes, _by_openssl(block, secret).to_cryptography_key())
 
 
-def _by_openssl(block: _Block, secret: bytes | None) -> _Loaded:
+def _by_openssl(block: _Block, secret: bytes | None) -> crypto.PKey:
     # Without a passphrase, OpenSSL would ask for one on the terminal.
     return crypto.load_privatekey(crypto.FILETYPE_PEM, block.pem(), secret or b"")
 
