@@ -15,12 +15,12 @@ from dataclasses import fields
 from pathlib import Path
 
 from evse_security.cli import top_parser
-from evse_security.config import AUDIT_LOG, DEFAULT_PATHS, StationConfig
+from evse_security.config import AUDIT_LOG, DEFAULT_PATHS
 from evse_security.interface import REVISIONS
 from evse_security.serve.codec import MAX_ARRAY, MAX_STRING
 from evse_security.serve.command import Command, commands
 from evse_security.serve.schema import Schema, schema
-from evse_security.settings import CREDENTIAL, descriptions, keys
+from evse_security.settings import CREDENTIAL, declarations, descriptions, keys
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
@@ -202,12 +202,18 @@ def in_words(rule: Schema) -> str:
 
 def configuration_page() -> str:
     """The reference of the configuration's keys, in Markdown."""
-    rows = [
-        f"| `{key}` | {kind.words} | {default_in_words(key)} | {descriptions().get(key, '')} |"
-        for key, kind in keys().items()
-    ]
-    head = ["| key | value | default | |", "|---|---|---|---|"]
-    return "\n".join([NOTE.replace("interface", "config.py"), CONFIGURATION_HEAD, *head, *rows]) + "\n"
+    station, service = (keys_table(declaration) for declaration in declarations())
+    parts = [NOTE.replace("interface", "config.py"), CONFIGURATION_HEAD, *station, SERVICE_HEAD, *service]
+    return "\n".join(parts) + "\n"
+
+
+def keys_table(declaration: type) -> Iterator[str]:
+    """The table of the keys of one declaration."""
+    yield "| key | value | default | |"
+    yield "|---|---|---|---|"
+    for key, kind in keys(declaration).items():
+        said = descriptions().get(key, "").replace("|", "\\|")
+        yield f"| `{key}` | {kind.words} | {default_in_words(key)} | {said} |"
 
 
 CONFIGURATION_HEAD = f"""# Configuration
@@ -231,14 +237,24 @@ is taken from the first of
 """
 
 
+SERVICE_HEAD = """
+## The service
+
+What `evse-security serve` does beside keeping the store. The keys are given in the same ways, but are keywords of
+`ServiceConfig`.
+"""
+
+
 def default_in_words(key: str) -> str:
     """A key's default, as text has it."""
     if key in DEFAULT_PATHS:
         return f"`{DEFAULT_PATHS[key]}`"
     if key == "audit_log":
         return f"`{AUDIT_LOG}`"
-    value = next(each.default for each in fields(StationConfig) if each.name == key)
-    return "" if value in (None, ()) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    value = next(each.default for declared in declarations() for each in fields(declared) if each.name == key)
+    if isinstance(value, tuple):
+        value = ",".join(value)
+    return "" if value in (None, "") else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 
 from evse_security.config import StationConfig
 from evse_security.errors import InvalidConfiguration
+from evse_security.service.config import ServiceConfig
 from evse_security.settings import CERTS, LONGEST_FILE, PASSWORD, all_keys, descriptions, keys, settings
 
 Sources = dict[str, tuple[Any, str]]
@@ -42,8 +43,8 @@ def test_one_directory_is_enough_and_the_rest_are_defaults() -> None:
     assert {source for _, source in found.values()} == {"certs", "default"}
 
 
-def test_every_key_of_the_station_is_there_once_but_the_clock() -> None:
-    names = [each.name for each in fields(StationConfig)]
+def test_every_key_is_there_once_but_the_clock() -> None:
+    names = [each.name for declaration in (StationConfig, ServiceConfig) for each in fields(declaration)]
     assert sorted([*effective(certs="/x"), "clock"]) == sorted([CERTS, *names])
     assert set(all_keys()) == {*names, CERTS, "private_key_password_file"} - {"clock", PASSWORD}
 
@@ -69,7 +70,7 @@ def test_the_file_of_the_option_is_read_instead_of_the_one_of_the_environment(tm
 
 
 def test_every_path_can_be_given_without_a_directory_of_certificates() -> None:
-    paths = {key: f"/{key}/x" for key, kind in keys().items() if kind.words == "a path"}
+    paths = {key: f"/{key}/x" for key, kind in keys(StationConfig).items() if kind.words == "a path"}
     found = effective(**paths)
     assert CERTS not in found
     assert found["mf_ca_bundle"] == (Path("/mf_ca_bundle/x"), "--mf-ca-bundle")
@@ -287,4 +288,4 @@ def test_a_password_in_the_configuration_file_is_refused_and_not_repeated(tmp_pa
 
 def test_the_keys_are_described_where_the_configuration_describes_them() -> None:
     assert descriptions()["max_store_entries"].startswith("Most files of the store")
-    assert set(descriptions()) <= {each.name for each in fields(StationConfig)}
+    assert set(descriptions()) - {"clock", PASSWORD} <= set(all_keys())

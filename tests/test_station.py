@@ -216,7 +216,19 @@ def test_a_subscriber_that_fails_spoils_nothing(tmp_path: Path, caplog: pytest.L
     b.station.subscribe(later.append)
     assert b.install(ROOT) == "Accepted"
     assert len(later) == 1
-    assert "certificate_store_update" in caplog.text
+    assert "a subscriber failed at CertificateStoreUpdate" in caplog.text
+
+
+def test_who_hears_refusals_is_told_the_command_and_why_before_the_answer(tmp_path: Path) -> None:
+    told: list[tuple[str, str, str]] = []
+    with Station.open(StationConfig.under(tmp_path, clock=lambda: NOW)) as station:
+        stop = station.hear_refusals(lambda one: told.append((one.command, one.about, one.why.code)))
+        arguments = {"certificate": "nothing", "certificate_type": "V2G"}
+        assert station.dispatch("install_ca_certificate", arguments) == "InvalidFormat"
+        station.dispatch("get_verify_file", {"certificate_type": "V2G"})
+        stop()
+        station.dispatch("install_ca_certificate", arguments)
+    assert told == [("install_ca_certificate", "V2G", "NoCertificate")]
 
 
 def test_a_subscriber_may_use_the_station(tmp_path: Path) -> None:

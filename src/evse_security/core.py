@@ -10,17 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
+from typing import TypeVar
 from weakref import WeakSet
 
 from evse_security.clock import Moment, judge
 from evse_security.config import StationConfig
-from evse_security.errors import AuditLogUnusable, InvalidConfiguration, NotWritable, Refusal
+from evse_security.errors import AuditLogUnusable, EvseSecurityError, InvalidConfiguration, NotWritable, Refusal
 from evse_security.keys.files import public_key_of
 from evse_security.pki.profile import ProfileName
 from evse_security.store import layout
 from evse_security.store.audit import AuditLog
 from evse_security.store.changes import Change, Decision, Write
-from evse_security.store.deeds import Deed
+from evse_security.store.deeds import Deed, Refused
 from evse_security.store.disk import Disk
 from evse_security.store.files import Files
 from evse_security.store.layout import Layout
@@ -34,6 +35,7 @@ from evse_security.vocabulary import CertificateStoreUpdate
 log = logging.getLogger(__name__)
 
 Subscriber = Callable[[CertificateStoreUpdate], object]
+T = TypeVar("T")
 
 BRIEFLY = 0.5
 """Seconds that a command which reads waits for writers, of this process and again of others, to renew its copies."""
@@ -75,6 +77,7 @@ class Core:
         self._audit = AuditLog(config.audit_log, sync=config.audit_log_sync) if config.audit_log else None
         self._changing = threading.RLock()
         self._subscribers: list[Subscriber] = []
+        self._hearing_refusals: list[Callable[[Refused], object]] = []
         self._numbers = count()
         _cores.add(self)
 
@@ -101,6 +104,7 @@ class Core:
         """Tell nobody any more."""
         with self._changing:
             self._subscribers.clear()
+            self._hearing_refusals.clear()
         self._disk.close()
 
     def look(self, parts: Parts = EVERYTHING) -> tuple[Snapshot, Moment]:
@@ -136,6 +140,8 @@ class Core:
         except Exception as why:
             if self._audit is not None and not deed.done:
                 self._audit.record(deed.refused(why), self.config.clock())
+            if isinstance(why, EvseSecurityError):
+                self._tell(self._hearing_refusals, Refused(command, deed.about, why))
             raise
 
     def change(self, decide: Callable[[Snapshot, Moment], Decision], deed: Deed) -> Decision:
@@ -218,26 +224,38 @@ class Core:
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Tell somebody of every change, after the write and before the answer. Returns how to stop that."""
+        return self._add(self._subscribers, subscriber)
 
-        def unsubscribe() -> None:
+    def hear_refusals(self, hear: Callable[[Refused], object]) -> Callable[[], None]:
+        """Tell somebody of every change that was refused, before the answer. Returns how to stop that."""
+        return self._add(self._hearing_refusals, hear)
+
+    def _add(self, listeners: list[Callable[[T], object]], listener: Callable[[T], object]) -> Callable[[], None]:
+        """Add a listener, though it may be one already, and say how to take just this one away."""
+
+        def remove() -> None:
             with self._changing:
-                if entry in self._subscribers:
-                    self._subscribers.remove(entry)
+                if entry in listeners:
+                    listeners.remove(entry)
 
-        def entry(update: CertificateStoreUpdate) -> object:
-            return subscriber(update)
+        def entry(told: T) -> object:
+            return listener(told)
 
         with self._changing:
-            self._subscribers.append(entry)
-        return unsubscribe
+            listeners.append(entry)
+        return remove
 
     def _announce(self, updates: Iterable[CertificateStoreUpdate]) -> None:
         for update in updates:
-            for subscriber in tuple(self._subscribers):
-                try:
-                    subscriber(update)
-                except Exception:  # the change is made; whoever listens must not undo the answer
-                    log.exception("a subscriber of certificate_store_update failed")
+            self._tell(self._subscribers, update)
+
+    @staticmethod
+    def _tell(listeners: Iterable[Callable[[T], object]], told: T) -> None:
+        for listener in tuple(listeners):
+            try:
+                listener(told)
+            except Exception:  # what was done is done; whoever listens must not undo the answer
+                log.exception("a subscriber failed at %s", type(told).__name__)
 
 
 def told(command: str, refusal: Refusal) -> None:

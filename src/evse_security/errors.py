@@ -6,6 +6,7 @@
     ├── AuditLogUnusable             an audit log that is not there or cannot be read
     ├── BackupRefused                a backup that cannot be made, read or restored
     ├── CommandRefused               a command whose result has no word for failure did not do its work
+    ├── ServiceBusy                  more callers wait for the service than it will answer in time
     └── Refusal                      a rule said no
         ├── BadText                  the given text or file is not what it should be
         │   ├── NoCertificate  MalformedCertificate  NotExactlyOne  TooLarge  NotBase64
@@ -70,6 +71,14 @@ class CommandRefused(EvseSecurityError):
     command: str
     reason: EvseSecurityError
     template = "{command}: {reason}"
+
+
+@dataclass(eq=False)
+class ServiceBusy(EvseSecurityError):
+    """More callers wait for the service than it will answer in time; nothing was done."""
+
+    waiting: int
+    template = "{waiting} callers are waiting already; try again later"
 
 
 @dataclass(eq=False)

@@ -1,9 +1,9 @@
 """The configuration that takes effect, and where each value came from.
 
 Layers, each over the one before: defaults < a TOML file < `EVSE_SECURITY_*` environment < options of the command line.
-The keys are the fields of `StationConfig` and `certs`, the directory below which EVerest's default paths lie. Values as
-text (environment, options): paths, whole numbers (durations: of seconds), `true` or `false`, lists separated by commas.
-Relative paths start at the TOML file's directory, and for text at the working directory.
+The keys are the fields of `StationConfig` and `ServiceConfig`, and `certs`, the directory below which EVerest's default
+paths lie. Values as text (environment, options): paths, whole numbers (durations: of seconds), `true` or `false`, lists
+separated by commas. Relative paths start at the TOML file's directory, and for text at the working directory.
 
 The password of private keys is never an option and never in the TOML file. It comes from a file that
 `private_key_password_file` names, from the environment, or from a systemd credential, and is never shown.
@@ -24,6 +24,7 @@ from evse_security.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
     from evse_security.config import StationConfig
+    from evse_security.service.config import ServiceConfig
 
 CONFIG = "config"
 CERTS = "certs"
@@ -60,7 +61,7 @@ class Settings:
         """The station's configuration. Raises `InvalidConfiguration` with the key and where its value came from."""
         from evse_security.config import StationConfig
 
-        values = {key: setting.value for key, setting in self.given.items() if key != CERTS}
+        values = self._values_of(StationConfig)
         values[PASSWORD] = self.password
         missing = [key for key in required_keys() if key not in self.given]
         if CERTS not in self.given and missing:
@@ -75,15 +76,28 @@ class Settings:
         except InvalidConfiguration as refusal:
             raise self._with_source(refusal) from None
 
+    def service_config(self) -> ServiceConfig:
+        """The service's configuration. Raises as `station_config`."""
+        from evse_security.service.config import ServiceConfig
+
+        try:
+            return ServiceConfig(**self._values_of(ServiceConfig))
+        except InvalidConfiguration as refusal:
+            raise self._with_source(refusal) from None
+
     def effective(self) -> Iterator[Setting]:
         """Every key with the value that takes effect and its source; of the password only whether there is one."""
-        config = self.station_config()
+        config = {**vars(self.station_config()), **vars(self.service_config())}
         if CERTS in self.given:
             yield self.given[CERTS]
         for key in keys():
             source = CERTS if key in (*required_keys(), "audit_log") and CERTS in self.given else "default"
-            yield self.given.get(key) or Setting(key, getattr(config, key), source)
+            yield self.given.get(key) or Setting(key, config[key], source)
         yield Setting(PASSWORD, "(set)" if self.password else None, self.password_source)
+
+    def _values_of(self, declaration: type) -> dict[str, Any]:
+        """What was given for the fields of one declaration."""
+        return {one.name: self.given[one.name].value for one in fields(declaration) if one.name in self.given}
 
     def _with_source(self, refusal: InvalidConfiguration) -> InvalidConfiguration:
         setting = self.given.get(refusal.key)
@@ -123,12 +137,23 @@ def option_of(key: str) -> str:
 
 
 @functools.cache
-def keys() -> Mapping[str, Kind]:
-    """The keys whose values can be written down, in the order of `StationConfig`; not the password."""
+def declarations() -> tuple[type[StationConfig], type[ServiceConfig]]:
+    """Where the keys are declared."""
     from evse_security.config import StationConfig
+    from evse_security.service.config import ServiceConfig
 
-    hints = get_type_hints(StationConfig)
-    kinds = {each.name: _kind_of(hints[each.name]) for each in fields(StationConfig) if each.name != PASSWORD}
+    return StationConfig, ServiceConfig
+
+
+@functools.cache
+def keys(*declared: type) -> Mapping[str, Kind]:
+    """The keys whose values can be written down, in the order of their declarations (all of them); not the password."""
+    kinds = {
+        each.name: _kind_of(get_type_hints(declaration)[each.name])
+        for declaration in declared or declarations()
+        for each in fields(declaration)
+        if each.name != PASSWORD
+    }
     return {key: kind for key, kind in kinds.items() if kind is not None}
 
 
@@ -142,18 +167,17 @@ def required_keys() -> tuple[str, ...]:
 
 @functools.cache
 def descriptions() -> Mapping[str, str]:
-    """What the keys mean, where it is said: the texts after the fields of `StationConfig`, if its source is at hand."""
+    """What the keys mean, where it is said: the texts after the declared fields, if their source is there."""
     import ast
     import inspect
 
-    from evse_security.config import StationConfig
-
     try:
-        body = ast.parse(inspect.getsource(StationConfig)).body[0]
+        bodies = [ast.parse(inspect.getsource(declaration)).body[0] for declaration in declarations()]
     except OSError:
         return {}
     found = {}
-    for declared, said in itertools.pairwise(getattr(body, "body", ())):
+    pairs = (itertools.pairwise(getattr(body, "body", ())) for body in bodies)
+    for declared, said in itertools.chain.from_iterable(pairs):
         match declared, said:
             case ast.AnnAssign(target=ast.Name(id=key)), ast.Expr(value=ast.Constant(value=str(text))):
                 found[key] = inspect.cleandoc(text)

@@ -20,6 +20,7 @@ from evse_security.recovery import BackupReport, Others, Recovery, RestoreReport
 from evse_security.serve.dispatch import dispatch
 from evse_security.serve.typed import Typed
 from evse_security.store.changes import Decision
+from evse_security.store.deeds import Refused
 from evse_security.store.diagnosis import Diagnosis
 from evse_security.store.diagnosis.finding import Finding
 from evse_security.store.explanation import Explanation, FileExplanation, explain, explain_text
@@ -41,6 +42,7 @@ __all__ = [
     "Mended",
     "Others",
     "Overview",
+    "Refused",
     "RestoreReport",
     "Station",
     "SweepReport",
@@ -136,6 +138,10 @@ class Station:
         return self._core.subscribe(subscriber)
 
     # ---- beyond it
+
+    def hear_refusals(self, hear: Callable[[Refused], object]) -> Callable[[], None]:
+        """Tell somebody of each change that was refused, with its reason, before the answer. Returns how to stop."""
+        return self._core.hear_refusals(hear)
 
     def check(self, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]) -> CheckReport:
         """Verify a leaf or chain (PEM), with the reason."""

@@ -23,7 +23,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "actor": ("actor", ""),
     "interface": ("interface", "vocabulary"),
     "outcomes": ("outcomes", "vocabulary errors"),
-    "config": ("config settings", BASE),
+    "config": ("config settings service.config", BASE),
     "pki": ("pki", "vocabulary errors"),
     "rules": (
         "store store.archive store.castore store.changes store.contents store.deeds store.diagnosis store.explanation "
@@ -42,8 +42,9 @@ GROUPS: dict[str, tuple[str, str]] = {
         f"station commands older leaves core doctor recovery {NAME}",
         f"{BASE} interface outcomes config pki rules keys disk serve",
     ),
+    "service": ("service", f"{BASE} actor interface config serve station"),
     "lab": ("lab", ""),
-    "cli": ("cli", f"{BASE} interface config serve station lab demo"),
+    "cli": ("cli", f"{BASE} interface config serve station service lab demo"),
     "demo": ("demo", f"{BASE} interface config serve station lab cli"),
     "main": ("__main__", "cli"),
 }

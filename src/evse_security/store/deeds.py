@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from evse_security.errors import EvseSecurityError
 from evse_security.pki.certificate import Certificate
@@ -14,6 +14,15 @@ from evse_security.store.changes import Change, Decision, Edit, Link, Remove, Wr
 LONGEST_TEXT = 300
 MOST_MEMBERS = 16
 _WORDS: dict[type[Change], str] = {Write: "write", Edit: "edit", Remove: "remove", Link: "link"}
+
+
+class Refused(NamedTuple):
+    """A request to change the store that was refused."""
+
+    command: str
+    about: str
+    """The domain or type of certificates that it is about."""
+    why: EvseSecurityError
 
 
 @dataclass(slots=True)

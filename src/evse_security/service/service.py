@@ -1,0 +1,112 @@
+"""One station for many callers: its commands one after another in one worker, and the stream of its events."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
+
+from evse_security.actor import acting_for
+from evse_security.clock import Clock
+from evse_security.errors import EvseSecurityError, ServiceBusy
+from evse_security.interface import NEWEST
+from evse_security.serve.codec import encoder
+from evse_security.service.config import ServiceConfig
+from evse_security.service.events import EventKind, Events
+from evse_security.station import Station
+from evse_security.vocabulary import CertificateStoreUpdate
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MOST_WAITING = 256
+"""Calls that may wait for the worker; more are refused at once, as who asked has given up by then."""
+
+_encode_update = encoder(CertificateStoreUpdate)
+
+
+class Called(NamedTuple):
+    """A command that was answered, for the metrics: its result in one word, and how long it took with waiting."""
+
+    command: str
+    result: str
+    seconds: float
+
+
+class Service:
+    """What transports and agents share. Its methods are for the event loop's thread."""
+
+    def __init__(self, station: Station, config: ServiceConfig) -> None:
+        """Serve an open station; closing it is the caller's."""
+        self.config = config
+        self.clock: Clock = station.config.clock
+        self.events = Events(self.clock)
+        self._station = station
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security")
+        self._waiting = 0
+        self._observers: list[Callable[[Called], object]] = []
+        self._unsubscribe = station.subscribe(self._announce)
+
+    def close(self) -> None:
+        """Let what has begun end, and take no more."""
+        self._unsubscribe()
+        self._worker.shutdown(cancel_futures=True)
+
+    async def call(self, command: str, arguments: object, *, caller: str, revision: str = NEWEST) -> Any:
+        """Answer one command in JSON, as `Station.dispatch` does and with its errors; or `ServiceBusy`.
+
+        `caller` goes into the audit log: `mqtt:MODULE`, `http:TOKEN`.
+        """
+        begun = time.perf_counter()
+        result = "error"
+        try:
+            answer = await self.ask(
+                lambda station: station.dispatch(command, arguments, revision=revision), caller=caller
+            )
+            result = outcome(answer)
+        except EvseSecurityError as error:
+            result = error.code
+            raise
+        finally:
+            self._observe(Called(command, result, time.perf_counter() - begun))
+        return answer
+
+    async def ask(self, question: Callable[[Station], T], *, caller: str) -> T:
+        """Do something else with the station, in its turn. Raises what that raises, or `ServiceBusy`."""
+        if self._waiting >= MOST_WAITING:
+            raise ServiceBusy(self._waiting)
+
+        def answer() -> T:
+            with acting_for(caller):
+                return question(self._station)
+
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, answer)
+        finally:
+            self._waiting -= 1
+
+    def observe(self, observer: Callable[[Called], object]) -> None:
+        """Tell somebody of every command that was answered."""
+        self._observers.append(observer)
+
+    def _observe(self, called: Called) -> None:
+        for observer in self._observers:
+            observer(called)
+
+    def _announce(self, update: CertificateStoreUpdate) -> None:
+        self.events.publish(EventKind.certificate_store_update, _encode_update(update))
+
+
+def outcome(answer: Any) -> str:
+    """The result of a command in one word: its enumeration, `true` or `false`, or `answered`."""
+    if isinstance(answer, Mapping):
+        answer = answer.get("status", answer.get("result"))
+    if isinstance(answer, bool):
+        return str(answer).lower()
+    # A path is an answer too, and must not become a label.
+    return answer if isinstance(answer, str) and answer.isalnum() else "answered"
