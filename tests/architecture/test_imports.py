@@ -43,8 +43,11 @@ GROUPS: dict[str, tuple[str, str]] = {
         f"{BASE} interface outcomes config pki rules keys disk serve",
     ),
     "service": ("service", f"{BASE} actor interface config serve station"),
+    "http": ("http", f"{BASE} interface serve station config service"),
+    "mqtt": ("mqtt", f"{BASE} interface serve station config service"),
+    "agents": ("agents", f"{BASE} interface serve station config service"),
     "lab": ("lab", ""),
-    "cli": ("cli", f"{BASE} interface config serve station service lab demo"),
+    "cli": ("cli", f"{BASE} interface config serve station service http mqtt agents lab demo"),
     "demo": ("demo", f"{BASE} interface config serve station lab cli"),
     "main": ("__main__", "cli"),
 }
