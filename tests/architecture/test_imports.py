@@ -14,13 +14,14 @@ from evse_security import errors, outcomes
 SOURCE = Path(evse_security.__file__).parent
 NAME = "evse_security"
 
-BASE = "vocabulary errors clock"
+BASE = "vocabulary errors clock wording"
 GROUPS: dict[str, tuple[str, str]] = {
     # group: (its modules and packages, the groups that it may import besides itself)
     "vocabulary": ("vocabulary", ""),
     "errors": ("errors", "vocabulary"),
     "clock": ("clock", ""),
     "actor": ("actor", ""),
+    "wording": ("wording", ""),
     "interface": ("interface", "vocabulary"),
     "outcomes": ("outcomes", "vocabulary errors"),
     "config": ("config settings service.config", BASE),
@@ -46,8 +47,9 @@ GROUPS: dict[str, tuple[str, str]] = {
     "http": ("http", f"{BASE} interface serve station config service"),
     "mqtt": ("mqtt", f"{BASE} interface serve station config service"),
     "agents": ("agents", f"{BASE} interface serve station config service"),
+    "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents"),
     "lab": ("lab", ""),
-    "cli": ("cli", f"{BASE} interface config serve station service http mqtt agents lab demo"),
+    "cli": ("cli", f"{BASE} interface config serve station service http mqtt agents daemon lab demo"),
     "demo": ("demo", f"{BASE} interface config serve station lab cli"),
     "main": ("__main__", "cli"),
 }
