@@ -50,7 +50,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents"),
     "lab": ("lab", ""),
     "cli": ("cli", f"{BASE} interface config serve station service http mqtt agents daemon lab demo"),
-    "demo": ("demo", f"{BASE} interface config serve station lab cli"),
+    "demo": ("demo", f"{BASE} interface config serve station service daemon lab cli"),
     "main": ("__main__", "cli"),
 }
 PURE = ("vocabulary", "errors", "interface", "outcomes", "pki", "rules", "serve")
