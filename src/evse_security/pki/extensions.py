@@ -145,6 +145,21 @@ BEARING_ON_TRUST: Mapping[str, Callable[[bytes], object]] = {
 }
 """What a certificate must not be trusted with when it cannot be read; OpenSSL refuses such ones, too."""
 
+CONCERNING_ONE = frozenset(
+    {
+        *BEARING_ON_TRUST,
+        AUTHORITY_INFO_ACCESS,
+        "2.5.29.17",  # subjectAltName
+        "2.5.29.18",  # issuerAltName
+        "2.5.29.31",  # cRLDistributionPoints
+        "2.5.29.32",  # certificatePolicies, which OpenSSL looks at only where it is told to
+        "2.5.29.46",  # freshestCRL
+        "1.3.6.1.5.5.7.1.11",  # subjectInfoAccess
+    }
+)
+"""Extensions by which a CA says nothing of certificates further down, but for how many CAs there may be. Others may:
+nameConstraints, addresses (RFC 3779), and whatever is not known here."""
+
 _ONCE = frozenset({*BEARING_ON_TRUST, _NAME_CONSTRAINTS})
 
 
