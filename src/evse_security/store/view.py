@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from evse_security.store import scan
+from evse_security.store import brief, scan
 from evse_security.store.castore import StoreForm
 from evse_security.store.layout import BUNDLE_DIRECTORY, OCSP_DIRECTORY, TEMPORARY_SUFFIX, Layout
 from evse_security.store.listing import NO_DIRECTORY, Listing, Stamp
@@ -222,7 +222,7 @@ class View:
         is_made = parent in self._around and name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY)
         if is_made or location in self._steps or location in self._inside or location in self._beside:
             return Directory(location)
-        return scan.look_at(location)
+        return scan.look_at(location, brief.own_status, brief.status)
 
     def _same_bundle(self, location: str) -> Seen | None:
         """A bundle that is a file as before; None where it has another form, or links lead into another directory."""
