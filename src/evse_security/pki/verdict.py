@@ -13,7 +13,6 @@ from OpenSSL import crypto
 
 from evse_security.errors import BadSignature, ChainRefused, PathTooLong, RefusedByOpenSsl
 from evse_security.pki.certificate import Certificate
-from evse_security.pki.extensions import CONCERNING_ONE
 from evse_security.pki.loaded import trusting
 from evse_security.pki.signing import NO_CHECK_TIME
 
@@ -69,7 +68,7 @@ def ask(path: Path) -> None:
     for certificate, issuer in pairwise(path):
         certificate.signature_was_confirmed_by(issuer)
     _paths.add(path)
-    if len(line) > 1 and all(map(_concerns_none_below, line)):
+    if len(line) > 1 and all(ca.concerns_none_below for ca in line):
         _lines.add(line)
 
 
@@ -77,11 +76,6 @@ def forget() -> None:
     """Ask OpenSSL anew of everything: for measuring."""
     _paths.forget()
     _lines.forget()
-
-
-def _concerns_none_below(ca: Certificate) -> bool:
-    """Whether a CA says nothing of certificates further down, as of their names, but for how many CAs there may be."""
-    return ca.extensions.keys() <= CONCERNING_ONE
 
 
 def _accepts_below(leaf: Certificate, issuer: Certificate) -> bool:
