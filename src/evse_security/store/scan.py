@@ -111,13 +111,15 @@ def look_at(
     location: str, own: Callable[[str], Status] = os.lstat, led_to: Callable[[str], Status] = os.stat
 ) -> Seen | Directory | None:
     """Look at one entry as `walk` does; None where there is nothing that matters. `own` and `led_to` ask the kernel."""
-    name = os.path.basename(location)
+    name, is_link = os.path.basename(location), False
     try:
         found = own(location)
         is_link = stat.S_ISLNK(found.st_mode)
         if is_link and not name.endswith(TEMPORARY_SUFFIX):
             found = led_to(location)
     except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and not is_link:
+            return None
         return _not_seen(location, error) if isinstance(error, OSError) and name != LOCK_FILE else None
     if stat.S_ISDIR(found.st_mode) and not is_link:
         return Directory(location)
