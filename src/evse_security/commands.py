@@ -153,21 +153,31 @@ class Commands:
         self, *, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]
     ) -> CertificateValidationResult:
         """Verify a leaf or chain against the roots of the given domains."""
-        return self.check(certificate_chain, certificate_types).result
+        found = self._checked(certificate_chain, certificate_types)
+        return CertificateValidationResult.Valid if isinstance(found, tuple) else answers(found).validation
 
     def check(self, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]) -> CheckReport:
         """Verify a leaf or chain, and say why not."""
+        found = self._checked(certificate_chain, certificate_types)
+        if isinstance(found, Refusal):
+            return CheckReport(answers(found).validation, found, ())
+        chain, moment = found
+        begin = chain.leaf.not_before if chain.leaf.not_yet_valid(moment.now) else None
+        return CheckReport(CertificateValidationResult.Valid, None, tuple(c.name for c in chain.path), begin)
+
+    def _checked(
+        self, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]
+    ) -> tuple[VerifiedChain, Moment] | Refusal:
+        """The verified chain, and when that was; or why it is none."""
         try:
             if not certificate_types:
                 raise NoTrustAnchor("the domains asked for (there are none)")
             received = pem.chain(certificate_chain, "the certificate chain")
             snapshot, moment = self._core.look([RootsOf(TRUST[LeafCertificateType(one)]) for one in certificate_types])
-            chain = self._verified(snapshot, received, tuple(certificate_types), moment)
+            return self._verified(snapshot, received, tuple(certificate_types), moment), moment
         except Refusal as refusal:
             told("verify_certificate", refusal)
-            return CheckReport(answers(refusal).validation, refusal, ())
-        begin = chain.leaf.not_before if chain.leaf.not_yet_valid(moment.now) else None
-        return CheckReport(CertificateValidationResult.Valid, None, tuple(c.name for c in chain.path), begin)
+            return refusal
 
     def _verified(
         self,

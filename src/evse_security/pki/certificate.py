@@ -250,6 +250,11 @@ class Certificate:
         return self._said().ocsp_urls
 
     @property
+    def concerns_none_below(self) -> bool:
+        """Whether as a CA it says nothing of certificates further down, as of their names, but for how many CAs."""
+        return self._said().concern_one
+
+    @property
     def malformed(self) -> tuple[str, ...]:
         """What bears on trust and cannot be read, or is there twice; empty for nearly all certificates."""
         problems = self._said().problems

@@ -33,6 +33,8 @@ from evse_security.store.view import View
 
 _TRIES = 5
 """Looks at a directory that others are changing, before the last one is taken."""
+_FEW = 32
+"""Changed files that are read in one go, while no other thread runs; a command writes up to a dozen."""
 _CANNOT_REPLACE = frozenset({errno.EBUSY, errno.EXDEV})
 """What rename(2) answers for a file that is mounted by itself."""
 _CANNOT_KEEP = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -93,9 +95,10 @@ class Disk:
     def _looked(self, parts: Parts) -> Snapshot:
         for _ in range(_TRIES):  # somebody may be changing it: one look may see half of a change
             changed = self._view.refresh()
+            briefly = self._view.is_watched and len(changed) <= _FEW
             doubtful = self._view.doubtful | self._picture.doubtful
             if changed or doubtful or not self._picture.shows(parts):
-                self._picture.take(self._view.listing, changed | doubtful, parts)
+                self._picture.take(self._view.listing, changed | doubtful, parts, briefly=briefly)
             if not changed:
                 break
         return self._picture.last

@@ -9,7 +9,8 @@ import select
 import struct
 import sys
 import threading
-from functools import cache
+
+from evse_security.store.brief import libc
 
 _MODIFY, _ATTRIB, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO = 0x2, 0x4, 0x8, 0x40, 0x80
 _CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF = 0x100, 0x200, 0x400, 0x800
@@ -44,12 +45,6 @@ _LOCAL = frozenset(
     }
 )
 """File systems (statfs(2)) that nobody changes without our kernel. Network and FUSE file systems are none of them."""
-
-
-@cache
-def _libc() -> ctypes.CDLL:
-    """The C library, called as Python calls it: while these calls last no other thread runs, and they do not wait."""
-    return ctypes.PyDLL(None, use_errno=True)
 
 
 class _Polled(ctypes.Structure):
@@ -89,7 +84,7 @@ class Hub:
     def __init__(self) -> None:
         """Raises OSError where there can be none."""
         try:
-            self.descriptor = int(_libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+            self.descriptor = int(libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         except AttributeError as missing:
             raise OSError(errno.ENOSYS, "this C library has no inotify") from missing
         if self.descriptor < 0:
@@ -100,6 +95,7 @@ class Hub:
             os.close(self.descriptor)
             raise
         self._polled = (_Polled * 2)(_Polled(self.descriptor, select.POLLIN), _Polled(mounts, select.POLLPRI))
+        self._buffer = ctypes.create_string_buffer(_BUFFER)
         self.process = os.getpid()
         self.lock = threading.RLock()  # a finalizer may run while it is held
         self.inboxes: dict[int, list[Inbox]] = {}
@@ -107,7 +103,7 @@ class Hub:
     def add(self, inbox: Inbox, path: str, events: int) -> int:
         """Watch a path; the kernel's number. Raises OSError."""
         with self.lock:
-            number = int(_libc().inotify_add_watch(self.descriptor, os.fsencode(path), events))
+            number = int(libc().inotify_add_watch(self.descriptor, os.fsencode(path), events))
             if number < 0:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
             readers = self.inboxes.setdefault(number, [])
@@ -126,7 +122,7 @@ class Hub:
                 if inbox in readers:
                     readers.remove(inbox)
                 if not readers and self.inboxes.pop(number, None) is not None:
-                    _libc().inotify_rm_watch(self.descriptor, number)
+                    libc().inotify_rm_watch(self.descriptor, number)
             inbox.places = {}
 
     def deliver(self) -> None:
@@ -154,7 +150,7 @@ class Hub:
 
         Where something was mounted or unmounted, anything may lie under the names that are watched.
         """
-        if _libc().poll(self._polled, 2, 0) < 0:
+        if libc().poll(self._polled, 2, 0) < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         told, mounted = self._polled
         if mounted.told:
@@ -162,10 +158,10 @@ class Hub:
         return bool(told.told)
 
     def _read(self) -> bytes:
-        try:
-            return os.read(self.descriptor, _BUFFER)
-        except BlockingIOError:
-            return b""
+        length = libc().read(self.descriptor, self._buffer, _BUFFER)
+        if length < 0 and ctypes.get_errno() != errno.EAGAIN:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return bytes(memoryview(self._buffer)[: max(length, 0)])
 
     def _tell(self, number: int, mask: int, name: str) -> None:
         if mask & _OVERFLOW:
@@ -198,6 +194,6 @@ def hub() -> Hub:
 def is_local(path: bytes) -> bool:
     """Whether only our kernel changes what is there."""
     answer = ctypes.create_string_buffer(512)
-    if _libc().statfs(path, answer) != 0:
+    if libc().statfs(path, answer) != 0:
         return False
     return int.from_bytes(answer.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder) & 0xFFFFFFFF in _LOCAL

@@ -51,7 +51,7 @@ class Picture:
         self, layout: Layout, read_key: KeyReader, *, additional_anchors: bool = False, read: Reader = scan.read
     ) -> None:
         """Nothing is read yet. `read` reads files; tests give their own."""
-        self._layout, self._read_key, self._read = layout, read_key, read
+        self._layout, self._read_key, self._patiently, self._read = layout, read_key, read, read
         self._additional_anchors = additional_anchors
         self.forget()
 
@@ -92,14 +92,21 @@ class Picture:
         """The last snapshot."""
         return self._snapshot
 
-    def take(self, listing: Listing, changed: Iterable[str], parts: Parts = EVERYTHING) -> Snapshot:
-        """The snapshot after these paths changed, with these parts in it; the last one again, if nothing did."""
+    def take(
+        self, listing: Listing, changed: Iterable[str], parts: Parts = EVERYTHING, *, briefly: bool = False
+    ) -> Snapshot:
+        """The snapshot after these paths changed, with these parts in it; the last one again, if nothing did.
+
+        `briefly`: those that changed are read while no other thread runs, as is good for a few, written just now.
+        """
         if listing.forms != self._roles.forms:
             self._roles = Roles(self._layout, listing.forms)
         news = _News()
         if self._snapshot.cas or self._snapshot.leaves:
+            self._read = scan.read_briefly if briefly else self._patiently
             for location in changed:
                 self._renew(listing, location, news)
+            self._read = self._patiently
         wanted = self._all_parts() if parts is None else set(parts)
         for leaf_type in self._layout.leaves:
             self._read_keys(listing, leaf_type, wanted, news)

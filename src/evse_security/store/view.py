@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from evse_security.store import scan
+from evse_security.store import brief, scan
+from evse_security.store.brief import Status
 from evse_security.store.castore import StoreForm
 from evse_security.store.layout import BUNDLE_DIRECTORY, OCSP_DIRECTORY, TEMPORARY_SUFFIX, Layout
 from evse_security.store.listing import NO_DIRECTORY, Listing, Stamp
@@ -222,12 +223,14 @@ class View:
         is_made = parent in self._around and name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY)
         if is_made or location in self._steps or location in self._inside or location in self._beside:
             return Directory(location)
-        return scan.look_at(location)
+        return scan.look_at(location, brief.own_status, brief.status)
 
     def _same_bundle(self, location: str) -> Seen | None:
         """A bundle that is a file as before; None where it has another form, or links lead into another directory."""
-        is_near = os.path.dirname(os.path.realpath(location)) in self._around
-        return _bundle_file(location) if is_near and location in self.listing.files else None
+        found = _bundle_file(location, brief.own_status, brief.status)
+        is_direct = found is not None and found.manner is not Manner.LINK and location in self._steps
+        is_near = is_direct or os.path.dirname(os.path.realpath(location)) in self._around
+        return found if is_near and location in self.listing.files else None
 
 
 def _is_leftover(name: str) -> bool:
@@ -254,11 +257,15 @@ def _can_be_listed(location: str) -> bool:
     return True
 
 
-def _bundle_file(location: str) -> Seen | None:
-    """The file of a bundle, whatever it is called; None where there is none."""
+def _bundle_file(
+    location: str, own: Callable[[str], Status] = os.lstat, led_to: Callable[[str], Status] = os.stat
+) -> Seen | None:
+    """The file of a bundle, whatever it is called; None where there is none. `own` and `led_to` ask the kernel."""
     try:
-        found = os.stat(location)
-        is_link = os.path.islink(location)
+        found = own(location)
+        is_link = stat.S_ISLNK(found.st_mode)
+        if is_link:
+            found = led_to(location)
     except (OSError, ValueError):
         return None
     if not stat.S_ISREG(found.st_mode):
