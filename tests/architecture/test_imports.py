@@ -24,12 +24,13 @@ GROUPS: dict[str, tuple[str, str]] = {
     "interface": ("interface", "vocabulary"),
     "outcomes": ("outcomes", "vocabulary errors"),
     "config": ("config settings", BASE),
-    "pki": ("pki", "vocabulary errors"),
+    "tables": ("tables", ""),
+    "pki": ("pki", "vocabulary errors tables"),
     "rules": (
         "store store.archive store.castore store.changes store.contents store.deeds store.diagnosis store.explanation "
         "store.info store.journal store.kinds store.layout store.leaf store.leafstore store.limits store.listing "
-        "store.overview store.parts store.reasons store.rules store.snapshot store.table",
-        f"{BASE} config pki",
+        "store.overview store.parts store.reasons store.rules store.snapshot",
+        f"{BASE} config pki tables",
     ),
     "keys": ("keys", "errors pki"),
     "disk": (
@@ -47,7 +48,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "demo": ("demo", f"{BASE} interface config serve station lab cli"),
     "main": ("__main__", "cli"),
 }
-PURE = ("vocabulary", "errors", "interface", "outcomes", "pki", "rules", "serve")
+PURE = ("vocabulary", "errors", "interface", "outcomes", "tables", "pki", "rules", "serve")
 """Groups that neither look at the world nor change it."""
 CRYPTOGRAPHERS = {"pki", "keys", "lab"}
 

@@ -19,7 +19,7 @@ from evse_security.pki.path import TrustStore, check_end_entity
 from evse_security.store.contents import CertificateFile, KeyFile
 from evse_security.store.kinds import LeafKind
 from evse_security.store.leaf import Age, Leaf, nearest
-from evse_security.store.table import Draft, Order, Table
+from evse_security.tables import Draft, Order, Table
 
 Group = tuple[bytes, bytes | None, tuple[Certificate, ...]]
 """What leads leaves upwards: the issuer's name, its key's identifier, and the certificates that come with the leaf."""

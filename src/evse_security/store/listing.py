@@ -18,7 +18,7 @@ from evse_security.store.layout import (
     TEMPORARY_SUFFIX,
     is_generated,
 )
-from evse_security.store.table import Table
+from evse_security.tables import Table
 from evse_security.vocabulary import CaCertificateType
 
 Value = TypeVar("Value")
