@@ -109,6 +109,21 @@ class Notes(Generic[Key, Value]):
         return self._table
 
 
+def one_or_more(values: Sequence[Value]) -> Value | tuple[Value, ...]:
+    """How a table keeps values by something that most have for themselves: one alone without a tuple around it.
+
+    Nothing is an empty tuple. For values that are no tuples themselves.
+    """
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+def each(found: Value | tuple[Value, ...] | None) -> tuple[Value, ...]:
+    """The values that were kept so."""
+    if isinstance(found, tuple):
+        return found
+    return () if found is None else (found,)
+
+
 class Draft(Generic[Key, Value]):
     """Changes of a table that are being put together."""
 

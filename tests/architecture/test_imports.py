@@ -29,7 +29,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "rules": (
         "store store.archive store.castore store.changes store.contents store.deeds store.diagnosis store.explanation "
         "store.info store.journal store.kinds store.layout store.leaf store.leafstore store.limits store.listing "
-        "store.overview store.parts store.reasons store.rules store.snapshot",
+        "store.overview store.parts store.reasons store.rules store.snapshot store.stamp",
         f"{BASE} config pki tables",
     ),
     "keys": ("keys", "errors pki"),

@@ -159,6 +159,11 @@ class Facts(NamedTuple):
     problems: tuple[str, ...]
     """What bears on trust and cannot be read, or is there twice."""
 
+    @property
+    def is_ca(self) -> bool:
+        """Whether the basicConstraints say that it is a CA."""
+        return self.basic_constraints is not None and self.basic_constraints.ca
+
 
 def facts(sequence: der.Tlv | None) -> tuple[Facts, bytes | None]:
     """What the list of extensions says, one object for all that say the same; and the subject key identifier."""
