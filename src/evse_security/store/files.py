@@ -10,12 +10,23 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from evse_security.pki.pem import MAX_FILE_BYTES
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TO_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class Recalled(NamedTuple):
+    """What a file was: what it takes to make it anew."""
+
+    content: bytes
+    mode: int
+    owner: tuple[int, int] | None
+    time: float
+    """When it was written last, in seconds of the epoch."""
 
 
 class Files:
@@ -90,9 +101,7 @@ class Files:
         if stat.S_ISLNK(found.st_mode):
             self.make_link(aside, os.readlink(name, dir_fd=at))
         elif stat.S_ISREG(found.st_mode):
-            owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
-            content = self.read(path, follow_links=False)
-            self.write_new(aside, content, found.st_mode & 0o777, owner, found.st_mtime)
+            self.write_new(aside, *self._as_it_was(path, found))
         else:
             return False
         return True
@@ -166,6 +175,19 @@ class Files:
         if len(content) > MAX_FILE_BYTES:
             raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
         return bytes(content)
+
+    def recall(self, path: Path) -> Recalled | None:
+        """What a file was; None for what writing would not make again: links, one of several names, unreadable ones."""
+        name, at = self._at(path)
+        with suppress(OSError, ValueError):
+            found = os.lstat(name, dir_fd=at)
+            if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+                return self._as_it_was(path, found)
+        return None
+
+    def _as_it_was(self, path: Path, found: os.stat_result) -> Recalled:
+        owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
+        return Recalled(self.read(path, follow_links=False), found.st_mode & 0o777, owner, found.st_mtime)
 
     def is_where_it_was(self, directory: Path) -> bool:
         """Whether a path still leads to the directory in which the steps were made."""
