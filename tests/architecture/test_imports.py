@@ -25,12 +25,13 @@ GROUPS: dict[str, tuple[str, str]] = {
     "interface": ("interface", "vocabulary"),
     "outcomes": ("outcomes", "vocabulary errors"),
     "config": ("config settings service.config", BASE),
-    "pki": ("pki", "vocabulary errors"),
+    "tables": ("tables", ""),
+    "pki": ("pki", "vocabulary errors tables"),
     "rules": (
         "store store.archive store.castore store.changes store.contents store.deeds store.diagnosis store.explanation "
         "store.info store.journal store.kinds store.layout store.leaf store.leafstore store.limits store.listing "
-        "store.overview store.parts store.reasons store.rules store.snapshot store.table",
-        f"{BASE} config pki",
+        "store.overview store.parts store.reasons store.rules store.snapshot store.stamp",
+        f"{BASE} config pki tables",
     ),
     "keys": ("keys", "errors pki"),
     "disk": (
@@ -54,7 +55,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "demo": ("demo", f"{BASE} interface config serve station service daemon lab cli"),
     "main": ("__main__", "cli"),
 }
-PURE = ("vocabulary", "errors", "interface", "outcomes", "pki", "rules", "serve")
+PURE = ("vocabulary", "errors", "interface", "outcomes", "tables", "pki", "rules", "serve")
 """Groups that neither look at the world nor change it."""
 CRYPTOGRAPHERS = {"pki", "keys", "lab"}
 

@@ -190,6 +190,11 @@ class Facts(NamedTuple):
     concern_one: bool
     """Whether they say nothing of certificates further down, but for how many CAs there may be."""
 
+    @property
+    def is_ca(self) -> bool:
+        """Whether the basicConstraints say that it is a CA."""
+        return self.basic_constraints is not None and self.basic_constraints.ca
+
 
 def facts(sequence: der.Tlv | None) -> tuple[Facts, bytes | None]:
     """What the list of extensions says, one object for all that say the same; and the subject key identifier."""

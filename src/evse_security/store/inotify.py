@@ -57,24 +57,26 @@ class Inbox:
     """What happened to what one watch is interested in."""
 
     def __init__(self) -> None:
-        self.places: dict[int, set[str]] = {}
-        """Paths of what is watched, by the kernel's number."""
-        self.files: set[int] = set()
-        """Numbers of those that are files."""
+        self.places: dict[int, tuple[str, ...]] = {}
+        """Paths of what is watched, by the kernel's number: one, unless links lead there as well."""
+        self.alone = (self,)
+        """The readers of what nobody else watches."""
+        self.directories: set[int] = set()
+        """Numbers of those that are directories; files are many more."""
         self.found: set[str] = set()
         self.certain = True
 
     def tell(self, number: int, mask: int, name: str) -> None:
         """Note one event."""
         places = self.places.get(number, ())
-        if number in self.files:
+        if number not in self.directories:
             self.found.update(places)
         elif not name:  # the directory itself: rights, place or existence
             self.certain = False
         else:
             self.found.update(f"{place}/{name}" for place in places)
         if mask & _IGNORED:  # the file is gone, or another has its name
-            self.files.discard(number)
+            self.directories.discard(number)
             self.places.pop(number, None)
 
 
@@ -98,19 +100,21 @@ class Hub:
         self._buffer = ctypes.create_string_buffer(_BUFFER)
         self.process = os.getpid()
         self.lock = threading.RLock()  # a finalizer may run while it is held
-        self.inboxes: dict[int, list[Inbox]] = {}
+        self.inboxes: dict[int, tuple[Inbox, ...]] = {}
 
-    def add(self, inbox: Inbox, path: str, events: int) -> int:
-        """Watch a path; the kernel's number. Raises OSError."""
+    def add(self, inbox: Inbox, path: str, events: int) -> None:
+        """Watch a path. Raises OSError."""
         with self.lock:
             number = int(libc().inotify_add_watch(self.descriptor, os.fsencode(path), events))
             if number < 0:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
-            readers = self.inboxes.setdefault(number, [])
+            readers, places = self.inboxes.get(number, ()), inbox.places.get(number, ())
             if inbox not in readers:
-                readers.append(inbox)
-            inbox.places.setdefault(number, set()).add(path)
-            return number
+                self.inboxes[number] = (*readers, inbox) if readers else inbox.alone
+            if path not in places:
+                inbox.places[number] = (*places, path)
+            if events & ONLY_DIRECTORIES:
+                inbox.directories.add(number)
 
     def drop(self, inbox: Inbox) -> None:
         """Forget about an inbox, and watch no more what nobody is interested in."""
@@ -118,10 +122,10 @@ class Hub:
             return
         with self.lock:
             for number in inbox.places:
-                readers = self.inboxes.get(number, [])
-                if inbox in readers:
-                    readers.remove(inbox)
-                if not readers and self.inboxes.pop(number, None) is not None:
+                readers = self.inboxes.pop(number, ())
+                if others := tuple(one for one in readers if one is not inbox):
+                    self.inboxes[number] = others
+                elif readers:
                     libc().inotify_rm_watch(self.descriptor, number)
             inbox.places = {}
 

@@ -12,7 +12,7 @@ from evse_security.pki.certificate import Certificate
 from evse_security.store import scan
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.layout import Layout
-from evse_security.store.listing import Listing, Stamp, merged
+from evse_security.store.listing import Listing, merged
 from evse_security.store.parts import EVERYTHING, KeysAt, LeavesFirst, LeavesOf, Part, Parts, Roles, RootsOf
 from evse_security.store.snapshot import (
     CaStore,
@@ -23,6 +23,7 @@ from evse_security.store.snapshot import (
     Responses,
     Snapshot,
 )
+from evse_security.store.stamp import Stamp
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 MAX_KEY_BYTES = 64 * 1024
@@ -223,7 +224,7 @@ class Picture:
         content = self._bytes(location, MAX_KEY_BYTES)
         reading = KeyReading() if isinstance(content, str) else self._read_key(content)
         problem = content if isinstance(content, str) else reading.problem
-        return KeyFile(location, reading.token, problem, reading.encrypted, stamp.size, stamp.mode, stamp.modified_ns)
+        return KeyFile(location, reading.token, problem, reading.encrypted, stamp)
 
     def _response(self, listing: Listing, pair: str) -> OcspEntry | None:
         """A cached response, from the halves that are there."""

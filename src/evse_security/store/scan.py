@@ -15,8 +15,8 @@ from typing import NamedTuple
 from evse_security.store import brief
 from evse_security.store.brief import Status
 from evse_security.store.layout import CERTIFICATE_SUFFIXES, KEY_SUFFIXES, TEMPORARY_SUFFIX
-from evse_security.store.listing import Stamp
 from evse_security.store.lock import LOCK_FILE
+from evse_security.store.stamp import Stamp, changed_ns, stamp_of
 
 Nanoseconds = Callable[[], int]
 """Tells the time of the file system: nanoseconds of the epoch."""
@@ -59,7 +59,7 @@ class Directory(NamedTuple):
 
 def settled(stamp: Stamp, at_ns: int) -> bool:
     """Whether a change of a file after that time is sure to show in its stamp."""
-    changed = stamp.changed_ns
+    changed = changed_ns(stamp)
     return at_ns - changed > (SETTLING_NS if changed % 1_000_000_000 else COARSE_SETTLING_NS)
 
 
@@ -133,7 +133,7 @@ def _seen(location: str, name: str, found: Status, *, is_link: bool) -> Seen | N
         if name == LOCK_FILE:
             return None
         several = Manner.ONE_OF_SEVERAL if found.st_nlink > 1 else Manner.DIRECTLY
-        return Seen(location, Stamp.of(found), Manner.LINK if is_link else several)
+        return Seen(location, stamp_of(found), Manner.LINK if is_link else several)
     if _matters(name):
         return Seen(location, "not a regular file", Manner.LINK if is_link else Manner.DIRECTLY)
     return None

@@ -12,8 +12,9 @@ from evse_security.store import brief, scan
 from evse_security.store.brief import Status
 from evse_security.store.castore import StoreForm
 from evse_security.store.layout import BUNDLE_DIRECTORY, OCSP_DIRECTORY, TEMPORARY_SUFFIX, Layout
-from evse_security.store.listing import NO_DIRECTORY, Listing, Stamp
+from evse_security.store.listing import NO_DIRECTORY, Listing
 from evse_security.store.scan import Directory, Manner, Nanoseconds, Seen
+from evse_security.store.stamp import Stamp, stamp_of
 from evse_security.store.watch import Watch
 from evse_security.vocabulary import CaCertificateType
 
@@ -116,7 +117,7 @@ class View:
                 self._watch.add_directory(one.location)
             else:
                 self._note(one)
-                if isinstance(one.found, Stamp):
+                if isinstance(one.found, bytes):
                     files[one.location] = one.found
                 else:
                     unseen[one.location] = one.found
@@ -130,7 +131,7 @@ class View:
         if one.manner is not Manner.DIRECTLY or self._watched_files < FILES_WATCHED:
             self._watch.add_file(one.location)
             self._watched_files += 1
-        if isinstance(one.found, Stamp) and not scan.settled(one.found, self._now()):
+        if isinstance(one.found, bytes) and not scan.settled(one.found, self._now()):
             self._unsettled.add(one.location)
 
     def _bundle(
@@ -152,7 +153,7 @@ class View:
             self._walk(scan.walk(str(path.parent / name), scan.MAX_DEPTH), self._beside, beside, unseen)
         if form is StoreForm.FILE and (found := _bundle_file(location)) is not None:
             self._note(found)
-            if isinstance(found.found, Stamp):
+            if isinstance(found.found, bytes):
                 files[location] = found.found
         return form
 
@@ -201,8 +202,8 @@ class View:
                 self._note(found)
             what = found.found if found is not None else None
             is_inside = location in self._bundles or os.path.dirname(location) in self._inside
-            (files if is_inside else beside)[location] = what if isinstance(what, Stamp) else None
-            unseen[location] = what if not isinstance(what, Stamp) else None
+            (files if is_inside else beside)[location] = what if isinstance(what, bytes) else None
+            unseen[location] = what if not isinstance(what, bytes) else None
         if not files and not beside:
             return set()
         self.listing = self.listing.changed(files, beside, unseen)
@@ -271,7 +272,7 @@ def _bundle_file(
     if not stat.S_ISREG(found.st_mode):
         return None
     several = Manner.ONE_OF_SEVERAL if found.st_nlink > 1 else Manner.DIRECTLY
-    return Seen(location, Stamp.of(found), Manner.LINK if is_link else several)
+    return Seen(location, stamp_of(found), Manner.LINK if is_link else several)
 
 
 def _leftovers(directory: str) -> Iterator[Seen]:

@@ -88,24 +88,22 @@ class Watch:
 
     def add_file(self, path: str) -> None:
         """Watch what a name leads to, where others may change it by another name."""
-        number = self._add(path, OF_FILE)
-        if number is not None:
-            self._inbox.files.add(number)
+        self._add(path, OF_FILE)
 
-    def _add(self, path: str, events: int) -> int | None:
+    def _add(self, path: str, events: int) -> None:
         if not self._armed or self._hub is None:
-            return None
+            return
         try:
             device = os.stat(path).st_dev
             if device not in self._devices:
                 self._devices[device] = is_local(os.fsencode(path))
             if self._devices[device]:
-                return self._hub.add(self._inbox, path, events)
-            self._armed = False
+                self._hub.add(self._inbox, path, events)
+            else:
+                self._armed = False
         except OSError as error:  # who gets in later changes its rights, which its parent tells
             self._armed = error.errno == errno.EACCES or not os.path.exists(path)
             log.debug("cannot be watched: %s", error)
-        return None
 
     def remember(self, path: str) -> None:
         """Look at this path each time: a directory that may be made or replaced, or what a link leads to."""
