@@ -46,8 +46,9 @@ GROUPS: dict[str, tuple[str, str]] = {
     "http": ("http", f"{BASE} interface serve station config service"),
     "mqtt": ("mqtt", f"{BASE} interface serve station config service"),
     "agents": ("agents", f"{BASE} interface serve station config service"),
+    "everest": ("everest", f"{BASE} interface serve station config service mqtt"),
     "lab": ("lab", ""),
-    "cli": ("cli", f"{BASE} interface config serve station service http mqtt agents lab demo"),
+    "cli": ("cli", f"{BASE} interface config serve station service http mqtt everest agents lab demo"),
     "demo": ("demo", f"{BASE} interface config serve station lab cli"),
     "main": ("__main__", "cli"),
 }

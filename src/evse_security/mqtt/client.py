@@ -203,7 +203,7 @@ async def _leave(client: aiomqtt.Client) -> None:
         left.close()
 
 
-class _Inbox:
+class _Inbox(AsyncIterator[Message]):
     """What came and waits to be read, within bounds."""
 
     def __init__(self) -> None:
@@ -230,17 +230,19 @@ class _Inbox:
         self._closed = True
         self._arrived.set()
 
-    async def messages(self) -> AsyncIterator[Message]:
-        while True:
-            while self._waiting:
-                message = self._waiting.popleft()
-                self._bytes -= len(message.payload) + len(message.topic)
-                yield message
+    def __aiter__(self) -> AsyncIterator[Message]:
+        return self
+
+    async def __anext__(self) -> Message:
+        while not self._waiting:
             self._dropping = False
             if self._closed:
                 raise ConnectionError("lost")
             self._arrived.clear()
             await self._arrived.wait()
+        message = self._waiting.popleft()
+        self._bytes -= len(message.payload) + len(message.topic)
+        return message
 
 
 class _Sluice(asyncio.Queue[aiomqtt.Message]):
@@ -281,4 +283,4 @@ class _Connection:
                 raise ConnectionRefusedError(f"the broker refuses the subscription of {each}")
 
     def messages(self) -> AsyncIterator[Message]:
-        return self._inbox.messages()
+        return self._inbox

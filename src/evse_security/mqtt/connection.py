@@ -34,7 +34,7 @@ class Connection(Protocol):
         """
 
     def messages(self) -> AsyncIterator[Message]:
-        """The messages that come, one after another. Ends with `ConnectionError`."""
+        """The messages that come, one after another; who stops waiting loses none. Ends with `ConnectionError`."""
 
 
 def is_topic(text: str) -> bool:
