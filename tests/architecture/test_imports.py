@@ -50,8 +50,9 @@ GROUPS: dict[str, tuple[str, str]] = {
     "mqtt": ("mqtt", f"{BASE} interface serve station config service"),
     "agents": ("agents", f"{BASE} interface serve station config service"),
     "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents"),
+    "everest": ("everest", f"{BASE} interface serve station config service mqtt"),
     "lab": ("lab", ""),
-    "cli": ("cli", f"{BASE} interface config serve station service http mqtt agents daemon lab demo"),
+    "cli": ("cli", f"{BASE} interface config serve station service http mqtt agents everest daemon lab demo"),
     "demo": ("demo", f"{BASE} interface config serve station service daemon lab cli"),
     "main": ("__main__", "cli"),
 }
