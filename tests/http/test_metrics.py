@@ -106,7 +106,7 @@ def test_commands_refusals_and_renewals_are_counted(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="command"):
             await running.service.call("no such command " * 9, {}, caller="test")
         for state in ("waiting", "done"):
-            running.service.events.publish(EventKind.renewal, {"certificate_type": "V2G", "state": state})
+            running.service.events.publish(EventKind.renewal, {"leaf_certificate_type": "V2G", "state": state})
         samples = await measured(running)
         install = "install_ca_certificate"
         assert of(samples, "evse_security_commands_total", command=install, result="Accepted") == [1]
