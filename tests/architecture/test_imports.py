@@ -72,6 +72,7 @@ IMPURE_CALLS = """
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("cli.explain", "store.explanation"): "draws those that Station.explain answers with",
     ("cli.show", "store.overview"): "draws the records that Station.overview answers with",
+    ("http.metrics", "store.overview"): "measures them",
     ("demo.play", "store.overview"): "draws them, too",
     ("demo.play", "store.reasons"): "draws them, too",
 }
