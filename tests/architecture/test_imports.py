@@ -21,14 +21,15 @@ GROUPS: dict[str, tuple[str, str]] = {
     "errors": ("errors", "vocabulary"),
     "clock": ("clock", ""),
     "actor": ("actor", ""),
+    "visible": ("visible", ""),
     "interface": ("interface", "vocabulary"),
     "outcomes": ("outcomes", "vocabulary errors"),
     "config": ("config settings service.config", BASE),
     "pki": ("pki", "vocabulary errors"),
     "rules": (
-        "store store.archive store.castore store.changes store.contents store.deeds store.diagnosis store.explanation "
-        "store.info store.journal store.kinds store.layout store.leaf store.leafstore store.limits store.listing "
-        "store.overview store.parts store.reasons store.rules store.snapshot store.table",
+        "store store.archive store.castore store.changes store.contents store.deeds store.deletion store.diagnosis "
+        "store.explanation store.info store.journal store.kinds store.layout store.leaf store.leafstore store.limits "
+        "store.listing store.overview store.parts store.reasons store.rules store.snapshot store.table store.trial",
         f"{BASE} config pki",
     ),
     "keys": ("keys", "errors pki"),
@@ -43,12 +44,12 @@ GROUPS: dict[str, tuple[str, str]] = {
         f"{BASE} interface outcomes config pki rules keys disk serve",
     ),
     "service": ("service", f"{BASE} actor interface config serve station"),
-    "http": ("http", f"{BASE} interface serve station config service"),
+    "http": ("http", f"{BASE} visible interface serve station config service"),
     "mqtt": ("mqtt", f"{BASE} interface serve station config service"),
     "agents": ("agents", f"{BASE} interface serve station config service"),
     "lab": ("lab", ""),
-    "cli": ("cli", f"{BASE} interface config serve station service http mqtt agents lab demo"),
-    "demo": ("demo", f"{BASE} interface config serve station lab cli"),
+    "cli": ("cli", f"{BASE} visible interface config serve station service http mqtt agents lab demo"),
+    "demo": ("demo", f"{BASE} visible interface config serve station lab cli"),
     "main": ("__main__", "cli"),
 }
 PURE = ("vocabulary", "errors", "interface", "outcomes", "pki", "rules", "serve")
@@ -66,6 +67,7 @@ IMPURE_CALLS = """
 
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("cli.explain", "store.explanation"): "draws those that Station.explain answers with",
+    ("cli.explain", "store.trial"): "draws those that Station.explain_text answers with",
     ("cli.show", "store.overview"): "draws the records that Station.overview answers with",
     ("demo.play", "store.overview"): "draws them, too",
     ("demo.play", "store.reasons"): "draws them, too",

@@ -12,8 +12,9 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from evse_security.cli.options import open_station
-from evse_security.cli.voice import Unusable, answer, answer_json, bytes_of, printable
+from evse_security.cli.voice import Unusable, answer, answer_json, bytes_of
 from evse_security.serve.dispatch import error_reply
+from evse_security.visible import printable
 from evse_security.vocabulary import CertificateValidationResult, LeafCertificateType
 
 if TYPE_CHECKING:
