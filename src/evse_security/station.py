@@ -183,7 +183,8 @@ class Station:
     def explain_text(self, certificates: str) -> FileExplanation:
         """Whether each command would take these certificates (PEM, leaf first), and why not. Nothing is changed."""
         snapshot, moment = self._core.look()
-        return explain_text(snapshot, certificates, moment, self._core.limits, self._core.profile)
+        limits, profile, newest_by = self._core.limits, self._core.profile, self.config.newest_by
+        return explain_text(snapshot, certificates, moment, limits, profile, newest_by=newest_by)
 
     def deletion(self, certificate_hash_data: CertificateHashData) -> Deletion:
         """What delete_certificate would take with this certificate, or why it would refuse. Nothing is changed."""

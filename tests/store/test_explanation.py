@@ -236,3 +236,20 @@ def test_what_would_be_written_and_what_was_handed_over_are_told() -> None:
     again = asked(shelf, w.pem("Root"))
     assert again.certificates[0].installed == (shelf.path(V2G_BUNDLE),)
     assert next(one.changes for one in again.attempts if one.type == "V2G") == ()
+
+
+def test_what_certificates_would_be_used_for_is_told() -> None:
+    w = world("Root > Sub > Old", "Root > Sub > New", "Root > Sub > Older", Older={"not_after": NOW + DAY})
+    shelf = Shelf().put(V2G_BUNDLE, w.pem("Root")).with_leaf(w, "Old", "Sub").with_key(w, "New", "client/cso/new.key")
+    shelf = shelf.with_key(w, "Older", "client/cso/older.key")
+
+    def then(*holders: str) -> set[str]:
+        attempts = asked(shelf, w.pem(*holders)).attempts
+        return {one.then for one in attempts if one.accepted and one.then is not None}
+
+    assert then("New", "Sub") == {"in use: the newest that is valid and has its key"}
+    [older] = then("Older", "Sub")
+    assert older == f"not used: another leaf is newer, the one in CPO_CERT_SECC_LEAF_CHAIN_{token(1)}.pem"
+    assert then("Sub") == {"used to build chains"}
+    stranger = asked(shelf, world("Stranger").pem("Stranger"))
+    assert [one.then for one in stranger.attempts if one.accepted] == ["trusted as a root"] * 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from evse_security.store.changes import Decision
 from evse_security.store.explanation import PathTried, paths_tried
 from evse_security.store.kinds import LEAF_KINDS, TRUST
 from evse_security.store.limits import Limits, with_room
-from evse_security.store.reasons import Reason, Role, role_of
+from evse_security.store.reasons import Domain, Reason, Role, role_of
 from evse_security.store.rules.install import install
 from evse_security.store.rules.renew import renew
 from evse_security.store.rules.times import verified
-from evse_security.store.snapshot import Snapshot
+from evse_security.store.snapshot import CertificateFile, Snapshot
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 
@@ -39,6 +39,8 @@ class Attempt:
     paths: tuple[PathTried, ...] = ()
     changes: tuple[Path, ...] = ()
     """The files that it would write, change or remove; the names of new ones say when they are written."""
+    then: str | None = None
+    """What the first certificate would be used for once that is done; None where nothing is installed by this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,16 @@ class FileExplanation:
 
 
 def explain_text(
-    snapshot: Snapshot, text: str, moment: Moment, limits: Limits, profile: ProfileName = ProfileName.LENIENT
+    snapshot: Snapshot,
+    text: str,
+    moment: Moment,
+    limits: Limits,
+    profile: ProfileName = ProfileName.LENIENT,
+    *,
+    newest_by: str = "not_after",
 ) -> FileExplanation:
     """Try certificates (PEM, leaf first) with each command for each domain, on the snapshot only."""
-    trial = _Trial(snapshot, moment, limits, profile)
+    trial = _Trial(snapshot, moment, limits, profile, newest_by)
     try:
         received = pem.chain(text, "the file")
     except BadText as refusal:
@@ -117,8 +125,11 @@ def _places(snapshot: Snapshot, certificate: Certificate) -> Iterator[Path]:
 class _Trial:
     """The rules of the commands, whose decisions are thrown away."""
 
-    def __init__(self, snapshot: Snapshot, moment: Moment, limits: Limits, profile: ProfileName) -> None:
+    def __init__(
+        self, snapshot: Snapshot, moment: Moment, limits: Limits, profile: ProfileName, newest_by: str
+    ) -> None:
         self.snapshot, self.moment, self.limits, self.profile = snapshot, moment, limits, profile
+        self.newest_by = newest_by
         self.token = layout.token(moment.now, 0, 0)
 
     def install(self, received: Sequence[Certificate], ca_type: CaCertificateType) -> Attempt:
@@ -130,7 +141,8 @@ class _Trial:
             decision = install(self.snapshot, received[0], store, self.limits, now, self.token, at_least=at_least)
             return with_room(decision, self.snapshot, self.limits, self.moment)
 
-        return _attempt("install_ca_certificate", ca_type, ask)
+        attempt = _attempt("install_ca_certificate", ca_type, ask)
+        return self.with_use(attempt, received, ca_type, self.snapshot) if attempt.changes else attempt
 
     def update(self, received: Sequence[Certificate], leaf_type: LeafCertificateType) -> Attempt:
         def ask() -> Decision:
@@ -139,7 +151,23 @@ class _Trial:
             decision = renew(self.snapshot.leaves[leaf_type], chain, self.token)
             return with_room(decision, self.snapshot, self.limits, self.moment, (token_of_certificate(chain.leaf),))
 
-        return _attempt("update_leaf_certificate", leaf_type, ask)
+        attempt = _attempt("update_leaf_certificate", leaf_type, ask)
+        if not attempt.changes:
+            return attempt
+        added = _file_of(attempt.changes[0], received)
+        leaves = self.snapshot.leaves[leaf_type].changed({added.location: added})
+        after = replace(self.snapshot, leaves={**self.snapshot.leaves, leaf_type: leaves})
+        return self.with_use(attempt, received, TRUST[leaf_type], after)
+
+    def with_use(
+        self, attempt: Attempt, received: Sequence[Certificate], ca_type: CaCertificateType, after: Snapshot
+    ) -> Attempt:
+        """With what the first certificate would be used for in a domain, were it in its CA store or a leaf."""
+        store = self.snapshot.cas[ca_type]
+        if after is self.snapshot:
+            store = replace(store, files=(*store.files, _file_of(attempt.changes[0], received)))
+        domain = Domain(after, store, self.moment, self.newest_by, self.profile)
+        return replace(attempt, then=domain.use(received[0]).reason.text)
 
     def verify(self, received: Sequence[Certificate], leaf_type: LeafCertificateType) -> Attempt:
         """With all paths that are tried."""
@@ -157,6 +185,11 @@ class _Trial:
         """Only leaves that the station itself will use may become valid later."""
         start = LeafStart.NOW_OR_LATER if leaf_type in LEAF_KINDS else LeafStart.NOW
         return Policy((leaf_type,), self.profile, start)
+
+
+def _file_of(path: Path, certificates: Sequence[Certificate]) -> CertificateFile:
+    """A file as it would be, were there nothing else in it."""
+    return CertificateFile(path, pem.blocks("".join(each.pem for each in certificates).encode()))
 
 
 def _attempt(command: str, kind: str, ask: Callable[[], Decision], paths: tuple[PathTried, ...] = ()) -> Attempt:
