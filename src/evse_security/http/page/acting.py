@@ -56,7 +56,8 @@ async def _preview(desk: Desk, request: Request, text: str, refused: Refused | N
     view = preview(explained, desk.clock(explained.clock))
     alone = []
     if not view.choices and len(view.certificates) > 1:
-        alone = [(given, carried(one)) for given, one in zip(view.certificates, each(text), strict=False)]
+        pairs = zip(view.certificates, each(text), strict=False)
+        alone = [(given, carried(one)) for given, one in pairs if given.role != "leaf"]
     return await desk.draw(
         request,
         "preview.html",

@@ -33,6 +33,7 @@ def _environment() -> Environment:
         day=words.day,
         minute=words.minute,
         grouped=words.grouped,
+        sentence=words.sentence,
         lines=_lines,
         command=shlex.join,
     )

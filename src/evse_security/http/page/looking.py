@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
+import os
 from collections import deque
 
 from starlette.exceptions import HTTPException
@@ -24,6 +26,14 @@ MOST_FINDINGS = 100
 AUDITED = 30
 FEW = 6
 """Events on the first page."""
+_NOT_BEGUN = os.strerror(errno.ENOENT)
+_REQUEST = ("/request", "Make a signing request here")
+_INSTALL = ("/install", "Install it here")
+MENDED_HERE = {
+    **dict.fromkeys(("NoLeaf", "NoUsableLeaf", "LeafExpiring", "LeafExpired"), _REQUEST),
+    **dict.fromkeys(("NoRoot", "NoValidRoot", "RootMissing", "IssuerMissing", "OrphanSubCa", "CaExpiring"), _INSTALL),
+}
+"""Findings that pages of ours mend, by their code: the page and what it does."""
 
 
 @answering
@@ -80,7 +90,7 @@ async def findings(desk: Desk, request: Request) -> Response:
     """What is wrong, what it means, and what mends it."""
     found = (await desk.diagnosis.get()).findings
     shown, more = found[:MOST_FINDINGS], max(len(found) - MOST_FINDINGS, 0)
-    return await desk.draw(request, "findings.html", findings=shown, more=more)
+    return await desk.draw(request, "findings.html", findings=shown, more=more, mended_here=MENDED_HERE)
 
 
 @answering
@@ -92,7 +102,7 @@ async def happenings(desk: Desk, request: Request) -> Response:
         bodies = await desk.ask(lambda station: deque(station.audit_entries(), maxlen=AUDITED))
         entries = told.entries(reversed(bodies))
     except AuditLogUnusable as unusable:
-        problem = str(unusable)
+        problem = "" if unusable.problem == _NOT_BEGUN else str(unusable)
     events = told.happenings(desk.service.events.recent())
     return await desk.draw(request, "happenings.html", happenings=events, entries=entries, problem=problem)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from evse_security.http.page.rows import Clock, walk
-from evse_security.http.page.trees import ABOUT, Some, some
-from evse_security.http.page.words import Badge, Tone, grouped, minute, remaining, rest, title
+from evse_security.http.page.trees import ABOUT
+from evse_security.http.page.words import Badge, Some, Tone, grouped, minute, remaining, rest, some, title
 from evse_security.station import CheckReport, Deletion, FileExplanation, Overview
 from evse_security.store.explanation import PathTried
 from evse_security.store.trial import Attempt, Received
@@ -39,7 +39,7 @@ class Given:
     valid: str
     remaining: str
     key: str
-    installed: tuple[str, ...]
+    installed: Some
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _given(received: Received, clock: Clock) -> Given:
         valid=f"{minute(received.not_before)} to {minute(received.not_after)}",
         remaining="" if doubted else remaining(received.not_before, received.not_after, clock.now),
         key=received.key,
-        installed=tuple(map(str, received.installed)),
+        installed=some(received.installed),
     )
 
 
@@ -172,15 +172,17 @@ def verdict(report: CheckReport, explained: FileExplanation, types: Iterable[str
 
 
 def tried(paths: Iterable[PathTried]) -> tuple[Tried, ...]:
-    """Paths of a search, each once."""
-    return tuple(map(_tried, list(dict.fromkeys(paths))[:MOST_PATHS]))
+    """Paths of a search, each once. Where none is taken, the leaf itself is refused, whatever is above it."""
+    found = list(dict.fromkeys(paths))[:MOST_PATHS]
+    also = "valid, too" if any(path.taken for path in found) else "valid above the leaf"
+    return tuple(_tried(path, also) for path in found)
 
 
-def _tried(path: PathTried) -> Tried:
+def _tried(path: PathTried, also: str) -> Tried:
     if path.taken:
         return Tried(path.names, Badge("taken", Tone.GOOD), "", "")
     if path.reason.code == "Valid":
-        return Tried(path.names, Badge("valid, too", Tone.IDLE), "", "")
+        return Tried(path.names, Badge(also, Tone.IDLE), "", "")
     return Tried(path.names, Badge("refused", Tone.BAD), path.reason.text, path.reason.code)
 
 
@@ -240,9 +242,9 @@ def deletion_view(found: Deletion, overview: Overview) -> DeletionView:
             for one in found.certificates[:MOST_GOING]
         ),
         more=max(len(found.certificates) - MOST_GOING, 0),
-        keys=some([*map(str, found.private_keys)]),
-        removed=some([*map(str, found.removed)]),
-        edited=some([*map(str, found.edited)]),
+        keys=some(found.private_keys),
+        removed=some(found.removed),
+        edited=some(found.edited),
         orphans=tuple(orphans.values()),
         refusal="" if found.refusal is None else found.refusal.text,
         code="" if found.refusal is None else found.refusal.code,

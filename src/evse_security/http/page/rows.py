@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from evse_security.http.page.words import Badge, Bar, Tone, day, elapsed, remaining, rest, title
+from evse_security.http.page.words import Badge, Bar, Some, Tone, day, elapsed, remaining, rest, some, title
 from evse_security.store.overview import Node, OcspState
 
 
@@ -33,9 +33,15 @@ class Row:
     bar: Bar | None
     """None while the clock is not believed."""
     ocsp: Badge
+    files: Some
     children: tuple[Row, ...] = ()
     more: int = 0
     """How many below it are not shown."""
+
+    @property
+    def tell_why(self) -> bool:
+        """Whether the reason says more than the state does: of CAs that are used it does not."""
+        return self.node.role == "leaf" or not self.node.used
 
 
 def walk(nodes: Iterable[Node]) -> Iterator[Node]:
@@ -68,6 +74,7 @@ def row(node: Node, domain: str, clock: Clock, children: tuple[Row, ...] = ()) -
         remaining="" if clock.doubt is not None else remaining(node.not_before, node.not_after, clock.now),
         bar=bar,
         ocsp=_ocsp(node.ocsp, names_responder=node.names_responder),
+        files=some(node.files),
         children=children,
         more=len(node.children) - len(children),
     )

@@ -17,11 +17,11 @@ LONGEST_TREE = 120
 """Certificates of one domain on the overview."""
 PER_PAGE = 100
 MOST_LISTED = 20
-"""Of what else is listed: what expires soon, keys that wait, what cannot be read."""
+"""Of what else is listed: what expires soon, keys that wait."""
 
 ABOUT = {
     CaCertificateType.V2G: ("Vehicles", "the station's own certificate for ISO 15118, and the roots of its PKI"),
-    CaCertificateType.CSMS: ("Backend (CSMS)", "the station's certificate for OCPP, and the roots of the backend's"),
+    CaCertificateType.CSMS: ("Backend", "the station's certificate for OCPP, and the roots of the backend's"),
     CaCertificateType.MO: ("Mobility operators", "roots of the contract certificates that vehicles bring"),
     CaCertificateType.MF: ("Manufacturer", "roots of the certificates that sign firmware"),
 }
@@ -58,14 +58,6 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Some:
-    """The first of many lines, and how many more there are."""
-
-    lines: tuple[str, ...]
-    more: int
-
-
-@dataclass(frozen=True, slots=True)
 class OverviewView:
     """The first page."""
 
@@ -74,8 +66,6 @@ class OverviewView:
     domains: tuple[DomainView, ...]
     pending: tuple[Pending, ...]
     pending_more: int
-    problems: Some
-    warnings: Some
     files: int
     kibibytes: int
 
@@ -106,7 +96,6 @@ def overview_view(overview: Overview, clock: Clock) -> OverviewView:
     """Draw the first page."""
     soon = list({node.fingerprint: (name, node) for name, node in _expiring(overview, clock)}.values())
     soon.sort(key=lambda found: found[1].not_after)
-    problems = [f"{problem.path}: {problem.text}" for problem in overview.problems]
     pending = sorted(overview.pending, key=lambda key: key.since, reverse=True)
     return OverviewView(
         soon=tuple(row(node, name, clock) for name, node in soon[:MOST_LISTED]),
@@ -114,16 +103,9 @@ def overview_view(overview: Overview, clock: Clock) -> OverviewView:
         domains=tuple(_domain(domain, clock) for domain in overview.domains),
         pending=tuple(_pending(key, clock) for key in pending[:MOST_LISTED]),
         pending_more=max(len(pending) - MOST_LISTED, 0),
-        problems=some(problems),
-        warnings=some(overview.warnings),
         files=overview.files,
         kibibytes=-(-overview.bytes // 1024),
     )
-
-
-def some(lines: Sequence[str]) -> Some:
-    """The first few."""
-    return Some(tuple(lines[:MOST_LISTED]), max(len(lines) - MOST_LISTED, 0))
 
 
 def _expiring(overview: Overview, clock: Clock) -> Iterator[tuple[str, Node]]:

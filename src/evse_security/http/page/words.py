@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -49,6 +50,21 @@ class Bar(NamedTuple):
     tone: Tone
 
 
+class Some(NamedTuple):
+    """The first of many lines, and how many more there are."""
+
+    lines: tuple[str, ...]
+    more: int
+
+
+MOST_LINES = 12
+
+
+def some(lines: Sequence[object]) -> Some:
+    """The first few."""
+    return Some(tuple(map(str, lines[:MOST_LINES])), max(len(lines) - MOST_LINES, 0))
+
+
 def span(length: timedelta) -> str:
     """A length of time in its largest sensible unit, rounded down: `59 days`, `3 hours`."""
     for word, least, unit in _UNITS:
@@ -91,6 +107,11 @@ def rest(name: str) -> str:
     """What `title` leaves out."""
     found = _COMMON_NAME.match(name)
     return name[found.end() :].removeprefix(", ") if found else ""
+
+
+def sentence(text: str) -> str:
+    """With a capital letter in front; names within stay as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def grouped(fingerprint: str) -> str:
