@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
+from evse_security import __version__
 from evse_security.cli import top_parser
 from evse_security.config import AUDIT_LOG, DEFAULT_PATHS
 from evse_security.interface import REVISIONS
 from evse_security.serve.codec import MAX_ARRAY, MAX_STRING
 from evse_security.serve.command import Command, commands
+from evse_security.serve.openapi import openapi
 from evse_security.serve.schema import Schema, schema
 from evse_security.settings import CREDENTIAL, declarations, descriptions, keys
 
@@ -54,6 +56,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "configuration.md", configuration_page()
     for revision in REVISIONS:
         yield REFERENCE / f"schema-{revision}.json", json.dumps(SCHEMAS[revision], indent=2) + "\n"
+    yield REFERENCE / "openapi.json", json.dumps(openapi(__version__), indent=2) + "\n"
     if README.exists() and BEGIN in README.read_text():
         yield README, with_block(README.read_text(), f"```console\n$ evse-security --help\n{command_line_help()}```\n")
 

@@ -69,6 +69,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("cli.explain", "store.explanation"): "draws those that Station.explain answers with",
     ("cli.explain", "store.trial"): "draws those that Station.explain_text answers with",
     ("cli.show", "store.overview"): "draws the records that Station.overview answers with",
+    ("http.metrics", "store.overview"): "measures them",
     ("demo.play", "store.overview"): "draws them, too",
     ("demo.play", "store.reasons"): "draws them, too",
 }

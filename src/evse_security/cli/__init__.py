@@ -56,6 +56,7 @@ SUBCOMMANDS = {
     "restore": Subcommand("evse_security.cli.restore", "put back what a backup holds"),
     "audit": Subcommand("evse_security.cli.audit", "show the audit log, or check that it is whole"),
     "sweep": Subcommand("evse_security.cli.sweep", "collect garbage"),
+    "token": Subcommand("evse_security.cli.token", "make, list and revoke tokens for the HTTP API"),
     "config": Subcommand("evse_security.cli.config", "print the configuration and where each value came from"),
     "demo": Subcommand("evse_security.cli.demo", "play the life of a charging station", configured=False),
     "pki": Subcommand("evse_security.cli.pki", "make a throw-away ISO 15118 PKI", configured=False),

@@ -50,6 +50,8 @@ class ServiceConfig:
     """Its private key (PEM)."""
     http_client_ca: Path | None = None
     """CA certificates (PEM) whose clients are let in: mutual TLS."""
+    http_client_scopes: tuple[str, ...] = ()
+    """What those clients may do, by the common name of their certificates: `NAME=read|install|admin`; others read."""
     mqtt_broker: str = ""
     """The MQTT broker: `mqtt://HOST:PORT`, `mqtts://HOST:PORT` or `unix:/PATH`; empty: none."""
     mqtt_user: str = ""

@@ -91,6 +91,8 @@ class Overview:
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
     files: int
+    entries: int
+    """Files that count towards `max_store_entries`."""
     bytes: int
     clock: str | None
     """Why the clock is not believed."""
@@ -115,6 +117,7 @@ def overview(
         problems=_problems(snapshot),
         warnings=(*_warnings(snapshot), *revoked),
         files=len(snapshot.names),
+        entries=snapshot.listing.entries,
         bytes=snapshot.size,
         clock=moment.doubt,
     )
