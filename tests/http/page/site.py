@@ -1,16 +1,17 @@
-"""The page alone, on a free port of loopback: behind its routes what the application around it does per request."""
+"""The page of a station: behind what is done around it for each request, or served as it will be."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import uvicorn
+import httpx
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Send
@@ -19,6 +20,7 @@ from starlette.types import Scope as Connection
 from evse_security import Station, StationConfig
 from evse_security.http.page import routes
 from evse_security.http.scopes import Caller, Scope
+from evse_security.http.server import HttpPart
 from evse_security.service.config import ServiceConfig
 from evse_security.service.service import Service
 from tests.builders import NOW, World
@@ -54,7 +56,6 @@ class Site:
     app: Around
     service: Service
     certs: Path
-    address: str = ""
 
     def may(self, scope: Scope) -> None:
         """From now on the caller has this scope."""
@@ -73,29 +74,51 @@ def page(certs: Path, **config: Any) -> Iterator[Site]:
             service.close()
 
 
+class Client:
+    """Asks the page without a socket. It follows no redirection."""
+
+    def __init__(self, site: Site) -> None:
+        self._app = site.app
+
+    def request(self, method: str, path: str, **given: Any) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://station") as client:
+                return await client.request(method, path, **given)
+
+        return asyncio.run(ask())
+
+    def get(self, path: str) -> httpx.Response:
+        return self.request("GET", path)
+
+    def post(self, path: str, **given: Any) -> httpx.Response:
+        return self.request("POST", path, **given)
+
+
 @contextmanager
-def served(certs: Path, **config: Any) -> Iterator[Site]:
-    """The page on a free port."""
-    with page(certs, **config) as site:
-        options = uvicorn.Config(site.app, host="127.0.0.1", port=0, log_level="warning", lifespan="off", ws="none")
-        server = uvicorn.Server(options)
-        begun = threading.Event()
+def served(certs: Path, **config: Any) -> Iterator[str]:
+    """The page on a free port, behind the real guard and beside the API: its address."""
+    settings = StationConfig.under(certs, **{"clock": lambda: NOW, **config})
+    listening: Future[HttpPart] = Future()
+    stop = threading.Event()
 
-        async def run() -> None:
-            serving = asyncio.ensure_future(server.serve())
-            while not server.started and not serving.done():
-                await asyncio.sleep(0.01)
-            begun.set()
-            await serving
+    async def run(station: Station) -> None:
+        options = ServiceConfig(http_listen=("127.0.0.1:0",), csr_organization="Operator", csr_country="DE")
+        service = Service(station, options)
+        part = HttpPart(service, pages=routes(service))
+        serving = asyncio.ensure_future(part.run(lambda: listening.set_result(part)))
+        await asyncio.to_thread(stop.wait)
+        serving.cancel()
+        await asyncio.wait([serving])
+        service.close()
 
-        thread = threading.Thread(target=lambda: asyncio.run(run()))
+    with Station.open(settings) as station:
+        thread = threading.Thread(target=lambda: asyncio.run(run(station)))
         thread.start()
-        begun.wait(10)
         try:
-            site.address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-            yield site
+            yield f"http://{listening.result(10).listening[0]}"
         finally:
-            server.should_exit = True
+            stop.set()
             thread.join(10)
 
 
@@ -116,7 +139,7 @@ def put_leaf(certs: Path, w: World, *chain: str, kind: str = "SECC", number: int
 
 
 def furnish(certs: Path, w: World) -> None:
-    """A station that is in use: see `pki`."""
+    """A station that is in use, with `worlds.station_pki`."""
     put(certs, "ca/v2g/V2G_ROOT_CA.pem", w.pem("V2GRoot", "OldRoot"))
     put(certs, "ca/csms/CSMS_ROOT_CA.pem", w.pem("CSMSRoot"))
     put(certs, "ca/mo/MO_ROOT_CA.pem", w.pem("MORoot", "MOSub"))
