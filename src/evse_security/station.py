@@ -16,24 +16,28 @@ from evse_security.doctor import WARN_DAYS, Doctor, Mended, MendReport
 from evse_security.errors import MalformedRequest
 from evse_security.interface import NEWEST, r2023_10, r2026_04
 from evse_security.older import Commands202310
+from evse_security.pki.hashdata import asked_for
 from evse_security.recovery import BackupReport, Others, Recovery, RestoreReport
 from evse_security.serve.dispatch import dispatch
 from evse_security.serve.typed import Typed
 from evse_security.store.changes import Decision
 from evse_security.store.deeds import Refused
+from evse_security.store.deletion import Deletion, deletion
 from evse_security.store.diagnosis import Diagnosis
 from evse_security.store.diagnosis.finding import Finding
-from evse_security.store.explanation import Explanation, FileExplanation, explain, explain_text
+from evse_security.store.explanation import Explanation, explain
 from evse_security.store.files import Files
 from evse_security.store.journal import Link, Verdict
 from evse_security.store.overview import Overview, overview
 from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
 from evse_security.store.snapshot import Snapshot
-from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+from evse_security.store.trial import FileExplanation, explain_text
+from evse_security.vocabulary import CaCertificateType, CertificateHashData, LeafCertificateType
 
 __all__ = [
     "BackupReport",
     "CheckReport",
+    "Deletion",
     "Diagnosis",
     "Explanation",
     "FileExplanation",
@@ -167,15 +171,25 @@ class Station:
         """
         return self._doctor.mend(aside, dry_run=dry_run)
 
-    def explain(self, domain: CaCertificateType) -> Explanation:
-        """Why each certificate of a domain is or is not used, with every path of each chain that was tried."""
+    def explain(self, domain: CaCertificateType, *, fingerprint: str | None = None) -> Explanation:
+        """Why each certificate of a domain is or is not used, with every path of each chain that was tried.
+
+        With a fingerprint only the certificate that has it: each path of thousands takes its time.
+        """
         snapshot, moment = self._core.look()
-        return explain(snapshot, snapshot.cas[domain], moment, self.config.newest_by, self._core.profile)
+        store, config = snapshot.cas[domain], self.config
+        return explain(snapshot, store, moment, config.newest_by, self._core.profile, only=fingerprint)
 
     def explain_text(self, certificates: str) -> FileExplanation:
         """Whether each command would take these certificates (PEM, leaf first), and why not. Nothing is changed."""
         snapshot, moment = self._core.look()
-        return explain_text(snapshot, certificates, moment, self._core.limits, self._core.profile)
+        limits, profile, newest_by = self._core.limits, self._core.profile, self.config.newest_by
+        return explain_text(snapshot, certificates, moment, limits, profile, newest_by=newest_by)
+
+    def deletion(self, certificate_hash_data: CertificateHashData) -> Deletion:
+        """What delete_certificate would take with this certificate, or why it would refuse. Nothing is changed."""
+        snapshot, _ = self._core.look()
+        return deletion(snapshot, asked_for(certificate_hash_data))
 
     def backup(self, path: Path, *, passphrase: str | None) -> BackupReport:
         """Write everything, private keys too, to one new file; encrypted, unless the passphrase is None.

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import BinaryIO
 
-from evse_security.wording import printable
-
-__all__ = ["Unusable", "Unwritten", "answer", "answer_json", "bytes_of", "complain", "flush", "printable", "text_of"]
+from evse_security.visible import printable
 
 LARGEST_FILE = 4 << 20
 """Bytes of a file that is given as an argument: one string of the interface, in UTF-8."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from evse_security.service.config import LogFormat, LogLevel
-from evse_security.wording import printable
+from evse_security.visible import printable
 
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 """syslog's, which a journal reads off the beginning of a line (sd-daemon(3))."""

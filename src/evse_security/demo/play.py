@@ -9,7 +9,6 @@ from pathlib import Path
 
 from evse_security import Station
 from evse_security.cli.show import render
-from evse_security.cli.voice import printable
 from evse_security.clock import Clock, system_clock
 from evse_security.demo.cast import Cast
 from evse_security.demo.home import Home
@@ -20,6 +19,7 @@ from evse_security.interface import REVISIONS
 from evse_security.serve.command import commands
 from evse_security.store.overview import Node, Overview
 from evse_security.store.reasons import Role
+from evse_security.visible import printable
 
 PLAIN = str.maketrans({"✓": "+", "✗": "!", "├": "|", "└": "`", "│": "|", "─": "-"})
 """For terminals that show nothing but ASCII."""

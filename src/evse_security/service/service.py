@@ -16,7 +16,7 @@ from evse_security.interface import NEWEST
 from evse_security.serve.codec import encoder
 from evse_security.service.config import ServiceConfig
 from evse_security.service.events import EventKind, Events
-from evse_security.station import Station
+from evse_security.station import Refused, Station
 from evse_security.vocabulary import CertificateStoreUpdate
 
 log = logging.getLogger(__name__)
@@ -56,17 +56,33 @@ class Service:
         self._unsubscribe()
         self._worker.shutdown(cancel_futures=True)
 
-    async def call(self, command: str, arguments: object, *, caller: str, revision: str = NEWEST) -> Any:
+    async def call(
+        self,
+        command: str,
+        arguments: object,
+        *,
+        caller: str,
+        revision: str = NEWEST,
+        hear: Callable[[Refused], object] | None = None,
+    ) -> Any:
         """Answer one command in JSON, as `Station.dispatch` does and with its errors; or `ServiceBusy`.
 
-        `caller` goes into the audit log: `mqtt:MODULE`, `http:TOKEN`.
+        `caller` goes into the audit log: `mqtt:MODULE`, `http:TOKEN`. Where a change is refused, `hear` is told why, in
+        the worker's thread, before this returns.
         """
+
+        def answer_it(station: Station) -> Any:
+            stop = station.hear_refusals(hear) if hear is not None else None
+            try:
+                return station.dispatch(command, arguments, revision=revision)
+            finally:
+                if stop is not None:
+                    stop()
+
         begun = time.perf_counter()
         result = "error"
         try:
-            answer = await self.ask(
-                lambda station: station.dispatch(command, arguments, revision=revision), caller=caller
-            )
+            answer = await self.ask(answer_it, caller=caller)
             result = outcome(answer)
         except EvseSecurityError as error:
             result = error.code

@@ -35,6 +35,14 @@ class Validity(StrEnum):
     NOT_YET_VALID = "not yet valid"
 
 
+def role_of(certificate: Certificate) -> Role:
+    """What a certificate says to be."""
+    if certificate.self_issued:
+        return Role.ROOT
+    constraints = certificate.basic_constraints
+    return Role.SUB_CA if constraints is not None and constraints.ca else Role.LEAF
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """Why: a stable code for programs, and words. Of what refused a chain the code is that of the refusal."""
@@ -96,12 +104,7 @@ class Domain:
 
     def role(self, certificate: Certificate) -> Role:
         """What a certificate is; leaves are those that lie as such in a leaf directory."""
-        if certificate in self.leaves:
-            return Role.LEAF
-        if certificate.self_issued:
-            return Role.ROOT
-        constraints = certificate.basic_constraints
-        return Role.SUB_CA if constraints is not None and constraints.ca else Role.LEAF
+        return Role.LEAF if certificate in self.leaves else role_of(certificate)
 
     def validity(self, certificate: Certificate) -> Validity:
         """How the clock stands to a certificate; one that is not believed calls none too new."""

@@ -1,4 +1,4 @@
-"""Text from elsewhere, made safe to show."""
+"""Text from elsewhere, such as names in certificates, as it may be shown to people."""
 
 from __future__ import annotations
 
