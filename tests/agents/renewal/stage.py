@@ -61,11 +61,11 @@ class Stage:
         )
         return str(await self.call("update_leaf_certificate", certificate_chain=chain, certificate_type="V2G"))
 
-    async def install_leaf(self, days: int = 90) -> None:
+    async def install_leaf(self, days: int = 90, **changes: Any) -> None:
         """A V2G leaf from now on, installed by hand."""
         arguments = {"certificate_type": "V2G", "country": "DE", "organization": "Operator", "common": "SECC1"}
         made = await self.call("generate_certificate_signing_request", **arguments, use_tpm=False)
-        assert await self.answer(made["csr"], not_after=self.now[0] + days * DAY) == "Accepted"
+        assert await self.answer(made["csr"], not_after=self.now[0] + days * DAY, **changes) == "Accepted"
 
     def status(self, kind: LeafCertificateType = V2G) -> RenewalStatus:
         return next(each for each in self.agent.status() if each.kind is kind)
@@ -90,23 +90,23 @@ def staged(
     port: EnrolmentPort | None = None,
     now: datetime = NOW,
     station: Mapping[str, Any] | None = None,
-    agent: Callable[[Service], RenewalAgent] = RenewalAgent.of,
+    pki: World | None = None,
     **config: Any,
 ) -> None:
     """Let a test work on a station below a directory, whose V2G root is installed."""
-    pki = world("V2GRoot > SubCA > SECC")
+    known = pki or world("V2GRoot > SubCA > SECC")
     clock = [now]
 
     async def run() -> None:
         chosen = StationConfig.under(directory / "certs", clock=lambda: clock[0], **(station or {}))
         with Station.open(chosen) as opened:
             service = Service(opened, ServiceConfig(**{"state_directory": directory / "state"} | config))
-            built = agent(service)
+            built = RenewalAgent.of(service)
             if port is not None:
                 built = RenewalAgent(service, dict.fromkeys(KINDS, port), Memory(directory / "state"))
-            stage = Stage(service, built, clock, pki)
+            stage = Stage(service, built, clock, known)
             try:
-                root = {"certificate": pki["V2GRoot"].pem, "certificate_type": "V2G"}
+                root = {"certificate": known["V2GRoot"].pem, "certificate_type": "V2G"}
                 assert await service.call("install_ca_certificate", root, caller="test") == "Accepted"
                 await built.start()
                 await work(stage)

@@ -20,7 +20,7 @@ from urllib.parse import SplitResult
 
 from evse_security.agents.enrolment.files import certificates_in, chain_before
 from evse_security.agents.enrolment.port import SECONDS, Answer, Credentials, Later, Refused, Request, Signed, one_line
-from evse_security.agents.enrolment.process import Ended, ProgramFailed, run
+from evse_security.agents.enrolment.process import MOST_SAID, Ended, ProgramFailed, run
 from evse_security.agents.enrolment.server import Proxy, checked_url, proxy_for
 from evse_security.errors import InvalidConfiguration
 from evse_security.pki import pem
@@ -139,7 +139,8 @@ class CmpPort:
 
     def _refusal(self, ended: Ended) -> Answer:
         """What the program says: a rejection by the server, or that there is no answer."""
-        errors = [line.partition(_ERROR)[2] for line in ended.said.splitlines() if _ERROR in line]
+        told = ended.said + ended.output[-MOST_SAID:].decode("utf-8", "replace")
+        errors = [line.partition(_ERROR)[2] for line in told.splitlines() if _ERROR in line]
         rejections = [line for line in errors if "PKIStatus: rejection" in line or "certificate not accepted" in line]
         reason = f"{self._server.url.hostname}: {one_line((rejections or errors or ['no reason was given'])[-1])}"
         rejected = bool(rejections) and not any(word in rejections[-1] for word in _OUR_FAULT)

@@ -146,12 +146,31 @@ def _seconds(retry_after: str, now: datetime) -> int | None:
     return max(int((moment - now).total_seconds()), 0)
 
 
+class _Connection(http.client.HTTPConnection):
+    """HTTP over TLS, through a proxy if there is one. Who waits for the handshake can be cut off, too."""
+
+    default_port = 443
+
+    def __init__(self, host: str, port: int, proxy: Proxy | None, context: ssl.SSLContext) -> None:
+        at = (host, port) if proxy is None else (proxy.host, proxy.port)
+        super().__init__(*at, timeout=STEP_SECONDS)
+        if proxy is not None:
+            self.set_tunnel(host, port, proxy.headers)
+        self._server, self._context = host, context
+
+    def connect(self) -> None:
+        super().connect()
+        secured = self._context.wrap_socket(self.sock, server_hostname=self._server, do_handshake_on_connect=False)
+        self.sock = secured
+        secured.do_handshake()
+
+
 class _Exchange:
     """One request and its reply, in a thread; another thread may cut it off."""
 
     def __init__(self, server: EstServer) -> None:
         self._server = server
-        self._connection: http.client.HTTPSConnection | None = None
+        self._connection: _Connection | None = None
         self._is_cut = False
 
     def cut(self) -> None:
@@ -166,13 +185,7 @@ class _Exchange:
         """Post the request. Raises OSError, HTTPException or ValueError."""
         server = self._server
         context = _context(server.ca, leaf)
-        host, port = server.url.hostname or "", server.url.port or 443
-        if server.proxy is None:
-            connection = http.client.HTTPSConnection(host, port, timeout=STEP_SECONDS, context=context)
-        else:
-            at = server.proxy
-            connection = http.client.HTTPSConnection(at.host, at.port, timeout=STEP_SECONDS, context=context)
-            connection.set_tunnel(host, port, at.headers)
+        connection = _Connection(server.url.hostname or "", server.url.port or 443, server.proxy, context)
         self._connection = connection
         try:
             connection.connect()
