@@ -5,29 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs7
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from evse_security.errors import MalformedCertificate, NoCertificate, TooLarge
-from evse_security.pki import names, pem
+from evse_security.pki import der, names, pem
 from evse_security.pki.certificate import Certificate, certificate_of
 from evse_security.pki.keytoken import token_of_certificate, token_of_spki
 
+_SIGNED_DATA = "1.2.840.113549.1.7.2"
+_CERTIFICATES = 0xA0  # [0] of SignedData
+
 
 def certificates_of_message(message: bytes) -> tuple[Certificate, ...]:
-    """The certificates of a certs-only message (DER of PKCS #7, RFC 5652 §5; RFC 7030 §4.2.3), which is a set.
+    """The certificates of a certs-only message (PKCS #7; RFC 5652 §5.1, RFC 7030 §4.2.3), in BER as in DER.
 
-    Raises `MalformedCertificate` for what is none, `NoCertificate` for an empty one, and `TooLarge`.
+    They are a set, and OpenSSL writes it unsorted, which `cryptography` announces to refuse one day. Raises
+    `MalformedCertificate` for what is no such message, `NoCertificate` for an empty one, and `TooLarge`.
     """
     try:
-        found = pkcs7.load_der_pkcs7_certificates(message)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as problem:
-        raise MalformedCertificate(f"no certs-only message (PKCS #7): {type(problem).__name__}") from None
+        kind, content, *_ = der.sequence(message, "ContentInfo")
+        if der.oid(kind) != _SIGNED_DATA:
+            raise der.Malformed("no signed data")
+        parts = der.expect(next(content.children()), der.SEQUENCE, "SignedData").children()
+        held = next((part for part in parts if part.tag == _CERTIFICATES), None)
+        found = [] if held is None else [one.encoded for one in held.children() if one.tag == der.SEQUENCE]
+    except (ValueError, StopIteration) as problem:
+        raise MalformedCertificate(f"no certs-only message (PKCS #7): {problem}") from None
     if not found:
         raise NoCertificate("the certs-only message")
     if len(found) > pem.MAX_CHAIN:
         raise TooLarge("the number of certificates in the certs-only message", pem.MAX_CHAIN)
-    return tuple(certificate_of(one.public_bytes(Encoding.DER)) for one in found)
+    return tuple(map(certificate_of, found))
 
 
 def token_of_request(csr: str) -> bytes:

@@ -1,5 +1,6 @@
 """The agent on a real station, with a clock that is an argument: when it asks, whom, how often, and what it tells."""
 
+import asyncio
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from evse_security.agents.enrolment.port import Later, Refused, Request, Signed
 from evse_security.agents.renewal.agent import Triggered
+from evse_security.errors import InvalidConfiguration
 from evse_security.service.events import EventKind
 from tests.agents.renewal.stage import CSMS, NAMED, V2G, Answers, Stage, staged
 from tests.builders import DAY, NOW, at, csms, world
@@ -309,3 +311,81 @@ def test_an_expired_leaf_is_asked_for_every_day(tmp_path: Path) -> None:
         assert expired[0]["days"] == -10
 
     staged(tmp_path, work)
+
+
+def test_a_trigger_ends_an_attempt_that_waits_for_its_ca(tmp_path: Path) -> None:
+    class Silent:
+        """Never answers the first request."""
+
+        def __init__(self) -> None:
+            self.asked: list[Request] = []
+            self.ended = 0
+
+        async def enrol(self, request: Request) -> Later:
+            self.asked.append(request)
+            if len(self.asked) == 1:
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self.ended += 1
+            return Later("not now")
+
+    async def work(stage: Stage) -> None:
+        await stage.agent.look()
+        while not port.asked:
+            await asyncio.sleep(0)
+        await stage.agent.look()
+        assert (len(port.asked), stage.status().state) == (1, "asking")
+        stage.agent.trigger(V2G, caller="ocpp")
+        await stage.at(NOW)
+        assert (len(port.asked), port.ended) == (2, 1)
+        assert port.asked[0].csr != port.asked[1].csr
+        assert stage.status().state == "retrying"
+
+    port = Silent()
+    staged(tmp_path, work, port=port, renewal_v2g="command", enrolment_command=("/bin/true",), **NAMED)
+
+
+def test_a_leaf_that_others_renew_is_announced_all_the_same(tmp_path: Path) -> None:
+    async def work(stage: Stage) -> None:
+        await stage.install_leaf(days=60)
+        await stage.at(NOW + 45 * DAY)
+        await stage.at(NOW + 45 * DAY + 60 * MINUTE)
+        assert [data["days"] for data in stage.heard(EventKind.leaf_certificate_expiring)] == [15]
+        assert stage.requests() == []
+
+    staged(tmp_path, work, renewal_v2g="off")
+
+
+def test_who_renews_otherwise_ends_a_renewal(tmp_path: Path) -> None:
+    async def work(stage: Stage) -> None:
+        await stage.install_leaf(days=60)
+        await stage.at(NOW + 45 * DAY)
+        assert stage.status().state == "waiting"
+        await stage.install_leaf(days=90)
+        await stage.at(NOW + 45 * DAY + MINUTE)
+        assert stage.states()[-2:] == ["renewed", "fresh"]
+        await stage.at(NOW + 47 * DAY)
+        assert len(stage.requests()) == 1
+
+    staged(tmp_path, work)
+
+
+def test_a_request_whose_key_is_gone_is_made_anew(tmp_path: Path) -> None:
+    async def work(stage: Stage) -> None:
+        await stage.at(NOW)
+        for key in (tmp_path / "certs" / "client" / "cso").glob("*.key"):
+            key.unlink()
+        await stage.at(NOW + MINUTE)
+        first, second = stage.requests()
+        assert first != second
+        assert stage.status().attempts == 2
+
+    staged(tmp_path, work, **NAMED)
+
+
+def test_state_is_not_kept_where_the_store_looks(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvalidConfiguration, match="state_directory: lies in the directory of secc_leaf_cert_directory"
+    ):
+        staged(tmp_path, lambda _: asyncio.sleep(0), state_directory=tmp_path / "certs" / "client" / "cso" / "state")
