@@ -202,20 +202,22 @@ class StationConfig:
                 bundle = _normal(getattr(self, ca_key))
                 if leaf == bundle or bundle in leaf.parents or leaf == bundle.parent:
                     raise InvalidConfiguration(leaf_key, f"overlaps {ca_key}")
-        self._check_audit_log()
+        if self.audit_log is not None:
+            self.check_apart("audit_log", self.audit_log.parent)
         csms, *others = (_normal(getattr(self, key)) for key in _BUNDLES)
         if self.additional_root_certificate_check and csms in others:
             raise InvalidConfiguration("additional_root_certificate_check", "needs a csms_ca_bundle of its own")
 
-    def _check_audit_log(self) -> None:
-        """Not where certificates and keys are: what lies there is listed, counted and swept."""
-        if self.audit_log is None:
-            return
-        place = _normal(self.audit_log.parent)
+    def check_apart(self, named: str, directory: Path) -> None:
+        """Refuse a directory where certificates and keys are: what lies there is listed, counted and swept.
+
+        Raises `InvalidConfiguration` about the key that named it.
+        """
+        place = _normal(directory)
         for key in DEFAULT_PATHS:
             taken = _normal(getattr(self, key))
             if taken == place or taken in place.parents or (key in _BUNDLES and taken.parent == place):
-                raise InvalidConfiguration("audit_log", f"lies in the directory of {key}")
+                raise InvalidConfiguration(named, f"lies in the directory of {key}")
 
 
 def same_place(one: Path, other: Path) -> bool:

@@ -15,9 +15,11 @@ from evse_security.core import Core, Subscriber
 from evse_security.doctor import WARN_DAYS, Doctor, Mended, MendReport
 from evse_security.errors import MalformedRequest
 from evse_security.interface import NEWEST, r2023_10, r2026_04
+from evse_security.leaves import Leaves
 from evse_security.older import Commands202310
 from evse_security.pki.hashdata import asked_for
 from evse_security.recovery import BackupReport, Others, Recovery, RestoreReport
+from evse_security.renewing import RenewalFacts, renewal_facts
 from evse_security.serve.dispatch import dispatch
 from evse_security.serve.typed import Typed
 from evse_security.store.changes import Decision
@@ -77,6 +79,7 @@ class Station:
         """Use `Station.open`. `files` are the steps of writing; tests give their own."""
         self._core = Core(config, files)
         self._recovery = Recovery(self._core)
+        self._leaves = Leaves(self._core)
         commands = Commands(self._core)
         self._commands = commands
         self._doctor = Doctor(self._core)
@@ -154,6 +157,10 @@ class Station:
     def leaf_expiry_days(self, certificate_type: LeafCertificateType) -> int | None:
         """Whole days until the newest usable leaf expires; None if there is none, 0 on its last day."""
         return self._commands.leaf_expiry_days(certificate_type)
+
+    def renewal_facts(self, certificate_type: LeafCertificateType, csr: str | None = None) -> RenewalFacts:
+        """What is to be known to renew the V2G or CSMS leaf, and what became of a signing request (PEM)."""
+        return renewal_facts(self._core, self._leaves, certificate_type, csr)
 
     def overview(self) -> Overview:
         """All that is installed, as trees, and why each certificate is or is not used."""
