@@ -29,6 +29,7 @@ from evse_security.store.limits import Limits
 from evse_security.store.lock import Missing
 from evse_security.store.parts import EVERYTHING, Parts
 from evse_security.store.picture import Picture
+from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.snapshot import Snapshot
 from evse_security.vocabulary import CertificateStoreUpdate
 
@@ -111,6 +112,10 @@ class Core:
         """The store, or the parts of it that are needed, and the time, for one command."""
         snapshot = self._disk.look(parts)
         return snapshot, judge(self.config.clock(), snapshot.newest_written)
+
+    def revocations(self, snapshot: Snapshot) -> Revocations:
+        """What OCSP responders said is revoked, if that has consequences here."""
+        return snapshot.revocations if self.config.revoked_leaves == "withdraw" else NONE
 
     @property
     def audit_log(self) -> AuditLog:

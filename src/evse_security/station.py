@@ -154,7 +154,7 @@ class Station:
     def overview(self) -> Overview:
         """All that is installed, as trees, and why each certificate is or is not used."""
         snapshot, moment = self._core.look()
-        return overview(snapshot, moment, self.config.newest_by, self._core.profile)
+        return overview(snapshot, moment, self.config.newest_by, self._core.profile, self._core.revocations(snapshot))
 
     def diagnose(self, warn_days: int = WARN_DAYS) -> Diagnosis:
         """Everything that is wrong with the store, the worst first; certificates that expire in so many days, too."""
@@ -170,7 +170,8 @@ class Station:
     def explain(self, domain: CaCertificateType) -> Explanation:
         """Why each certificate of a domain is or is not used, with every path of each chain that was tried."""
         snapshot, moment = self._core.look()
-        return explain(snapshot, snapshot.cas[domain], moment, self.config.newest_by, self._core.profile)
+        said = self._core.revocations(snapshot)
+        return explain(snapshot, snapshot.cas[domain], moment, self.config.newest_by, self._core.profile, said)
 
     def explain_text(self, certificates: str) -> FileExplanation:
         """Whether each command would take these certificates (PEM, leaf first), and why not. Nothing is changed."""

@@ -21,6 +21,7 @@ from evse_security.store.limits import Limits, with_room
 from evse_security.store.reasons import Domain, Reason, Role
 from evse_security.store.rules.install import install
 from evse_security.store.rules.renew import renew
+from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.rules.times import verified
 from evse_security.store.snapshot import CaStore, Leaf, Snapshot
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
@@ -87,10 +88,15 @@ class Explanation:
 
 
 def explain(
-    snapshot: Snapshot, store: CaStore, moment: Moment, newest_by: str, profile: ProfileName = ProfileName.LENIENT
+    snapshot: Snapshot,
+    store: CaStore,
+    moment: Moment,
+    newest_by: str,
+    profile: ProfileName = ProfileName.LENIENT,
+    said: Revocations = NONE,
 ) -> Explanation:
     """Explain one domain."""
-    domain = Domain(snapshot, store, moment, newest_by, profile)
+    domain = Domain(snapshot, store, moment, newest_by, profile, said)
     explained = [_leaf(domain, leaf) for leaf in domain.leaves.values()]
     cas = [c for c in domain.forest.certificates if c not in domain.leaves]
     return Explanation(

@@ -13,6 +13,7 @@ from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.ocsp import OcspStatus, current
 from evse_security.pki.profile import ProfileName
 from evse_security.store.reasons import Domain, Role
+from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.snapshot import Problem, Snapshot, StoreForm
 from evse_security.vocabulary import CaCertificateType
 
@@ -84,11 +85,15 @@ class Overview:
 
 
 def overview(
-    snapshot: Snapshot, moment: Moment, newest_by: str, profile: ProfileName = ProfileName.LENIENT
+    snapshot: Snapshot,
+    moment: Moment,
+    newest_by: str,
+    profile: ProfileName = ProfileName.LENIENT,
+    said: Revocations = NONE,
 ) -> Overview:
     """Draw the store."""
     domains = tuple(
-        _Drawing(Domain(snapshot, store, moment, newest_by, profile)).drawn() for store in snapshot.cas.values()
+        _Drawing(Domain(snapshot, store, moment, newest_by, profile, said)).drawn() for store in snapshot.cas.values()
     )
     revoked = dict.fromkeys(line for domain in domains for line in _revoked(domain.trees))
     return Overview(
