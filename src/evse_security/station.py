@@ -25,8 +25,10 @@ from evse_security.store.diagnosis import Diagnosis
 from evse_security.store.diagnosis.finding import Finding
 from evse_security.store.explanation import Explanation, FileExplanation, explain, explain_text
 from evse_security.store.files import Files
+from evse_security.store.inventory import Inventory, inventory
 from evse_security.store.journal import Link, Verdict
 from evse_security.store.overview import Overview, overview
+from evse_security.store.rules.ask import OcspQuestion, OcspState, ocsp_questions
 from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
 from evse_security.store.snapshot import Snapshot
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
@@ -38,8 +40,12 @@ __all__ = [
     "Explanation",
     "FileExplanation",
     "Finding",
+    "Inventory",
     "MendReport",
     "Mended",
+    "Moment",
+    "OcspQuestion",
+    "OcspState",
     "Others",
     "Overview",
     "Refused",
@@ -80,6 +86,7 @@ class Station:
             "2023-10": Commands202310(self._core, commands),
             "2026-04": commands,
         }
+        self._inventory: tuple[Snapshot | None, Inventory] = (None, Inventory({}, {}))
         self._typed: dict[str, Any] = {name: Typed(found, name) for name, found in self._revisions.items()}
 
     @classmethod
@@ -138,6 +145,28 @@ class Station:
         return self._core.subscribe(subscriber)
 
     # ---- beyond it
+
+    def hear_paths(self, hear: Callable[[frozenset[Path]], object]) -> Callable[[], None]:
+        """Tell somebody which files each change here made, replaced or removed. Returns how to stop that."""
+        return self._core.hear_paths(hear)
+
+    def time(self) -> Moment:
+        """What time it is, and why that is not believed, if it is not."""
+        return self._core.look()[1]
+
+    def inventory(self) -> Inventory:
+        """Which certificates are installed where; the same object as before, as long as nothing changed."""
+        snapshot, _ = self._core.look()
+        known, found = self._inventory
+        if known is not snapshot:
+            found = inventory(snapshot)
+            self._inventory = snapshot, found
+        return found
+
+    def ocsp_questions(self) -> tuple[OcspQuestion, ...]:
+        """What to ask OCSP responders about the SECC chains, and what is cached of their answers."""
+        snapshot, moment = self._core.look()
+        return ocsp_questions(snapshot, self.config.newest_by, moment)
 
     def hear_refusals(self, hear: Callable[[Refused], object]) -> Callable[[], None]:
         """Tell somebody of each change that was refused, with its reason, before the answer. Returns how to stop."""

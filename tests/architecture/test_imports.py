@@ -27,8 +27,8 @@ GROUPS: dict[str, tuple[str, str]] = {
     "pki": ("pki", "vocabulary errors"),
     "rules": (
         "store store.archive store.castore store.changes store.contents store.deeds store.diagnosis store.explanation "
-        "store.info store.journal store.kinds store.layout store.leaf store.leafstore store.limits store.listing "
-        "store.overview store.parts store.reasons store.rules store.snapshot store.table",
+        "store.info store.inventory store.journal store.kinds store.layout store.leaf store.leafstore store.limits "
+        "store.listing store.overview store.parts store.reasons store.rules store.snapshot store.table",
         f"{BASE} config pki",
     ),
     "keys": ("keys", "errors pki"),

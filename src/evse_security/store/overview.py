@@ -10,9 +10,10 @@ from pathlib import Path
 from evse_security.clock import Moment
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.ocsp import OcspStatus, current
+from evse_security.pki.ocsp import OcspStatus
 from evse_security.pki.profile import ProfileName
 from evse_security.store.reasons import Domain, Role
+from evse_security.store.rules.ask import OcspState, ocsp_state
 from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.snapshot import Problem, Snapshot, StoreForm
 from evse_security.vocabulary import CaCertificateType
@@ -20,16 +21,6 @@ from evse_security.vocabulary import CaCertificateType
 DEEPEST = 30
 """Certificates below a root in one tree; paths have ten at most. What hangs deeper is drawn as a tree of its own."""
 _NO_RESPONSE = "no OCSP response in DER that says something (EVerest's own module writes base64 text into such files)"
-
-
-@dataclass(frozen=True, slots=True)
-class OcspState:
-    """The cached answer about a certificate."""
-
-    status: str
-    this_update: datetime
-    next_update: datetime | None
-    is_current: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +181,4 @@ class _Drawing:
         )
 
     def ocsp(self, certificate: Certificate) -> OcspState | None:
-        snapshot = self.domain.snapshot
-        cert_id = snapshot.forest.id_of(certificate)
-        entries = snapshot.ocsp_by_id.get(cert_id, []) if cert_id is not None else []
-        newest = max((e.answer for e in entries if e.answer), key=lambda answer: answer.this_update, default=None)
-        if newest is None:
-            return None
-        return OcspState(newest.status, newest.this_update, newest.next_update, current(newest, self.domain.moment.now))
+        return ocsp_state(self.domain.snapshot, certificate, self.domain.moment.now)
