@@ -27,7 +27,7 @@ from evse_security.store.explanation import Explanation, FileExplanation, explai
 from evse_security.store.files import Files
 from evse_security.store.inventory import Inventory, inventory
 from evse_security.store.journal import Link, Verdict
-from evse_security.store.overview import Overview, overview
+from evse_security.store.overview import Node, Overview, overview
 from evse_security.store.rules.ask import OcspQuestion, OcspState, ocsp_questions
 from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
 from evse_security.store.snapshot import Snapshot
@@ -44,6 +44,7 @@ __all__ = [
     "MendReport",
     "Mended",
     "Moment",
+    "Node",
     "OcspQuestion",
     "OcspState",
     "Others",
