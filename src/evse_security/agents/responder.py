@@ -217,6 +217,8 @@ def _bounded(response: http.client.HTTPResponse) -> bytes:
     content = response.read(MAX_RESPONSE_BYTES + 1)
     if len(content) > MAX_RESPONSE_BYTES:
         raise NoAnswer(f"larger than {MAX_RESPONSE_BYTES} bytes")
+    if not content:
+        raise NoAnswer("an empty answer")
     return content
 
 
