@@ -20,7 +20,7 @@ from evse_security.errors import (
 )
 from evse_security.keys import files as key_files
 from evse_security.keys.kinds import KeyType
-from evse_security.leaves import Leaves, parts_for
+from evse_security.leaves import Leaves
 from evse_security.outcomes import answers
 from evse_security.pki import ocsp, pem
 from evse_security.pki.certificate import Certificate
@@ -342,7 +342,7 @@ class Commands:
         self, *, certificate_type: LeafCertificateType, encoding: EncodingFormat, include_ocsp: bool
     ) -> GetCertificateInfoResult:
         """Find the newest usable leaf."""
-        snapshot, moment = self._core.look(EVERYTHING if include_ocsp else parts_for(certificate_type))
+        snapshot, moment = self._core.look(EVERYTHING if include_ocsp else self._leaves.parts_for(certificate_type))
         store = snapshot.leaves.get(certificate_type)
         if store is None:
             return GetCertificateInfoResult(status=GetCertificateInfoStatus.Rejected)
@@ -360,7 +360,7 @@ class Commands:
         self, *, certificate_type: LeafCertificateType, encoding: EncodingFormat, include_ocsp: bool
     ) -> GetCertificateFullInfoResult:
         """Find the newest usable leaf of each root."""
-        snapshot, moment = self._core.look(EVERYTHING if include_ocsp else parts_for(certificate_type))
+        snapshot, moment = self._core.look(EVERYTHING if include_ocsp else self._leaves.parts_for(certificate_type))
         store = snapshot.leaves.get(certificate_type)
         if store is None:
             return GetCertificateFullInfoResult(status=GetCertificateInfoStatus.Rejected, info=())
@@ -368,7 +368,8 @@ class Commands:
             return GetCertificateFullInfoResult(status=self._leaves.status(store, moment), info=())
         trust, newest_by = snapshot.cas[store.kind.ca_type].trust, self._core.config.newest_by
         tried = self._leaves.attempts(store, moment)
-        found = (select.newest_per_root(store, trust, newest_by, *attempt) for attempt in tried)
+        said = self._core.revocations(snapshot)
+        found = (select.newest_per_root(store, trust, newest_by, *attempt, said) for attempt in tried)
         try:
             infos = [
                 self._leaves.info(snapshot, leaf, encoding, moment, with_ocsp=include_ocsp, root=chain.anchor)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evse_security.clock import Moment
 from evse_security.core import Core
-from evse_security.leaves import Leaves, parts_for
+from evse_security.leaves import Leaves
 from evse_security.pki import names
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.enrolled import token_of_request
@@ -68,7 +68,7 @@ class RenewalFacts:
 
 def renewal_facts(core: Core, leaves: Leaves, kind: LeafCertificateType, csr: str | None) -> RenewalFacts:
     """Look at one kind of leaf, and what became of a signing request (PEM)."""
-    snapshot, moment = core.look(parts_for(kind))
+    snapshot, moment = core.look(leaves.parts_for(kind))
     store = snapshot.leaves[kind]
     leaf = leaves.chosen(snapshot, store, moment)
     if leaf is None:

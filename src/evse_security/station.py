@@ -29,8 +29,10 @@ from evse_security.store.diagnosis import Diagnosis
 from evse_security.store.diagnosis.finding import Finding
 from evse_security.store.explanation import Explanation, explain
 from evse_security.store.files import Files
+from evse_security.store.inventory import Inventory, inventory
 from evse_security.store.journal import Link, Verdict
-from evse_security.store.overview import Overview, overview
+from evse_security.store.overview import Node, Overview, overview
+from evse_security.store.rules.ask import OcspQuestion, OcspState, ocsp_questions
 from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.trial import FileExplanation, explain_text
@@ -44,8 +46,13 @@ __all__ = [
     "Explanation",
     "FileExplanation",
     "Finding",
+    "Inventory",
     "MendReport",
     "Mended",
+    "Moment",
+    "Node",
+    "OcspQuestion",
+    "OcspState",
     "Others",
     "Overview",
     "Refused",
@@ -87,6 +94,7 @@ class Station:
             "2023-10": Commands202310(self._core, commands),
             "2026-04": commands,
         }
+        self._inventory: tuple[Snapshot | None, Inventory] = (None, Inventory({}, {}))
         self._typed: dict[str, Any] = {name: Typed(found, name) for name, found in self._revisions.items()}
 
     @classmethod
@@ -146,6 +154,28 @@ class Station:
 
     # ---- beyond it
 
+    def hear_paths(self, hear: Callable[[frozenset[Path]], object]) -> Callable[[], None]:
+        """Tell somebody which files each change here made, replaced or removed. Returns how to stop that."""
+        return self._core.hear_paths(hear)
+
+    def time(self) -> Moment:
+        """What time it is, and why that is not believed, if it is not."""
+        return self._core.look()[1]
+
+    def inventory(self) -> Inventory:
+        """Which certificates are installed where; the same object as before, as long as nothing changed."""
+        snapshot, _ = self._core.look()
+        known, found = self._inventory
+        if known is not snapshot:
+            found = inventory(snapshot)
+            self._inventory = snapshot, found
+        return found
+
+    def ocsp_questions(self) -> tuple[OcspQuestion, ...]:
+        """What to ask OCSP responders about the SECC chains, and what is cached of their answers."""
+        snapshot, moment = self._core.look()
+        return ocsp_questions(snapshot, self.config.newest_by, moment)
+
     def hear_refusals(self, hear: Callable[[Refused], object]) -> Callable[[], None]:
         """Tell somebody of each change that was refused, with its reason, before the answer. Returns how to stop."""
         return self._core.hear_refusals(hear)
@@ -165,7 +195,7 @@ class Station:
     def overview(self) -> Overview:
         """All that is installed, as trees, and why each certificate is or is not used."""
         snapshot, moment = self._core.look()
-        return overview(snapshot, moment, self.config.newest_by, self._core.profile)
+        return overview(snapshot, moment, self.config.newest_by, self._core.profile, self._core.revocations(snapshot))
 
     def diagnose(self, warn_days: int = WARN_DAYS) -> Diagnosis:
         """Everything that is wrong with the store, the worst first; certificates that expire in so many days, too."""
@@ -184,8 +214,8 @@ class Station:
         With a fingerprint only the certificate that has it: each path of thousands takes its time.
         """
         snapshot, moment = self._core.look()
-        store, config = snapshot.cas[domain], self.config
-        return explain(snapshot, store, moment, config.newest_by, self._core.profile, only=fingerprint)
+        store, config, said = snapshot.cas[domain], self.config, self._core.revocations(snapshot)
+        return explain(snapshot, store, moment, config.newest_by, self._core.profile, said, only=fingerprint)
 
     def explain_text(self, certificates: str) -> FileExplanation:
         """Whether each command would take these certificates (PEM, leaf first), and why not. Nothing is changed."""

@@ -29,8 +29,9 @@ GROUPS: dict[str, tuple[str, str]] = {
     "pki": ("pki", "vocabulary errors tables"),
     "rules": (
         "store store.archive store.castore store.changes store.contents store.deeds store.deletion store.diagnosis "
-        "store.explanation store.info store.journal store.kinds store.layout store.leaf store.leafstore store.limits "
-        "store.listing store.overview store.parts store.reasons store.rules store.snapshot store.stamp store.trial",
+        "store.explanation store.info store.inventory store.journal store.kinds store.layout store.leaf "
+        "store.leafstore store.limits store.listing store.overview store.parts store.reasons store.rules "
+        "store.snapshot store.stamp store.trial",
         f"{BASE} config pki tables",
     ),
     "keys": ("keys", "errors pki"),

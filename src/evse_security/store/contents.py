@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -165,6 +165,8 @@ class OcspEntry:
     answer: OcspAnswer | None
     has_hash: bool
     has_response: bool
+    evidence: bytes | None = field(default=None, repr=False)
+    """The response itself, where it says that the certificate is revoked: for who acts upon it and must verify it."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
