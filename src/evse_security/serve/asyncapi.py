@@ -20,6 +20,7 @@ from evse_security.serve.everest_api import (
     Topics,
 )
 from evse_security.serve.schema import Schema, type_schema
+from evse_security.vocabulary import LeafCertificateType
 
 ASYNCAPI = "3.0.0"
 """The version of the format."""
@@ -98,14 +99,9 @@ def asyncapi(events: Mapping[str, str]) -> Schema:
 
 
 def _command(command: Command, definitions: dict[str, Schema]) -> Iterator[_Part]:
-    payload = _arguments(command, definitions)
-    yield from _asked(
-        command.name,
-        _TOPICS.command(command.name),
-        command.summary,
-        {} if payload is None else {"payload": payload},
-        type_schema(command.result, definitions, _SCHEMAS),
-    )
+    request = _request(_arguments(command, definitions), required=True)
+    result = type_schema(command.result, definitions, _SCHEMAS)
+    yield from _asked(command.name, _TOPICS.command(command.name), command.summary, request, result)
 
 
 def _arguments(command: Command, definitions: dict[str, Schema]) -> Schema | None:
@@ -130,10 +126,12 @@ def _variables(events: Mapping[str, str], definitions: dict[str, Schema]) -> Ite
         for name, variable in variables(REVISION).items()
     }
     others = {name: (about, {"type": "object"}) for name, about in events.items() if name not in declared}
+    request = _request(type_schema(LeafCertificateType, definitions, _SCHEMAS), required=False)
     for name, (about, value) in {**declared, **others}.items():
         yield _Part(name=f"receive_{name}", about=about, payload=value, topic=_TOPICS.variable(name))
         latest = {"oneOf": [value, {"type": "null"}]}
-        yield from _asked(f"{name}_get", _TOPICS.latest(name), f"The latest {name}; null: none yet", {}, latest)
+        asked = f"The latest {name}, of whatever leaf or of those of one type; null: none yet"
+        yield from _asked(f"{name}_get", _TOPICS.latest(name), asked, request, latest)
 
 
 def _signs_of_life() -> Iterator[_Part]:
@@ -154,8 +152,9 @@ def _signs_of_life() -> Iterator[_Part]:
 def _discovery() -> Iterator[_Part]:
     found = {"$ref": f"{_SCHEMAS}ApiDiscoverResponse"}
     everybody, of_type = _TOPICS.discovery
-    yield from _asked("discover", everybody, "Every module tells which APIs it serves", {}, found)
-    yield from _asked("query_module", of_type, f"Every module of type {API_TYPE} tells that it is there", {}, found)
+    request = _request(None, required=False)
+    yield from _asked("discover", everybody, "Every module tells which APIs it serves", request, found)
+    yield from _asked("query_module", of_type, f"Every module of type {API_TYPE} tells of itself", request, found)
     yield _Part(
         name="receive_ready_beacon",
         about="From now on the module can be discovered",
@@ -164,20 +163,24 @@ def _discovery() -> Iterator[_Part]:
     )
 
 
-def _asked(name: str, topic: str, about: str, members: Schema, answer: Schema) -> Iterator[_Part]:
+def _asked(name: str, topic: str, about: str, request: Schema, answer: Schema) -> Iterator[_Part]:
     """A request and the reply to it."""
     reply = f"receive_reply_{name}"
-    request = {
-        "type": "object",
-        "properties": {"headers": {"$ref": f"{_SCHEMAS}Headers"}, **members},
-        **({"required": list(members)} if members else {}),
-    }
     yield _Part(name=f"send_request_{name}", about=about, payload=request, topic=topic, reply=reply)
     content = "text/plain" if name in RAW_TEXT else "application/json"
     yield _Part(name=reply, about=f"The answer of {name}", payload=answer, content=content)
 
 
 # ---- what it is made of
+
+
+def _request(payload: Schema | None, *, required: bool) -> Schema:
+    """The schema of a request with this payload."""
+    members: dict[str, Schema] = {"headers": {"$ref": f"{_SCHEMAS}Headers"}}
+    if payload is None:
+        return {"type": "object", "properties": members}
+    needed = {"required": ["payload"]} if required else {}
+    return {"type": "object", "properties": {**members, "payload": payload}, **needed}
 
 
 def _messages(*names: str) -> Schema:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from evse_security.errors import EvseSecurityError, MalformedRequest
 from evse_security.interface import NEWEST
-from evse_security.serve.codec import shown, type_names
+from evse_security.serve.codec import decode, shown, type_names
 from evse_security.serve.command import Command
 from evse_security.serve.dispatch import error_reply
 from evse_security.serve.text import MAX_TEXT, parse
+from evse_security.vocabulary import LeafCertificateType
 
 REVISION = NEWEST
 """The revision of the interface whose commands and variables the API has."""
@@ -34,6 +35,8 @@ RAW_TEXT = frozenset({"get_verify_location"})
 
 REPLY_TO, REPLY_ERRORS = "replyTo", "replyErrors"
 """The headers: where to send the answer, and whether an error is one."""
+LEAF_TYPE = "leaf_certificate_type"
+"""The member of variables that are about leaves of one type; the latest for one type can be asked for."""
 INDENT = 4
 """Spaces by which EVerest indents the JSON that it sends; members are sorted."""
 
@@ -120,7 +123,7 @@ def read_request(message: bytes) -> Request:
     """The request that a message is. Raises `MalformedRequest` where it does not even say whom to answer."""
     body = read(message)
     if not isinstance(body, dict):
-        raise MalformedRequest("", _not("an object", body))
+        raise MalformedRequest("message", _not("an object", body))
     headers = body.get("headers", {})
     if not isinstance(headers, dict):
         raise MalformedRequest("headers", _not("an object", headers))
@@ -133,12 +136,12 @@ def read_request(message: bytes) -> Request:
 def read(message: bytes) -> object:
     """The JSON value of a message. Raises `MalformedRequest`."""
     if len(message) > MAX_TEXT:
-        raise MalformedRequest("", f"has {len(message)} bytes, at most {MAX_TEXT} are allowed")
+        raise MalformedRequest("message", f"has {len(message)} bytes, at most {MAX_TEXT} are allowed")
     try:
         text = message.decode()
     except UnicodeDecodeError as problem:
-        raise MalformedRequest("", f"not UTF-8 at byte {problem.start}") from None
-    return parse(text, "")
+        raise MalformedRequest("message", f"not UTF-8 at byte {problem.start}") from None
+    return parse(text, "message")
 
 
 def arguments(command: Command, request: Request) -> dict[str, Any]:
@@ -161,6 +164,12 @@ def arguments(command: Command, request: Request) -> dict[str, Any]:
         known = {argument.name for argument in command.arguments}
         return {name: value for name, value in payload.items() if name in known}
     return payload
+
+
+def wanted_leaf_type(request: Request) -> LeafCertificateType | None:
+    """The type of leaf of which the latest value of a variable is asked; None: of any. Raises `MalformedRequest`."""
+    payload = request.body.get("payload")
+    return None if payload is None else cast(LeafCertificateType, decode(LeafCertificateType, payload, "payload"))
 
 
 def in_request(command: Command, refusal: MalformedRequest) -> MalformedRequest:
