@@ -34,7 +34,7 @@ class Foreign:
 
     async def publish(self, topic: str, payload: bytes | str, *options: str) -> None:
         """Say something on a topic below the prefix."""
-        command = ["mosquitto_pub", *self._at(), "-t", self.prefix + topic, "-s" if payload else "-n", *options]
+        command = ["mosquitto_pub", *self.at, "-t", self.prefix + topic, "-s" if payload else "-n", *options]
         process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
         await process.communicate(payload.encode() if isinstance(payload, str) else payload)
         assert process.returncode == 0
@@ -56,7 +56,9 @@ class Foreign:
         """What was heard on a topic below the prefix."""
         return [heard.payload for heard in self.heard if heard.topic == self.prefix + topic]
 
-    def _at(self) -> list[str]:
+    @property
+    def at(self) -> list[str]:
+        """Options of mosquitto's programs: where the broker is."""
         return ["-h", self.address.host, "-p", str(self.address.port)]
 
     async def _hear(self, lines: asyncio.StreamReader) -> None:
@@ -78,7 +80,7 @@ class Foreign:
 async def foreign(address: BrokerAddress, prefix: str) -> AsyncIterator[Foreign]:
     """Such a client, which has subscribed to everything below the prefix."""
     client = Foreign(address, prefix)
-    command = ["mosquitto_sub", *client._at(), "-q", "2", "-F", "%j", "-t", f"{prefix}#"]
+    command = ["mosquitto_sub", *client.at, "-q", "2", "-F", "%j", "-t", f"{prefix}#"]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, limit=1 << 24)
     assert process.stdout is not None
     hearing = asyncio.create_task(client._hear(process.stdout))

@@ -17,7 +17,7 @@ from evse_security import Station, StationConfig
 from evse_security.errors import InvalidConfiguration
 from evse_security.lab.firmware import natural_scheme, sign_firmware
 from evse_security.mqtt import client as mqtt_client
-from evse_security.mqtt.api import Api
+from evse_security.mqtt.api import MOST_AT_ONCE, Api
 from evse_security.mqtt.broker import Broker
 from evse_security.mqtt.client import MqttPart
 from evse_security.serve.command import commands
@@ -96,6 +96,7 @@ def serve(
                             await work(served)
                     else:
                         await work(served)
+                    served.api.close()
             finally:
                 service.close()
 
@@ -323,6 +324,22 @@ def test_who_cannot_be_answered_is_not(tmp_path: Path, mosquitto: Mosquitto, cap
     serve(work, tmp_path, mosquitto)
     assert caplog.text.count("nothing can be published to it") == len(topics)  # "" is nobody; "+" is one more
     assert "no connection" not in caplog.text
+
+
+def test_many_requests_at_once_are_each_answered_once(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    async def work(served: Served) -> None:
+        asked = [
+            json.dumps({"headers": {"replyTo": f"{served.client.prefix}reply/{number}"}, "payload": "V2G"})
+            for number in range(5 * MOST_AT_ONCE)
+        ]
+        command = ["mosquitto_pub", *served.client.at, "-t", served.api.topics.command("get_verify_file"), "-l"]
+        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
+        await process.communicate("".join(f"{one}\n" for one in asked).encode())
+        for number in range(len(asked)):
+            assert await served.client.on(f"reply/{number}") == '""'
+        assert len([heard for heard in served.client.heard if "/reply/" in heard.topic]) == len(asked)
+
+    serve(work, tmp_path, mosquitto)
 
 
 def test_requests_that_lay_at_the_broker_are_not_done(tmp_path: Path, mosquitto: Mosquitto) -> None:

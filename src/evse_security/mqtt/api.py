@@ -10,7 +10,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from functools import partial
-from typing import Any
 
 from evse_security.errors import EvseSecurityError, InvalidConfiguration, MalformedRequest
 from evse_security.mqtt.communication import Change, CommunicationCheck
@@ -53,9 +52,14 @@ class Api:
         self._dropped = Dropped(log.warning)
         self.answers = self._all_answers()
         """Every topic on which requests are answered, and how."""
-        service.events.hear(self._remember)
+        self._silent = frozenset(map(self.topics.command, SETTLED))
+        self._stop_hearing = service.events.hear(self._remember)
         for event in service.events.recent():
             self._remember(event)
+
+    def close(self) -> None:
+        """Let go of the service."""
+        self._stop_hearing()
 
     async def speak(self, connection: Connection, ready: Callable[[], None]) -> None:
         """Answer and publish until the connection is lost. For `MqttPart`."""
@@ -100,11 +104,10 @@ class Api:
 
     async def _answer(self, message: Message, request: Request) -> bytes | None:
         """The answer to a request, be it an error; None where an error is not to be answered."""
-        answers, name = self.answers.get(message.topic, self._no_command), message.topic.rpartition("/")[2]
         told = True
         try:
-            told = request.wants_errors(unless_said=name not in SETTLED)
-            return await answers(request)
+            told = request.wants_errors(unless_said=message.topic not in self._silent)
+            return await self.answers.get(message.topic, self._no_command)(request)
         except EvseSecurityError as error:
             if told and request.reply_to:
                 return everest_api.error_answer(error)
@@ -217,7 +220,7 @@ class Api:
 
 def _check_names(config: ServiceConfig) -> None:
     """Refuse a prefix or a module id that cannot stand in a topic."""
-    names: dict[str, Any] = {"mqtt_prefix": config.mqtt_prefix, "mqtt_module_id": config.mqtt_module_id}
+    names = {"mqtt_prefix": config.mqtt_prefix, "mqtt_module_id": config.mqtt_module_id}
     for key, name in names.items():
         if not is_topic(f"{name}/x") or (key == "mqtt_module_id" and (not name or "/" in name)):
             raise InvalidConfiguration(key, "cannot stand in a topic of MQTT")
