@@ -62,6 +62,7 @@ class EverestProtocol:
         self._service: Service | None = None
         self._generation = surroundings.generation
         self._definition: Mapping[str, Any] = {}
+        self._revisions: dict[str, str] = {}
         self._all_ready = False
         self._useless = 0
 
@@ -75,8 +76,10 @@ class EverestProtocol:
         if self._service is None:
             self._service = await self._begin(await self._ask_configuration(connection, self._generation))
         async with aclosing(self._service.events.listen()) as events:  # before anybody can change anything
+            # At least once is enough, and takes one exchange with the broker less than EVerest's own exactly once:
+            # nothing is delivered twice where no session outlives its connection.
             names = topics.commands(self._generation, every_command())
-            await connection.subscribe(topics.ready, topics.shutdown, topics.set_request, *names)
+            await connection.subscribe(topics.ready, topics.shutdown, topics.set_request, *names, qos=1)
             if not self._all_ready:
                 for message in topics.readiness(self._generation):
                     await connection.publish(*message)
@@ -131,13 +134,19 @@ class EverestProtocol:
         except NotUnderstood as problem:
             self.complain(message, problem)
             return
+        self._revisions.clear()
         unknown = sorted(set(self._definition) - set(every_command()))
         if unknown:
             log.warning("EVerest's interface has commands that are not known here: %s", ", ".join(unknown)[:200])
 
     def revision_of(self, command: str) -> str:
         """The revision of the interface in which a command is called."""
-        return revision_of(command, self._definition)
+        known = self._revisions.get(command)
+        if known is None:
+            known = revision_of(command, self._definition)
+            if command in every_command():  # and nothing else is remembered that somebody may ask for
+                self._revisions[command] = known
+        return known
 
     def complain(self, message: Message, problem: object) -> None:
         """Warn of a message of no use, but not of each where there are many."""
