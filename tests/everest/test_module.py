@@ -18,6 +18,7 @@ from evse_security import Station, StationConfig
 from evse_security.errors import InvalidConfiguration
 from evse_security.everest import protocol
 from evse_security.everest.configuration import configured
+from evse_security.everest.protocol import EverestProtocol
 from evse_security.everest.revisions import every_command
 from evse_security.everest.run import main, nothing_beside, serve
 from evse_security.everest.surroundings import Surroundings
@@ -25,6 +26,7 @@ from evse_security.everest.wire import Generation
 from evse_security.lab.authority import LEAF, ROOT_CA, SUB_CA, name, self_signed
 from evse_security.mqtt import client
 from evse_security.mqtt.broker import BrokerAddress, Transport
+from evse_security.mqtt.connection import Connection
 from evse_security.serve.command import commands
 from evse_security.service.events import EventKind
 from evse_security.service.service import Service
@@ -380,34 +382,52 @@ def test_a_manager_that_says_nothing_is_known_by_its_library(
     asyncio.run(work())
 
 
-def test_a_broker_that_comes_back(tmp_path: Path) -> None:
+def test_a_broker_that_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    speak = EverestProtocol.speak
+    services: list[Service] = []
+
+    def beside(service: Service) -> tuple[()]:
+        services.append(service)
+        return ()
+
     async def work(running: Mosquitto) -> None:
+        go_on = asyncio.Event()
+        go_on.set()
+
+        async def gated(self: EverestProtocol, connection: Connection, ready: Callable[[], None]) -> None:
+            await go_on.wait()
+            await speak(self, connection, ready)
+
+        monkeypatch.setattr(EverestProtocol, "speak", gated)
+        surroundings = Surroundings("evse_security", tmp_path, running.address, "everest/")
+        served = asyncio.create_task(serve(surroundings, beside))
+        async with Manager(running.address, "everest/", C, {}) as manager:
+            await manager.ready()
+            install = {"certificate": ROOT.pem, "certificate_type": "V2G"}
+            assert (await manager.call("install_ca_certificate", install))["retval"] == "Accepted"
+            await manager.wait_for_topic(f"{IMPLEMENTATION}/var/certificate_store_update")
+        go_on.clear()
+        await asyncio.to_thread(running.stop)
+        assert await services[0].call("is_ca_certificate_installed", {"certificate_type": "V2G"}, caller="other")
+        other = {"certificate": OTHER.pem, "certificate_type": "MO"}
+        assert await services[0].call("install_ca_certificate", other, caller="other") == "Accepted"
+        await asyncio.to_thread(running.start)
+        async with Manager(running.address, "everest/", C, {}) as again:
+            go_on.set()
+            variable = await again.wait_for_topic(f"{IMPLEMENTATION}/var/certificate_store_update")
+            assert variable["data"]["data"] == {"operation": "Installed", "ca_certificate_type": "MO"}
+            assert (await again.call("is_ca_certificate_installed", {"certificate_type": "V2G"}))["retval"] is True
+            # EVerest knows that we are ready, and our configuration is what it was.
+            assert not {"modules/evse_security/ready", "config/request"} & {topic for topic, _ in again.heard}
+        served.cancel()
+        await asyncio.gather(served, return_exceptions=True)
+
+    async def within(running: Mosquitto) -> None:
         async with asyncio.timeout(30):
-            topics = "everest/"
-            surroundings = Surroundings("evse_security", tmp_path, running.address, topics)
-            served = asyncio.create_task(serve(surroundings, lambda _: ()))
-            async with Manager(running.address, topics, C, {}) as manager:
-                await manager.ready()
-                install = {"certificate": ROOT.pem, "certificate_type": "V2G"}
-                assert (await manager.call("install_ca_certificate", install))["retval"] == "Accepted"
-            await asyncio.to_thread(running.stop)
-            await asyncio.to_thread(running.start)
-            async with Manager(running.address, topics, C, {}) as again:
-                for attempt in range(100):
-                    try:
-                        async with asyncio.timeout(0.2):
-                            answer = await again.call("is_ca_certificate_installed", {"certificate_type": "V2G"})
-                            break
-                    except TimeoutError:
-                        assert attempt < 99
-                assert answer["retval"] is True
-                # EVerest knows that we are ready, and has our configuration no other than it was.
-                assert not {"modules/evse_security/ready", "config/request"} & {topic for topic, _ in again.heard}
-            served.cancel()
-            await asyncio.gather(served, return_exceptions=True)
+            await work(running)
 
     with broker(tmp_path / "broker") as running:
-        asyncio.run(work(running))
+        asyncio.run(within(running))
 
 
 def test_a_broker_behind_a_socket(tmp_path: Path) -> None:

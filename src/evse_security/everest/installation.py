@@ -81,11 +81,14 @@ def install(prefix: Path, source: str | None = None) -> Path:
             _KEY, f"both {place.home} and {place.aside} are not ours; remove the one that shall not be put back"
         )
     _refuse_foreign(place.home)
+    mask = os.umask(0o022)  # EVerest may run as another user than who installs
     try:
         _make(place.new, source)
     except BaseException:
         _remove(place.new)
         raise
+    finally:
+        os.umask(mask)
     if not there:
         place.new.rename(place.home)
     else:
