@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, NamedTuple, Protocol
 
 LONGEST_TOPIC = 65_535
 """Bytes of a topic (MQTT 5 §1.5.4)."""
+MOST_SLASHES = 199
+"""In a topic: mosquitto closes the connection of who sends one that is deeper."""
+_NONCHARACTERS = "".join(f"{chr(plane << 16 | 0xFFFE)}{chr(plane << 16 | 0xFFFF)}" for plane in range(17))
+_NOT_IN_TOPICS = re.compile(f"[+#\0-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_NONCHARACTERS}]")
 
 
 class Message(NamedTuple):
@@ -38,13 +43,14 @@ class Connection(Protocol):
 
 
 def is_topic(text: str) -> bool:
-    """Whether something can be published to: no broker takes wildcards, NUL, lone surrogates or what is too long."""
-    if not text or "+" in text or "#" in text or "\0" in text:
+    """Whether something can be published to, by any broker, without losing the connection for it.
+
+    Not to wildcards, to what begins with `$` and is the broker's (MQTT 5 §4.7), nor to what is too long or deep. Nor to
+    control characters and the like: brokers may close the connection of who sends them (§1.5.4), and mosquitto does.
+    """
+    if not text or text[0] == "$" or text.count("/") > MOST_SLASHES or _NOT_IN_TOPICS.search(text):
         return False
-    try:
-        return len(text.encode()) <= LONGEST_TOPIC
-    except UnicodeEncodeError:
-        return False
+    return len(text.encode()) <= LONGEST_TOPIC
 
 
 Speak = Callable[[Connection, Callable[[], None]], Coroutine[Any, Any, None]]
