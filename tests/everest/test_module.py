@@ -15,15 +15,21 @@ from typing import Any
 import pytest
 
 from evse_security import Station, StationConfig
+from evse_security.errors import InvalidConfiguration
 from evse_security.everest import protocol
+from evse_security.everest.configuration import configured
+from evse_security.everest.protocol import EverestProtocol
 from evse_security.everest.revisions import every_command
-from evse_security.everest.run import serve
+from evse_security.everest.run import main, nothing_beside, serve
 from evse_security.everest.surroundings import Surroundings
 from evse_security.everest.wire import Generation
 from evse_security.lab.authority import LEAF, ROOT_CA, SUB_CA, name, self_signed
 from evse_security.mqtt import client
 from evse_security.mqtt.broker import BrokerAddress, Transport
+from evse_security.mqtt.connection import Connection
 from evse_security.serve.command import commands
+from evse_security.service.events import EventKind
+from evse_security.service.service import Service
 from tests.builders import key
 from tests.everest.manager import Manager
 from tests.mqtt.broker import Mosquitto, broker
@@ -376,34 +382,52 @@ def test_a_manager_that_says_nothing_is_known_by_its_library(
     asyncio.run(work())
 
 
-def test_a_broker_that_comes_back(tmp_path: Path) -> None:
+def test_a_broker_that_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    speak = EverestProtocol.speak
+    services: list[Service] = []
+
+    def beside(service: Service) -> tuple[()]:
+        services.append(service)
+        return ()
+
     async def work(running: Mosquitto) -> None:
+        go_on = asyncio.Event()
+        go_on.set()
+
+        async def gated(self: EverestProtocol, connection: Connection, ready: Callable[[], None]) -> None:
+            await go_on.wait()
+            await speak(self, connection, ready)
+
+        monkeypatch.setattr(EverestProtocol, "speak", gated)
+        surroundings = Surroundings("evse_security", tmp_path, running.address, "everest/")
+        served = asyncio.create_task(serve(surroundings, beside))
+        async with Manager(running.address, "everest/", C, {}) as manager:
+            await manager.ready()
+            install = {"certificate": ROOT.pem, "certificate_type": "V2G"}
+            assert (await manager.call("install_ca_certificate", install))["retval"] == "Accepted"
+            await manager.wait_for_topic(f"{IMPLEMENTATION}/var/certificate_store_update")
+        go_on.clear()
+        await asyncio.to_thread(running.stop)
+        assert await services[0].call("is_ca_certificate_installed", {"certificate_type": "V2G"}, caller="other")
+        other = {"certificate": OTHER.pem, "certificate_type": "MO"}
+        assert await services[0].call("install_ca_certificate", other, caller="other") == "Accepted"
+        await asyncio.to_thread(running.start)
+        async with Manager(running.address, "everest/", C, {}) as again:
+            go_on.set()
+            variable = await again.wait_for_topic(f"{IMPLEMENTATION}/var/certificate_store_update")
+            assert variable["data"]["data"] == {"operation": "Installed", "ca_certificate_type": "MO"}
+            assert (await again.call("is_ca_certificate_installed", {"certificate_type": "V2G"}))["retval"] is True
+            # EVerest knows that we are ready, and our configuration is what it was.
+            assert not {"modules/evse_security/ready", "config/request"} & {topic for topic, _ in again.heard}
+        served.cancel()
+        await asyncio.gather(served, return_exceptions=True)
+
+    async def within(running: Mosquitto) -> None:
         async with asyncio.timeout(30):
-            topics = "everest/"
-            surroundings = Surroundings("evse_security", tmp_path, running.address, topics)
-            served = asyncio.create_task(serve(surroundings, lambda _: ()))
-            async with Manager(running.address, topics, C, {}) as manager:
-                await manager.ready()
-                install = {"certificate": ROOT.pem, "certificate_type": "V2G"}
-                assert (await manager.call("install_ca_certificate", install))["retval"] == "Accepted"
-            await asyncio.to_thread(running.stop)
-            await asyncio.to_thread(running.start)
-            async with Manager(running.address, topics, C, {}) as again:
-                for attempt in range(100):
-                    try:
-                        async with asyncio.timeout(0.2):
-                            answer = await again.call("is_ca_certificate_installed", {"certificate_type": "V2G"})
-                            break
-                    except TimeoutError:
-                        assert attempt < 99
-                assert answer["retval"] is True
-                # EVerest knows that we are ready, and has our configuration no other than it was.
-                assert not {"modules/evse_security/ready", "config/request"} & {topic for topic, _ in again.heard}
-            served.cancel()
-            await asyncio.gather(served, return_exceptions=True)
+            await work(running)
 
     with broker(tmp_path / "broker") as running:
-        asyncio.run(work(running))
+        asyncio.run(within(running))
 
 
 def test_a_broker_behind_a_socket(tmp_path: Path) -> None:
@@ -475,6 +499,7 @@ MODULE_PY = "import sys\n\nfrom evse_security.everest.run import main\n\nsys.exi
         ({"EV_PREFIX": "relative"}, "EV_PREFIX"),
         ({"EV_MQTT_BROKER_HOST": ""}, "EV_MQTT_BROKER_HOST"),
         ({"EV_MQTT_BROKER_PORT": "x"}, "EV_MQTT_BROKER_PORT"),
+        ({"EV_MQTT_EVEREST_PREFIX": "#/"}, "EV_MQTT_EVEREST_PREFIX"),
         ({"EVSE_SECURITY_EVEREST_FRAMEWORK": "ros"}, "must be mqtt or everestpy"),
         ({"EVSE_SECURITY_EVEREST_FRAMEWORK": "everestpy"}, "everestpy cannot be used"),
         ({"EVSE_SECURITY_EVEREST_GENERATION": "Z"}, "must be one of A, B, C"),
@@ -483,8 +508,6 @@ MODULE_PY = "import sys\n\nfrom evse_security.everest.run import main\n\nsys.exi
 def test_a_wrong_environment_is_said(
     mosquitto: Mosquitto, tmp_path: Path, changes: dict[str, str], words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from evse_security.everest.run import main
-
     assert main({**environment(mosquitto, tmp_path), **changes}) == 2
     assert words in caplog.text
 
@@ -492,10 +515,53 @@ def test_a_wrong_environment_is_said(
 def test_a_wrong_configuration_is_said_and_nothing_is_served(
     mosquitto: Mosquitto, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from evse_security.errors import InvalidConfiguration
-
     async def nothing(manager: Manager) -> None:
         raise AssertionError
 
     with pytest.raises(InvalidConfiguration, match="max_store_entries"):
         with_module(mosquitto, tmp_path, nothing, values={"max_store_entries": "many"})
+
+
+class Part:
+    """A part beside the module."""
+
+    name = "part"
+
+    def __init__(self, service: Service, problem: Exception | None) -> None:
+        self.service, self.problem = service, problem
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        ready()
+        if self.problem is not None:
+            raise self.problem
+        self.service.events.publish(EventKind.certificate_store_update, {"operation": "Installed"})
+        await asyncio.Event().wait()
+
+
+def test_what_runs_beside_it_shares_the_store_and_never_ends_it(
+    mosquitto: Mosquitto, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        for number, problem in enumerate((None, InvalidConfiguration("http_listen", "is taken"))):
+            topics = f"{tmp_path.name}/{number}/"
+            async with asyncio.timeout(20), Manager(mosquitto.address, topics, C, {}) as manager:
+                surroundings = Surroundings("evse_security", tmp_path, mosquitto.address, topics)
+                running = asyncio.create_task(serve(surroundings, lambda service, p=problem: [Part(service, p)]))  # type: ignore[misc]
+                await manager.ready()
+                assert (await manager.call("get_verify_file", {"certificate_type": "V2G"}))["retval"] == ""
+                if problem is None:
+                    await manager.wait_for_topic(f"{IMPLEMENTATION}/var/certificate_store_update")
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(work())
+    assert sum("the module goes on alone" in record.message for record in caplog.records) == 1
+
+
+def test_keys_of_what_is_not_there_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    station, service_config = configured({"http_listen": "127.0.0.1:1", "log_level": "debug"}, tmp_path)
+    with Station.open(station) as opened:
+        service = Service(opened, service_config)
+        assert nothing_beside(service) == ()
+        service.close()
+    assert "these keys have no effect here: http_listen" in caplog.text

@@ -59,6 +59,7 @@ SUBCOMMANDS = {
     "sweep": Subcommand("evse_security.cli.sweep", "collect garbage"),
     "token": Subcommand("evse_security.cli.token", "make, list and revoke tokens for the HTTP API"),
     "config": Subcommand("evse_security.cli.config", "print the configuration and where each value came from"),
+    "everest": Subcommand("evse_security.cli.everest", "put this module into an EVerest", configured=False),
     "demo": Subcommand("evse_security.cli.demo", "play the life of a charging station", configured=False),
     "pki": Subcommand("evse_security.cli.pki", "make a throw-away ISO 15118 PKI", configured=False),
 }

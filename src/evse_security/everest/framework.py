@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from types import NoneType
 from typing import Any
@@ -21,7 +21,6 @@ from evse_security.everest.surroundings import FRAMEWORK, Surroundings
 from evse_security.everest.wire import IMPLEMENTATION
 from evse_security.interface import NEWEST, REVISIONS
 from evse_security.serve.command import commands, newest_revision_with, variables
-from evse_security.service.events import Event
 from evse_security.service.service import Service
 
 log = logging.getLogger(__name__)
@@ -69,15 +68,14 @@ async def _be(module: Any, service: Service) -> None:
     names = tuple(module.implementations[IMPLEMENTATION].commands)
     for name in names:
         module.implement_command(IMPLEMENTATION, name, handler(loop, service, name, revision_with(name, names)))
-    async with aclosing(service.events.listen()) as events:
-        await asyncio.to_thread(module.init_done)
-        log.info("the module is ready (through everestpy)")
-        publishing = asyncio.create_task(_publish(module, events))
-        try:
-            await ended.wait()
-        finally:
-            publishing.cancel()
-            await asyncio.gather(publishing, return_exceptions=True)
+    await asyncio.to_thread(module.init_done)
+    log.info("the module is ready (through everestpy)")
+    publishing = asyncio.create_task(_publish(module, service))
+    try:
+        await ended.wait()
+    finally:
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
 
 
 def revision_with(name: str, names: Iterable[str]) -> str:
@@ -110,9 +108,10 @@ def handler(
     return handle
 
 
-async def _publish(module: Any, events: AsyncGenerator[Event, None]) -> None:
+async def _publish(module: Any, service: Service) -> None:
     published = variables(NEWEST)
-    async for event in events:
-        if event.kind.value in published:
-            value = dict(event.data)
-            await asyncio.to_thread(module.publish_variable, IMPLEMENTATION, event.kind.value, value)
+    async with aclosing(service.events.listen(after=0)) as events:
+        async for event in events:
+            if event.kind.value in published:
+                value = dict(event.data)
+                await asyncio.to_thread(module.publish_variable, IMPLEMENTATION, event.kind.value, value)

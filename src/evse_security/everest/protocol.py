@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from types import NoneType
@@ -33,7 +33,7 @@ from evse_security.interface import NEWEST
 from evse_security.mqtt.connection import Connection, Message
 from evse_security.serve.codec import shown
 from evse_security.serve.command import commands, variables
-from evse_security.service.events import Event, EventKind
+from evse_security.service.events import EventKind
 from evse_security.service.service import Service
 
 log = logging.getLogger(__name__)
@@ -62,8 +62,11 @@ class EverestProtocol:
         self._service: Service | None = None
         self._generation = surroundings.generation
         self._definition: Mapping[str, Any] = {}
+        self._revisions: dict[str, str] = {}
         self._all_ready = False
         self._useless = 0
+        self.told = 0
+        """The number of the last event that EVerest knows of."""
 
     async def speak(self, connection: Connection, ready: Callable[[], None]) -> None:
         """Be a module until EVerest says that it shall end; `ready` is called when EVerest is told so."""
@@ -74,15 +77,16 @@ class EverestProtocol:
             self._generation = await self._see_generation(connection)
         if self._service is None:
             self._service = await self._begin(await self._ask_configuration(connection, self._generation))
-        async with aclosing(self._service.events.listen()) as events:  # before anybody can change anything
-            names = topics.commands(self._generation, every_command())
-            await connection.subscribe(topics.ready, topics.shutdown, topics.set_request, *names)
-            if not self._all_ready:
-                for message in topics.readiness(self._generation):
-                    await connection.publish(*message)
-            ready()
-            log.info("module %s is ready (generation %s of EVerest's protocol)", topics.module, self._generation)
-            await _Conversation(self, connection, self._service, self._generation).go_on(events)
+        # At least once is enough, and takes one exchange with the broker less than EVerest's own exactly once: nothing
+        # is delivered twice where no session outlives its connection.
+        names = topics.commands(self._generation, every_command())
+        await connection.subscribe(topics.ready, topics.shutdown, topics.set_request, *names, qos=1)
+        if not self._all_ready:
+            for message in topics.readiness(self._generation):
+                await connection.publish(*message)
+        ready()
+        log.info("module %s is ready (generation %s of EVerest's protocol)", topics.module, self._generation)
+        await _Conversation(self, connection, self._service, self._generation).go_on()
 
     async def _see_generation(self, connection: Connection) -> Generation:
         """By what the manager keeps at the broker while modules start; else by what is installed; else wait for it."""
@@ -131,13 +135,19 @@ class EverestProtocol:
         except NotUnderstood as problem:
             self.complain(message, problem)
             return
+        self._revisions.clear()
         unknown = sorted(set(self._definition) - set(every_command()))
         if unknown:
             log.warning("EVerest's interface has commands that are not known here: %s", ", ".join(unknown)[:200])
 
     def revision_of(self, command: str) -> str:
         """The revision of the interface in which a command is called."""
-        return revision_of(command, self._definition)
+        known = self._revisions.get(command)
+        if known is None:
+            known = revision_of(command, self._definition)
+            if command in every_command():  # and nothing else is remembered that somebody may ask for
+                self._revisions[command] = known
+        return known
 
     def complain(self, message: Message, problem: object) -> None:
         """Warn of a message of no use, but not of each where there are many."""
@@ -175,11 +185,11 @@ class _Conversation:
         self._generation = generation
         self._commands = frozenset(self._topics.commands(generation, every_command()))
 
-    async def go_on(self, events: AsyncGenerator[Event, None]) -> None:
+    async def go_on(self) -> None:
         """Answer and publish until EVerest says that we shall end."""
         room = asyncio.Semaphore(MOST_AT_ONCE)
         async with asyncio.TaskGroup() as group:
-            publishing = group.create_task(self._publish_variables(events))
+            publishing = group.create_task(self._publish_variables())
             async for message in self._connection.messages():
                 if message.topic in self._commands:
                     call = self._read(message)
@@ -260,12 +270,15 @@ class _Conversation:
             return "Accepted", ""
         return "RebootRequired", ""
 
-    async def _publish_variables(self, events: AsyncGenerator[Event, None]) -> None:
+    async def _publish_variables(self) -> None:
+        """Publish what happens, and first what happened while there was no connection."""
         published = variables(NEWEST)
-        async for event in events:
-            if event.kind.value in published:
-                variable = self._topics.variable(self._generation, event.kind.value, dict(event.data))
-                await self._connection.publish(*variable)
+        async with aclosing(self._service.events.listen(after=self._module.told)) as events:
+            async for event in events:
+                if event.kind.value in published:
+                    variable = self._topics.variable(self._generation, event.kind.value, dict(event.data))
+                    await self._connection.publish(*variable)
+                self._module.told = event.number
 
 
 async def _next(connection: Connection, seconds: float) -> Message | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from evse_security.serve.command import commands, newest_revision_with
 from evse_security.serve.schema import schema
 
 
+@functools.cache
 def every_command() -> tuple[str, ...]:
     """The names of the commands of all revisions: all of them are answered, whatever the definition lists."""
     return tuple(dict.fromkeys(name for revision in reversed(REVISIONS) for name in commands(revision)))

@@ -7,8 +7,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 from evse_security.clock import system_clock
@@ -18,7 +19,7 @@ from evse_security.everest.protocol import EverestProtocol
 from evse_security.everest.surroundings import FRAMEWORK, Surroundings
 from evse_security.mqtt.broker import Broker
 from evse_security.mqtt.client import MqttPart
-from evse_security.service.events import Events
+from evse_security.service.events import EventKind, Events
 from evse_security.service.parts import Part, run_parts
 from evse_security.service.service import Service
 from evse_security.station import Station
@@ -31,7 +32,16 @@ Parts = Callable[[Service], Sequence[Part]]
 DONE, MISCONFIGURED = 0, 2
 
 
-def main(environment: Mapping[str, str] | None = None, parts: Parts = lambda _: ()) -> int:
+def nothing_beside(service: Service) -> Sequence[Part]:
+    """No parts; what the configuration asks of them is said not to be there."""
+    quiet = vars(configured({}, Path("/")).service)
+    asked = [key for key, value in vars(service.config).items() if value != quiet[key] and not key.startswith("log_")]
+    if asked:
+        log.warning("these keys have no effect here: %s", ", ".join(asked))
+    return ()
+
+
+def main(environment: Mapping[str, str] | None = None, parts: Parts = nothing_beside) -> int:
     """Be the module until EVerest or a signal ends it; 2 where the environment or the configuration is wrong."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     environment = os.environ if environment is None else environment
@@ -59,10 +69,10 @@ async def serve(surroundings: Surroundings, parts: Parts) -> None:
         await opened.beside(run_parts([everest], Events(system_clock), lambda: None))
 
 
-async def until_signalled(work: Any) -> None:
+async def until_signalled(work: Coroutine[Any, Any, None]) -> None:
     """Do something until it ends, or until SIGTERM or SIGINT ends it in order."""
     loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(work)
+    task = asyncio.create_task(work)
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, task.cancel)
     with suppress(asyncio.CancelledError):
@@ -87,7 +97,7 @@ class Opened:
 
     async def begin(self, values: Mapping[str, Any]) -> Service:
         """Open the store of a module's configuration. Raises `InvalidConfiguration`."""
-        if self._opening is None:
+        if self._opening is None or (self._opening.done() and self._opening.exception()):
             self._opening = asyncio.create_task(self._open(values))
         return await asyncio.shield(self._opening)  # a connection that is lost meanwhile must not open it twice
 
@@ -101,22 +111,20 @@ class Opened:
         self._begun.set_result(service)
         return service
 
-    async def beside(self, module: Any) -> None:
+    async def beside(self, module: Awaitable[None]) -> None:
         """Run the module, and the parts as soon as there is a store; with the module all ends."""
-        main = asyncio.ensure_future(module)
-        others = asyncio.ensure_future(self._run_parts())
+        others = asyncio.create_task(self._run_parts())
         try:
-            await asyncio.wait({main, others}, return_when=asyncio.FIRST_COMPLETED)
-            if others.done():
-                others.result()
-            await main
+            await module
         finally:
-            for each in (main, others):
-                each.cancel()
-            await asyncio.gather(main, others, return_exceptions=True)
+            others.cancel()
+            await asyncio.gather(others, return_exceptions=True)
 
     async def _run_parts(self) -> None:
+        """Run the parts. One that cannot start must not end the module, which would end EVerest."""
         service = await self._begun
-        parts = self._parts(service)
-        if parts:
-            await run_parts(parts, service.events, lambda: None)
+        try:
+            await run_parts(self._parts(service), service.events, lambda: None)
+        except InvalidConfiguration as refusal:
+            log.error("the module goes on alone, as something beside it is configured wrongly: %s", refusal)
+            service.events.publish(EventKind.warning, {"part": "everest", "text": str(refusal)})

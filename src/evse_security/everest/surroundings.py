@@ -10,6 +10,7 @@ from typing import Self
 from evse_security.errors import InvalidConfiguration
 from evse_security.everest.wire import Generation
 from evse_security.mqtt.broker import BrokerAddress, Transport
+from evse_security.mqtt.connection import is_topic
 
 GENERATION = "EVSE_SECURITY_EVEREST_GENERATION"
 """Variable that says which generation of the protocol is spoken, where that cannot be seen: `A`, `B` or `C`."""
@@ -43,7 +44,7 @@ class Surroundings:
             module=_segment("EV_MODULE", environment),
             prefix=_prefix(environment),
             broker=_broker(environment),
-            topics=environment.get("EV_MQTT_EVEREST_PREFIX") or TOPICS,
+            topics=_topics(environment),
             generation=_generation(environment),
         )
 
@@ -67,6 +68,13 @@ def _prefix(environment: Mapping[str, str]) -> Path:
     if not prefix.is_absolute():
         raise InvalidConfiguration("EV_PREFIX", "must be an absolute path: EVerest's manager sets it")
     return prefix
+
+
+def _topics(environment: Mapping[str, str]) -> str:
+    topics = environment.get("EV_MQTT_EVEREST_PREFIX") or TOPICS
+    if not is_topic(topics):
+        raise InvalidConfiguration("EV_MQTT_EVEREST_PREFIX", "is no beginning of topics")
+    return topics
 
 
 def _broker(environment: Mapping[str, str]) -> BrokerAddress:
