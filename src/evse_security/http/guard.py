@@ -140,9 +140,6 @@ class Guard:
                 await self._app(scope, _Bounded(receive, Headers(scope=scope)), answering)
         except ClientDisconnect:
             pass
-        except HTTPException as refused:  # raised where no route has caught it
-            if not answering.started:
-                await error(refused.status_code, "Refused", refused.detail)(scope, receive, answering)
         except Exception:
             log.exception("http: %s %s failed", scope["method"], _shown(scope["path"]))
             if answering.started:
