@@ -173,11 +173,11 @@ def test_private_keys_never_leave_and_passwords_only_to_admin(pki_certs: Path, t
 
     async def work(running: Running) -> None:
         async with running.client() as client:
-            for scope in told:
+            for scope, answers in told.items():
                 for name, arguments in everything(revision):
                     answer = await client.post(f"/api/{revision}/{name}", json=arguments, headers=bearer(given[scope]))
                     assert answer.status_code in (200, 409), answer.text
-                    told[scope].append(answer.text)
+                    answers.append(answer.text)
 
     config = loopback(http_tokens=path)
     served(pki_certs, work, config=config, private_key_password=PASSWORD)
