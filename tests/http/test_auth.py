@@ -127,9 +127,10 @@ def test_forms_that_are_not_ours_let_nobody_in(tmp_path: Path) -> None:
     async def work(running: Running) -> None:
         async with running.client() as client:
             sent = {"content-type": "application/x-www-form-urlencoded"}
-            for form in (b"", b"a=1&" * 50, b"token=%ff%00", b"token=\xff", b"token=" + b"x" * 100_000):
+            for form in (b"", b"a=1&" * 50, b"token=%ff%00", b"token=\xff", b"token=" + b"x" * 4000):
                 assert (await client.post("/login", content=form, headers=sent)).status_code == 401
-            assert (await client.post("/login", content=b"x" * (3 << 20), headers=sent)).status_code == 413
+            for size in (5000, 3 << 20):
+                assert (await client.post("/login", content=b"x" * size, headers=sent)).status_code == 413
 
     served(tmp_path / "certs", work, config=elsewhere(path))
 
@@ -178,6 +179,6 @@ def test_the_service_refuses_to_start(tmp_path: Path, keys: dict[str, object], k
 
 def test_scopes_of_clients() -> None:
     assert client_scopes(("a=b=admin", "workshop=read")) == {"a=b": Scope.admin, "workshop": Scope.read}
-    for wrong in ("a", "=read", "a=", "a=root"):
+    for wrong in ("a", "=read", "a=", "a=root", "?=read"):
         with pytest.raises(InvalidConfiguration, match="http_client_scopes"):
             client_scopes((wrong,))

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from evse_security.errors import InvalidConfiguration
+from evse_security.http.protocol import client_name
 from evse_security.http.scopes import Scope
 from evse_security.lab.keys import key_pem
 from evse_security.service.config import ServiceConfig
@@ -78,6 +79,23 @@ def test_clients_with_a_certificate_of_the_ca_are_known_by_name(tmp_path: Path) 
                 await client.get("/who")
 
     served(tmp_path / "certs", work, config=config, pages=PAGES)
+
+
+@pytest.mark.parametrize(
+    ("subject", "known_as"),
+    [
+        ([[("commonName", "workshop")]], "workshop"),
+        ([[("organizationName", "x")]], "?"),
+        ([[("commonName", "a")], [("commonName", "workshop")]], "?"),
+        ([[("commonName", "workshop" + "x" * 60)]], "?"),
+        ([[("commonName", "a\nb")]], "?"),
+        ([], "?"),
+    ],
+)
+def test_a_client_with_an_odd_name_is_taken_for_nobody(subject: list[list[tuple[str, str]]], known_as: str) -> None:
+    assert client_name({"subject": subject}) == known_as
+    assert client_name(None) is None
+    assert client_name({}) is None
 
 
 def test_tokens_do_as_well_where_both_are_configured_and_cookies_are_for_https_alone(tmp_path: Path) -> None:
