@@ -53,6 +53,17 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
         self._ended()
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP, instead of the routes if they are at it: two answers would break off in a fault."""
+        cycle: Any = self.cycle  # None before the first request
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._unread = self.loop.call_later(UNREAD, self.transport.abort)
