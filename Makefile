@@ -7,7 +7,7 @@ bin := .venv/bin
 # mypy refuses a directory without Python in it, and these may have none
 checked := src tests $(sort $(patsubst %/,%,$(dir $(wildcard scripts/*.py benchmarks/*.py fuzz/*.py))))
 
-.PHONY: help setup run test test-lowest coverage lint format generate bench fuzz campaigns docs lock clean
+.PHONY: help setup run test test-lowest coverage lint format generate bench fuzz campaigns schemathesis docs lock clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,11 @@ campaigns: setup  ## for an hour or so: kills, power cuts, many hands, files cha
 	@$(bin)/python -m tests.laws.hands --commands 1000 --rounds 4
 	@$(bin)/python -m tests.laws.freshness --sequences 400
 
+schemathesis: setup  ## compare the HTTP API with its OpenAPI document, on hostile input (it gets a .venv of its own)
+	@[ -x .venv-schemathesis/bin/schemathesis ] || { $(bin)/python -m venv --clear .venv-schemathesis && \
+		.venv-schemathesis/bin/pip --quiet --disable-pip-version-check install schemathesis==4.32.5; }
+	@$(bin)/python -m tests.http.schemathesis_run .venv-schemathesis/bin/schemathesis --max-examples 100 $(ARGS)
+
 docs: setup  ## build the documentation into site/
 	@$(bin)/mkdocs build --quiet --strict
 	@echo "site/index.html"
@@ -65,6 +70,6 @@ lock:  ## pin the dependencies (ARGS=--upgrade: to the newest)
 	@scripts/lock.sh $(ARGS)
 
 clean:  ## remove what was built; ./station stays
-	rm -rf .venv .venv-lowest .venv-lock site build dist .hypothesis .benchmarks .coverage htmlcov
+	rm -rf .venv .venv-lowest .venv-lock .venv-schemathesis site build dist .hypothesis .benchmarks .coverage htmlcov
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find src tests scripts benchmarks fuzz -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

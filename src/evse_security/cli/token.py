@@ -47,7 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     path = settings_of(arguments).service_config().http_tokens
     if path is None:
-        raise Unusable("no file of tokens is configured: say --http-tokens FILE, or http_tokens in the configuration")
+        raise Unusable(
+            "no file of tokens is configured: say --http-tokens FILE before token, or http_tokens in the configuration"
+        )
     file = TokenFile(path)
     if arguments.action == "add":
         now = system_clock()

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 MOST_CONNECTIONS = 64
 """Connections at one address; who comes then waits until one ends, and those of other addresses do not notice."""
 HANDSHAKE = 10.0
-"""Seconds of a TLS handshake."""
+"""Seconds of a TLS handshake, and of its counterpart in the end."""
 GRACE = 3.0
 """Seconds that answers have to end in when the service stops."""
 LOOK_AGAIN = 10.0
@@ -154,7 +154,9 @@ class _Server:
 
         seconds = None if context is None else HANDSHAKE
         try:
-            await loop.connect_accepted_socket(connection, accepted, ssl=context, ssl_handshake_timeout=seconds)
+            await loop.connect_accepted_socket(
+                connection, accepted, ssl=context, ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds
+            )
         except (OSError, ssl.SSLError) as problem:
             log.debug("http: a connection did not begin: %s", type(problem).__name__)
         finally:
