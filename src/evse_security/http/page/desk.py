@@ -47,7 +47,7 @@ class Desk:
 
     async def ask(self, question: Callable[[Station], T]) -> T:
         """What a question that changes nothing is answered with. Raises `ServiceBusy`."""
-        return await self.service.ask(question, caller=FOR_ITSELF)
+        return await self.service.look(question, caller=FOR_ITSELF)
 
     def clock(self, doubt: str | None) -> Clock:
         """The time now, and why it is not believed."""
