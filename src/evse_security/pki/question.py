@@ -19,8 +19,8 @@ def questions(certificate: Certificate, issuer: Certificate) -> tuple[bytes, ...
     """The OCSPRequest (DER) that names a certificate under SHA-1, and that under SHA-256; none for a negative serial.
 
     SHA-1 is what all responders know (RFC 5019 §2.1.1), and those that answer in advance may know nothing else. A nonce
-    they could not answer; that no old answer comes back is seen by its times. Remembered: what is due is looked for each
-    time that an answer has come.
+    they could not answer; that no old answer comes back is seen by its times. Remembered: what is due is looked for
+    whenever an answer has come.
     """
     if certificate.serial < 0:
         return ()
