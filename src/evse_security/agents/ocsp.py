@@ -13,7 +13,7 @@ from evse_security.agents import responder, schedule
 from evse_security.agents.patience import ask, wait
 from evse_security.agents.responder import NoAnswer, Unreachable
 from evse_security.agents.schedule import History, Task
-from evse_security.errors import CommandRefused, EvseSecurityError, ServiceBusy
+from evse_security.errors import CommandRefused, EvseSecurityError
 from evse_security.serve.codec import encoder
 from evse_security.service.events import Event, EventKind
 from evse_security.service.service import Called, Service
@@ -33,6 +33,7 @@ FIRST_REMINDER, LONGEST_REMINDER = 600.0, 86_400.0
 DOUBTFUL = 60.0
 """Seconds between looks at a clock that is not believed."""
 
+_INSTALLED, _V2G = CertificateStoreUpdateOperation.Installed, LeafCertificateType.V2G
 _encode_requests = encoder(OCSPRequestDataList)
 _encode_update = encoder(CertificateStoreUpdate)
 _OTHER_NAME = frozenset({"OcspUnsuccessful", "OcspUnknown", "OcspOtherCertificate"})
@@ -77,8 +78,8 @@ class OcspAgent:
 
     def _hear(self, event: Event) -> None:
         if event.kind is EventKind.certificate_store_update:
-            came = event.data.get("operation") == CertificateStoreUpdateOperation.Installed
-            self._leaf_came |= came and event.data.get("leaf_certificate_type") == LeafCertificateType.V2G
+            if event.data.get("operation") == _INSTALLED and event.data.get("leaf_certificate_type") == _V2G:
+                self._leaf_came = True
         elif event.kind is not EventKind.clock:
             return
         if self._loop is not None and not self._loop.is_closed():
@@ -150,7 +151,7 @@ class OcspAgent:
             elif state is not None and is_known and (before is None or state.this_update != before.this_update):
                 self._publish({"state": "cached", **_facts(question, state)})
                 if was_revoked and self._withdraws:
-                    self._tell_update(CertificateStoreUpdateOperation.Installed)
+                    self._tell_update(_INSTALLED)
         asked = {question.fingerprint for question in questions}
         self._told = {one: state for one, state in self._told.items() if one in asked}
 
@@ -163,7 +164,7 @@ class OcspAgent:
 
     def _tell_update(self, operation: CertificateStoreUpdateOperation) -> None:
         """What V2G leaf is offered has changed, as if files had: consumers ask for it again then, and only then."""
-        update = CertificateStoreUpdate(operation=operation, leaf_certificate_type=LeafCertificateType.V2G)
+        update = CertificateStoreUpdate(operation=operation, leaf_certificate_type=_V2G)
         self._service.events.publish(EventKind.certificate_store_update, _encode_update(update))
 
     def _publish(self, data: dict[str, Any]) -> None:
@@ -223,8 +224,8 @@ class OcspAgent:
             await self._service.call("update_ocsp_cache", arguments, caller=self.name)
         except CommandRefused as refused:
             return refused.reason
-        except ServiceBusy as busy:
-            return busy
+        except EvseSecurityError as problem:  # the service is busy, or JSON cannot name it (a serial of 21 octets)
+            return problem
         return None
 
 
