@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import ocsp
 from cryptography.x509.ocsp import OCSPCertStatus, OCSPResponseStatus
 
+from evse_security import Station, StationConfig
+from evse_security.agents import ocsp as agent
 from evse_security.agents import responder, schedule
 from evse_security.agents.ocsp import OcspAgent
 from evse_security.errors import InvalidConfiguration
@@ -352,6 +354,24 @@ def test_a_revocation_is_told_once_whoever_cached_it_and_its_end_too(tmp_path: P
         await cache(this_update=NOW - DAY / 96)
         await seen.until_said(UPDATE, operation="Installed")
         assert len(seen.said(OCSP, state="cached", status="good")) == 1
+
+    watched(tmp_path, work, OcspAgent, ocsp="csms")
+
+
+def test_a_revocation_that_another_process_cached_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "GLANCE", 0.01)
+    made = named("http://127.0.0.1:9")
+    stock(tmp_path, made, "SECC", "Sub")
+
+    async def work(seen: Watched) -> None:
+        await seen.until_said(EventKind.ocsp_request_data)
+        other = Station.open(StationConfig.under(tmp_path, clock=lambda: NOW))
+        with other:
+            [entry, *_] = other.dispatch("get_v2g_ocsp_request_data", {})["ocsp_request_data_list"]
+            encoded = b64encode(ocsp_answer(made, "SECC", status=OCSPCertStatus.REVOKED)).decode()
+            arguments = {"certificate_hash_data": entry["certificate_hash_data"], "ocsp_response": encoded}
+            await asyncio.to_thread(other.dispatch, "update_ocsp_cache", arguments)
+        await seen.until_said(OCSP, state="revoked", withdrawn=True)
 
     watched(tmp_path, work, OcspAgent, ocsp="csms")
 
