@@ -223,4 +223,6 @@ def _bounded(response: http.client.HTTPResponse) -> bytes:
 
 
 def _said(problem: Exception) -> str:
-    return getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+    """In words that are safe to log: a proxy may have its own in them."""
+    text = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+    return "".join(one if one.isprintable() else "?" for one in text[:200])
