@@ -46,12 +46,12 @@ def serve(place: Home, seconds: float | None, environment: Mapping[str, str], cl
             ocsp_proxy=url,
         )
 
-        def parts(running: Service) -> Sequence[Part]:
+        def parts(running: Service, all_ready: Callable[[], bool]) -> Sequence[Part]:
             running.events.hear(teller.tell)
             more: list[Part] = [Signer(running, place.pki)]
             if seconds is not None:
                 more.append(_Ending(seconds))
-            return [*assemble(running), *more]
+            return [*assemble(running, all_ready), *more]
 
         _say_what_to_try(station, port)
         asyncio.run(live(lambda: Configuration(station, service), parts, Notifier(None)))
