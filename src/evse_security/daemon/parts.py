@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from evse_security.agents.clockwatch import ClockWatch
-from evse_security.agents.expiry import ExpiryWatch
-from evse_security.agents.ocsp import OcspAgent
-from evse_security.agents.placed import PlacedWatch
 from evse_security.agents.renewal.agent import RenewalAgent
-from evse_security.agents.sweeping import SweepAgent
+from evse_security.agents.watching import watching
 from evse_security.errors import InvalidConfiguration
 from evse_security.service.parts import Part
 from evse_security.service.service import Service
@@ -24,12 +21,8 @@ def assemble(service: Service, all_ready: Callable[[], bool] = lambda: True) -> 
 
 
 def agents(service: Service) -> Iterator[Part]:
-    """What watches over the station."""
-    yield ClockWatch(service)
-    yield PlacedWatch(service)
-    yield ExpiryWatch(service)
-    yield SweepAgent(service)
-    yield OcspAgent(service)
+    """What watches over the station, and renews its leaves."""
+    yield from watching(service, ClockWatch(service))
     yield RenewalAgent.of(service)
 
 
