@@ -15,8 +15,8 @@ help:  ## say what there is
 setup:
 	@scripts/setup.sh
 
-run: setup  ## play the life of a charging station on ./station; a second run goes on with it
-	@$(bin)/evse-security demo $(ARGS)
+run: setup  ## play the life of a charging station on ./station, then serve it (Ctrl-C ends it); a second run goes on with it
+	@$(bin)/evse-security demo --serve $(ARGS)
 
 test: setup  ## run the tests
 	@scripts/test-programs.sh

@@ -17,7 +17,7 @@ from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.path import LeafStart, Policy
 from evse_security.store.leafstore import may_act
 from evse_security.store.rules import select
-from evse_security.store.snapshot import Leaf, LeafStore, Snapshot
+from evse_security.store.snapshot import KeyFile, Leaf, LeafStore, Snapshot
 from evse_security.vocabulary import LeafCertificateType
 
 _COUNTRY, _ORGANIZATION = "2.5.4.6", "2.5.4.10"
@@ -30,6 +30,8 @@ class RequestState(StrEnum):
     """There is none."""
     waits = "waits"
     """Its key is there, and no certificate for it."""
+    aging = "aging"
+    """The same, but the key may soon be swept as one that nobody answers."""
     answered = "answered"
     """A leaf for its key is installed."""
     lost = "lost"
@@ -74,9 +76,16 @@ def renewal_facts(core: Core, leaves: Leaves, kind: LeafCertificateType, csr: st
     if leaf is None:
         leaf = max(_own(store), key=lambda one: one.certificate.not_after, default=None)
     request, key = _request(store, csr)
+    if key is not None and moment.now - key.modified > core.limits.csr_lifetime / 2:
+        request = RequestState.aging
     successor = _successor(snapshot, store, moment, Policy((kind,), core.profile, LeafStart.NOW_OR_LATER))
     return RenewalFacts(
-        moment.now, moment.doubt, _facts(leaf), _facts(successor if successor is not leaf else None), request, key
+        now=moment.now,
+        doubt=moment.doubt,
+        leaf=_facts(leaf),
+        successor=_facts(successor if successor is not leaf else None),
+        request=request,
+        key=None if key is None else key.path,
     )
 
 
@@ -95,7 +104,7 @@ def _successor(snapshot: Snapshot, store: LeafStore, moment: Moment, policy: Pol
     return max(found, key=lambda one: one.certificate.not_after, default=None) if later else None
 
 
-def _request(store: LeafStore, csr: str | None) -> tuple[RequestState, Path | None]:
+def _request(store: LeafStore, csr: str | None) -> tuple[RequestState, KeyFile | None]:
     if csr is None:
         return RequestState.none, None
     try:
@@ -104,7 +113,7 @@ def _request(store: LeafStore, csr: str | None) -> tuple[RequestState, Path | No
         return RequestState.lost, None
     if any(token_of_certificate(one.certificate) == token and one.key is not None for one in store.leaves):
         return RequestState.answered, None
-    key = next((one.path for one in store.keys if one.token == token), None)
+    key = next((one for one in store.keys if one.token == token), None)
     return (RequestState.waits, key) if key is not None else (RequestState.lost, None)
 
 

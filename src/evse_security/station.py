@@ -27,22 +27,24 @@ from evse_security.store.deeds import Refused
 from evse_security.store.deletion import Deletion, deletion
 from evse_security.store.diagnosis import Diagnosis
 from evse_security.store.diagnosis.finding import Finding
-from evse_security.store.explanation import Explanation, explain
+from evse_security.store.explanation import Explanation, PathTried, explain
 from evse_security.store.files import Files
 from evse_security.store.inventory import Inventory, inventory
 from evse_security.store.journal import Link, Verdict
-from evse_security.store.overview import Node, Overview, overview
+from evse_security.store.overview import DomainOverview, Node, Overview, PendingKey, overview
 from evse_security.store.rules.ask import OcspQuestion, OcspState, ocsp_questions
 from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
 from evse_security.store.snapshot import Snapshot
-from evse_security.store.trial import FileExplanation, explain_text
+from evse_security.store.trial import Attempt, FileExplanation, Received, explain_text
 from evse_security.vocabulary import CaCertificateType, CertificateHashData, LeafCertificateType
 
 __all__ = [
+    "Attempt",
     "BackupReport",
     "CheckReport",
     "Deletion",
     "Diagnosis",
+    "DomainOverview",
     "Explanation",
     "FileExplanation",
     "Finding",
@@ -55,6 +57,9 @@ __all__ = [
     "OcspState",
     "Others",
     "Overview",
+    "PathTried",
+    "PendingKey",
+    "Received",
     "Refused",
     "RestoreReport",
     "Station",

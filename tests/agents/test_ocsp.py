@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import ocsp
 from cryptography.x509.ocsp import OCSPCertStatus, OCSPResponseStatus
 
+from evse_security import Station, StationConfig
+from evse_security.agents import ocsp as agent
 from evse_security.agents import responder, schedule
 from evse_security.agents.ocsp import OcspAgent
 from evse_security.errors import InvalidConfiguration
@@ -27,8 +29,9 @@ from evse_security.pki.ocsp import believe
 from evse_security.pki.question import questions
 from evse_security.service.events import EventKind
 from tests.agents.servers import Answer, Asked, Said, openssl_responder, raw, serving
-from tests.agents.stations import Watched, stock, watched
-from tests.builders import DAY, NOW, World, csms, key, ocsp_answer, world
+from tests.agents.stations import Watched, put, stock, watched
+from tests.builders import DAY, NOW, World, csms, key, ocsp_answer, pem_of, with_serial_number, world
+from tests.store.pictures import id_of
 
 OCSP, UPDATE = EventKind.ocsp, EventKind.certificate_store_update
 INFO = {"certificate_type": "V2G", "encoding": "PEM", "include_ocsp": True}
@@ -355,6 +358,24 @@ def test_a_revocation_is_told_once_whoever_cached_it_and_its_end_too(tmp_path: P
     watched(tmp_path, work, OcspAgent, ocsp="csms")
 
 
+def test_a_revocation_that_another_process_cached_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "GLANCE", 0.01)
+    made = named("http://127.0.0.1:9")
+    stock(tmp_path, made, "SECC", "Sub")
+
+    async def work(seen: Watched) -> None:
+        await seen.until_said(EventKind.ocsp_request_data)
+        other = Station.open(StationConfig.under(tmp_path, clock=lambda: NOW))
+        with other:
+            [entry, *_] = other.dispatch("get_v2g_ocsp_request_data", {})["ocsp_request_data_list"]
+            encoded = b64encode(ocsp_answer(made, "SECC", status=OCSPCertStatus.REVOKED)).decode()
+            arguments = {"certificate_hash_data": entry["certificate_hash_data"], "ocsp_response": encoded}
+            await asyncio.to_thread(other.dispatch, "update_ocsp_cache", arguments)
+        await seen.until_said(OCSP, state="revoked", withdrawn=True)
+
+    watched(tmp_path, work, OcspAgent, ocsp="csms")
+
+
 def test_where_revoked_leaves_are_offered_nothing_is_withdrawn(tmp_path: Path) -> None:
     lab = Lab()
     with serving(lab) as (url, _):
@@ -447,6 +468,43 @@ def test_a_certificate_that_goes_while_it_is_asked_about(tmp_path: Path) -> None
         async def work(seen: Watched) -> None:
             [failed] = await seen.until_said(OCSP, state="failed", certificate="CN=SECC, O=Test")
             assert [each["reason"] for each in failed["failures"]] == ["NotInstalled"]
+
+        watched(tmp_path, work, OcspAgent)
+
+
+def test_a_certificate_that_json_cannot_name_spoils_nothing(tmp_path: Path) -> None:
+    lab = Lab()
+    with serving(lab) as (url, _):
+        made = named(url)
+        lab.answer = answering(made)
+        stock(tmp_path, made, "SECC", "Sub")
+        long = pem_of(with_serial_number(made["SECC"], 1 << 200))
+        put(tmp_path, "client/cso/SECC_LEAF.pem", long)
+        put(tmp_path, "client/cso/CPO_CERT_SECC_LEAF_CHAIN.pem", long + made["Sub"].pem)
+
+        async def work(seen: Watched) -> None:
+            [failed] = await seen.until_said(OCSP, state="failed")
+            assert [each["reason"] for each in failed["failures"]] == ["MalformedRequest"]
+            await seen.until_said(OCSP, state="cached", certificate="CN=Sub, O=Test")
+
+        watched(tmp_path, work, OcspAgent)
+
+
+def test_a_forged_revocation_is_no_news_and_the_responder_is_asked(tmp_path: Path) -> None:
+    lab = Lab()
+    with serving(lab) as (url, _):
+        made = named(url)
+        lab.answer = answering(made)
+        stock(tmp_path, made, "SECC", "Sub")
+        forged = ocsp_answer(
+            made, "SECC", status=OCSPCertStatus.REVOKED, signed_by=key("Mallory"), this_update=NOW - DAY
+        )
+        put(tmp_path, "client/cso/ocsp/x_ocsp.hash", id_of(made, "SECC").lines)
+        put(tmp_path, "client/cso/ocsp/x_ocsp.der", forged)
+
+        async def work(seen: Watched) -> None:
+            await seen.until_said(OCSP, 2, state="cached", status="good")
+            assert not seen.said(UPDATE) and not seen.said(OCSP, state="revoked")
 
         watched(tmp_path, work, OcspAgent)
 

@@ -213,11 +213,11 @@ def test_for_https_a_proxy_is_asked_for_a_tunnel() -> None:
 
     def script(connection: socket.socket) -> None:
         said.append(connection.recv(4096))
-        connection.sendall(b"HTTP/1.1 403 No\r\n\r\n")
+        connection.sendall(b"HTTP/1.1 403 No \x1b[31m\r\n\r\n")
         connection.shutdown(socket.SHUT_RDWR)
 
     with raw(script) as proxy:
-        assert why("https://ocsp.example/", proxy=proxy).startswith("Unreachable: Tunnel connection failed: 403")
+        assert why("https://ocsp.example/", proxy=proxy).endswith("Tunnel connection failed: 403 No ?[31m")
     assert said[0].startswith(b"CONNECT ocsp.example:443 HTTP/1.")
 
 

@@ -77,10 +77,6 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("http.metrics", "store.overview"): "measures them",
     ("demo.play", "store.overview"): "draws them, too",
     ("demo.play", "store.reasons"): "draws them, too",
-    ("http.page.preview", "store.explanation"): "draws those that Station.explain answers with",
-    ("http.page.preview", "store.trial"): "draws those that Station.explain_text answers with",
-    ("http.page.rows", "store.overview"): "draws them, too",
-    ("http.page.trees", "store.overview"): "draws them, too",
 }
 """Imports that break a rule, and why they may. An entry that is no longer needed fails."""
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from starlette.routing import BaseRoute
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from evse_security import Station, StationConfig
 from evse_security.http.addresses import Address
-from evse_security.http.scopes import Scope
+from evse_security.http.scopes import Caller, Scope
 from evse_security.http.server import HttpPart
 from evse_security.http.tokens import TokenFile
 from evse_security.service.config import ServiceConfig
@@ -23,6 +25,15 @@ from tests.builders import NOW
 
 ANYWHERE = "0.0.0.0:0"
 """An address that others reach, too."""
+
+
+async def whoami(request: Request) -> Response:
+    caller: Caller = request.state.caller
+    return PlainTextResponse(f"{caller.name} {caller.scope}")
+
+
+PAGES = [Route("/", whoami), Route("/who", whoami)]
+"""Pages that say who asks for them."""
 
 
 @dataclass

@@ -87,6 +87,19 @@ def test_results_in_one_word(answer: object, word: str) -> None:
     assert outcome(answer) == word
 
 
+def test_commands_do_not_wait_for_who_looks(tmp_path: Path) -> None:
+    async def work(service: Service) -> None:
+        go_on = Event()
+        looking = asyncio.create_task(service.look(lambda _: go_on.wait(30), caller="x"))
+        await asyncio.sleep(0)
+        installed = await service.call("is_ca_certificate_installed", {"certificate_type": "V2G"}, caller="x")
+        assert (installed, looking.done()) == (False, False)
+        go_on.set()
+        assert await looking
+
+    served(tmp_path, work)
+
+
 def test_who_asks_is_told_why_a_change_was_refused(tmp_path: Path) -> None:
     async def work(service: Service) -> None:
         heard: list[Refused] = []

@@ -231,11 +231,11 @@ def test_what_would_be_written_and_what_was_handed_over_are_told() -> None:
     [received] = found.certificates
     assert (received.fingerprint, received.issuer) == (of(w, "Sub").fingerprint, of(w, "Root").name)
     assert (received.role, received.key, received.installed) == ("sub-CA", "EC 256", ())
-    accepted = [(one.type, one.changes) for one in found.attempts if one.accepted]
+    accepted = [(one.type, one.written) for one in found.attempts if one.accepted]
     assert accepted == [("V2G", (shelf.path(V2G_BUNDLE),))]
     again = asked(shelf, w.pem("Root"))
     assert again.certificates[0].installed == (shelf.path(V2G_BUNDLE),)
-    assert next(one.changes for one in again.attempts if one.type == "V2G") == ()
+    assert next(one.written for one in again.attempts if one.type == "V2G") == ()
 
 
 def test_what_certificates_would_be_used_for_is_told() -> None:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from evse_security.agents.patience import ask
 from evse_security.service.events import EventKind
 from evse_security.service.service import Service
-from evse_security.station import Moment
 
 log = logging.getLogger(__name__)
 
@@ -86,12 +85,8 @@ class ClockWatch:
     async def look(self) -> None:
         """Look once."""
         moment, elapsed = await ask(self._service, lambda station: (station.time(), self._elapsed()), caller=self.name)
-        look = _look(moment, elapsed)
+        look = Look(moment.now, moment.doubt, elapsed)
         found, self._last = news(self._last, look), look
         if found is not None:
             log.log(logging.INFO if look.doubt is None else logging.WARNING, "%s", found["text"])
             self._service.events.publish(EventKind.clock, found)
-
-
-def _look(moment: Moment, elapsed: float) -> Look:
-    return Look(moment.now, moment.doubt, elapsed)

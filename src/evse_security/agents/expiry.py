@@ -97,10 +97,10 @@ class ExpiryWatch:
 
         stop = self._service.events.hear(hear)
         try:
+            ready()
             while True:
                 self._changed.clear()
                 await self.look(loop.time())
-                ready()
                 await wait(self._changed, DAY)
                 await asyncio.sleep(SETTLED)
         finally:

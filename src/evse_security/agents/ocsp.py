@@ -7,17 +7,17 @@ import logging
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from evse_security.agents import responder, schedule
 from evse_security.agents.patience import ask, wait
 from evse_security.agents.responder import NoAnswer, Unreachable
 from evse_security.agents.schedule import History, Task
-from evse_security.errors import CommandRefused, EvseSecurityError, ServiceBusy
+from evse_security.errors import CommandRefused, EvseSecurityError
 from evse_security.serve.codec import encoder
 from evse_security.service.events import Event, EventKind
 from evse_security.service.service import Called, Service
-from evse_security.station import Moment, OcspQuestion, OcspState, Station
+from evse_security.station import Inventory, Moment, OcspQuestion, OcspState, Station
 from evse_security.vocabulary import (
     CertificateStoreUpdate,
     CertificateStoreUpdateOperation,
@@ -30,9 +30,12 @@ log = logging.getLogger(__name__)
 REVOKED = "revoked"
 FIRST_REMINDER, LONGEST_REMINDER = 600.0, 86_400.0
 """Seconds after which is told again what to ask, where nobody answers; doubled each time. OCPP waits for a day."""
+GLANCE = 10.0
+"""Seconds between glances at whether anything has changed."""
 DOUBTFUL = 60.0
 """Seconds between looks at a clock that is not believed."""
 
+_INSTALLED, _V2G = CertificateStoreUpdateOperation.Installed, LeafCertificateType.V2G
 _encode_requests = encoder(OCSPRequestDataList)
 _encode_update = encoder(CertificateStoreUpdate)
 _OTHER_NAME = frozenset({"OcspUnsuccessful", "OcspUnknown", "OcspOtherCertificate"})
@@ -56,7 +59,7 @@ class OcspAgent:
         """What was cached about each certificate when it was looked at last."""
         self._doubt: str | None = None
         self._withdraws = False
-        """Whether revoked leaves are no longer offered."""
+        self._seen: Inventory | None = None
         service.observe(self._observe)
 
     async def run(self, ready: Callable[[], None]) -> None:
@@ -69,16 +72,24 @@ class OcspAgent:
                 ready()
                 while True:
                     self._wake.clear()
-                    await wait(self._wake, await self._step(asking))
+                    await self._wait(await self._step(asking))
         finally:
             stop()
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait so long, or until something happens; what other processes cache is seen by glancing at the store."""
+        until = self._elapsed() + seconds
+        while (left := until - self._elapsed()) > 0:
+            await wait(self._wake, min(left, GLANCE))
+            if self._wake.is_set() or await ask(self._service, Station.inventory, caller=self.name) is not self._seen:
+                return
 
     # ---- what happens meanwhile, told in other threads
 
     def _hear(self, event: Event) -> None:
         if event.kind is EventKind.certificate_store_update:
-            came = event.data.get("operation") == CertificateStoreUpdateOperation.Installed
-            self._leaf_came |= came and event.data.get("leaf_certificate_type") == LeafCertificateType.V2G
+            if event.data.get("operation") == _INSTALLED and event.data.get("leaf_certificate_type") == _V2G:
+                self._leaf_came = True
         elif event.kind is not EventKind.clock:
             return
         if self._loop is not None and not self._loop.is_closed():
@@ -93,7 +104,7 @@ class OcspAgent:
     async def _step(self, asking: asyncio.TaskGroup) -> float:
         """Look, tell what changed, begin what is due. Returns after how many seconds to look again."""
         leaf_came, self._leaf_came = self._leaf_came, False
-        moment, questions, self._withdraws = await ask(self._service, _look, caller=self.name)
+        moment, questions, self._withdraws, self._seen = await ask(self._service, _look, caller=self.name)
         self._tell_changes(questions)
         self._history.forget_others(questions)
         if leaf_came:  # M06.FR.06, .07: intermediates, too
@@ -150,7 +161,7 @@ class OcspAgent:
             elif state is not None and is_known and (before is None or state.this_update != before.this_update):
                 self._publish({"state": "cached", **_facts(question, state)})
                 if was_revoked and self._withdraws:
-                    self._tell_update(CertificateStoreUpdateOperation.Installed)
+                    self._tell_update(_INSTALLED)
         asked = {question.fingerprint for question in questions}
         self._told = {one: state for one, state in self._told.items() if one in asked}
 
@@ -163,7 +174,7 @@ class OcspAgent:
 
     def _tell_update(self, operation: CertificateStoreUpdateOperation) -> None:
         """What V2G leaf is offered has changed, as if files had: consumers ask for it again then, and only then."""
-        update = CertificateStoreUpdate(operation=operation, leaf_certificate_type=LeafCertificateType.V2G)
+        update = CertificateStoreUpdate(operation=operation, leaf_certificate_type=_V2G)
         self._service.events.publish(EventKind.certificate_store_update, _encode_update(update))
 
     def _publish(self, data: dict[str, Any]) -> None:
@@ -223,13 +234,23 @@ class OcspAgent:
             await self._service.call("update_ocsp_cache", arguments, caller=self.name)
         except CommandRefused as refused:
             return refused.reason
-        except ServiceBusy as busy:
-            return busy
+        except EvseSecurityError as problem:  # the service is busy, or JSON cannot name it (a serial of 21 octets)
+            return problem
         return None
 
 
-def _look(station: Station) -> tuple[Moment, tuple[OcspQuestion, ...], bool]:
-    return station.time(), station.ocsp_questions(), station.config.revoked_leaves == "withdraw"
+class _Look(NamedTuple):
+    moment: Moment
+    questions: tuple[OcspQuestion, ...]
+    withdraws: bool
+    """Whether revoked leaves are no longer offered."""
+    inventory: Inventory
+    """Another one where anything has changed."""
+
+
+def _look(station: Station) -> _Look:
+    seen = station.inventory()  # first: what changes meanwhile is looked at again
+    return _Look(station.time(), station.ocsp_questions(), station.config.revoked_leaves == "withdraw", seen)
 
 
 def _ways(question: OcspQuestion) -> Iterator[tuple[str, bytes]]:
@@ -248,7 +269,7 @@ def _facts(question: OcspQuestion, state: OcspState | None) -> dict[str, Any]:
         "leaf": question.is_leaf,
     }
     if state is not None:
-        facts |= {"status": state.status, "this_update": _iso(state.this_update)}
+        facts |= {"status": str(state.status), "this_update": _iso(state.this_update)}
         facts |= {"next_update": None if state.next_update is None else _iso(state.next_update)}
     return facts
 

@@ -57,19 +57,19 @@ class PlacedWatch:
         """Looks every `period` seconds."""
         self._service, self._period = service, period
         self._before: Inventory | None = None
+        self._is_hearing = False
         self._ours: set[str] = set()
         """Files that commands here have touched since the last look. Only the service's worker changes it."""
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Watch until cancelled. What is there at the start is not announced."""
-        stop = await ask(self._service, lambda station: station.hear_paths(self._touch), caller=self.name)
-        try:
-            while True:
-                await self.look()
-                ready()
-                await asyncio.sleep(self._period)
-        finally:
-            stop()
+        if not self._is_hearing:  # also while it begins again: what is done meanwhile is not somebody else's
+            await ask(self._service, lambda station: station.hear_paths(self._touch), caller=self.name)
+            self._is_hearing = True
+        while True:
+            await self.look()
+            ready()
+            await asyncio.sleep(self._period)
 
     async def look(self) -> None:
         """Look once, and announce."""

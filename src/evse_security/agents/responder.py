@@ -91,6 +91,8 @@ async def ask(url: str, request: bytes, method: str, proxy_for: ProxyOf) -> byte
         return await _in_thread(exchange.answer, exchange.abort, WHOLE)
     except TimeoutError:
         raise Unreachable(f"no answer within {WHOLE:g} s") from None
+    except (http.client.HTTPException, ValueError) as problem:
+        raise NoAnswer(f"no HTTP address: {type(problem).__name__}") from None
 
 
 async def _in_thread(work: Callable[[], T], abort: Callable[[], None], seconds: float) -> T:
@@ -204,9 +206,10 @@ class Exchange:
 
     def _check_peer(self, connection: http.client.HTTPConnection, *, is_redirected: bool) -> None:
         """Whom a redirection has led to: not to services of this machine, which trust it."""
-        address = ipaddress.ip_address(connection.sock.getpeername()[0].partition("%")[0])
+        peer, own = connection.sock.getpeername()[0], connection.sock.getsockname()[0]
+        address = ipaddress.ip_address(peer.partition("%")[0])
         address = getattr(address, "ipv4_mapped", None) or address
-        is_here = address.is_loopback or address.is_link_local or address.is_unspecified
+        is_here = peer == own or address.is_loopback or address.is_link_local or address.is_unspecified
         if not is_redirected:
             self._begins_here = is_here
         elif is_here and not self._begins_here:
@@ -223,4 +226,6 @@ def _bounded(response: http.client.HTTPResponse) -> bytes:
 
 
 def _said(problem: Exception) -> str:
-    return getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+    """In words that are safe to log: a proxy may have its own in them."""
+    text = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+    return "".join(one if one.isprintable() else "?" for one in text[:200])

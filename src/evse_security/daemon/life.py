@@ -41,8 +41,8 @@ class Told(Enum):
 
 Read = Callable[[], Configuration]
 """Reads the configuration. Raises `InvalidConfiguration`."""
-Assemble = Callable[[Service], Sequence[Part]]
-"""Which parts run. Raises `InvalidConfiguration`."""
+Assemble = Callable[[Service, Callable[[], bool]], Sequence[Part]]
+"""Which parts run; they can ask whether all are ready. Raises `InvalidConfiguration`."""
 
 
 async def live(read: Read, assemble: Assemble, notifier: Notifier) -> None:
@@ -128,12 +128,14 @@ class _Life:
             waiting.cancel()
 
     async def _serve(self, assemble: Assemble, service: Service) -> None:
-        parts = list(assemble(service))
+        all_ready = asyncio.Event()
+        parts = list(assemble(service, all_ready.is_set))
         if self._notifier.watchdog is not None:
             parts.append(Watchdog(service, self._notifier, self._notifier.watchdog))
         names = ", ".join(part.name for part in parts)
 
         def ready() -> None:
+            all_ready.set()
             log.info("ready: %s", names or "nothing runs")
             self._notifier.ready(f"serving: {names}")
 

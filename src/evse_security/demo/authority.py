@@ -84,7 +84,7 @@ class Signer:
         async for event in requests:
             if event.kind is EventKind.certificate_signing_request:
                 await asyncio.sleep(THINKING)
-                await self._sign(event.data["certificate_type"], event.data["csr"])
+                await self._sign(event.data["leaf_certificate_type"], event.data["csr"])
 
     async def _sign(self, kind: str, csr: str) -> None:
         chain = Cast(self._pki, self._service.clock()).sign(csr, HOLDERS[kind])

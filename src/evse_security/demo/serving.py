@@ -46,12 +46,12 @@ def serve(place: Home, seconds: float | None, environment: Mapping[str, str], cl
             ocsp_proxy=url,
         )
 
-        def parts(running: Service) -> Sequence[Part]:
+        def parts(running: Service, all_ready: Callable[[], bool]) -> Sequence[Part]:
             running.events.hear(teller.tell)
             more: list[Part] = [Signer(running, place.pki)]
             if seconds is not None:
                 more.append(_Ending(seconds))
-            return [*assemble(running), *more]
+            return [*assemble(running, all_ready), *more]
 
         _say_what_to_try(station, port)
         asyncio.run(live(lambda: Configuration(station, service), parts, Notifier(None)))
@@ -89,7 +89,8 @@ def _installed_leaves(station: Station) -> Iterator[Any]:
 
 
 def _say_what_to_try(station: StationConfig, port: int) -> None:
-    certs = Path(os.path.relpath(station.v2g_ca_bundle.parent.parent.parent))
+    certs = station.v2g_ca_bundle.parent.parent.parent
+    certs = certs.relative_to(Path.cwd()) if certs.is_relative_to(Path.cwd()) else certs
     page = f"http://127.0.0.1:{port}"
     say(f"The station is served: {page}/")
     say("Its SECC leaf expires in ten days. What happens to it is told below; end it with Ctrl-C. To try meanwhile:")
@@ -114,8 +115,16 @@ class _Teller:
         self._asked |= event.kind is EventKind.certificate_signing_request
         self._renewed |= self._asked and event.data.get("leaf_certificate_type") == "V2G"
         self._answered |= event.kind is EventKind.ocsp
-        told = ", ".join(f"{key} {_short(value)}" for key, value in event.data.items())
-        say(f"  {event.time:%H:%M:%S} {event.kind}: {told}")
+        say(f"  {event.time:%H:%M:%S} {event.kind}: {_in_short(event.data)}")
+
+
+def _in_short(data: Mapping[str, Any]) -> str:
+    """What an event says in words, or else its members."""
+    about = [str(data[key]) for key in ("leaf_certificate_type", "state", "certificate", "status") if key in data]
+    words = data.get("text") or data.get("reason")
+    if words:
+        return f"{' '.join(about[:2])}: {words}" if "reason" in data else str(words)
+    return ", ".join(about if "state" in data else (f"{key} {_short(value)}" for key, value in data.items()))
 
 
 def _short(value: object) -> str:

@@ -12,6 +12,8 @@ from contextlib import aclosing, suppress
 from functools import partial
 
 from evse_security.errors import EvseSecurityError, InvalidConfiguration, MalformedRequest
+from evse_security.mqtt.broker import Broker
+from evse_security.mqtt.client import MqttPart
 from evse_security.mqtt.communication import Change, CommunicationCheck
 from evse_security.mqtt.connection import Connection, Message, is_topic
 from evse_security.mqtt.dropped import Dropped
@@ -32,6 +34,24 @@ MOST_AT_ONCE = 64
 _INTERNAL_ERROR = {"error": {"code": "InternalError", "message": "the request failed; the log of the service says why"}}
 
 Answer = Callable[[Request], Awaitable[bytes]]
+
+
+class ApiPart:
+    """The API on the broker of the configuration, as a part of the service."""
+
+    name = "mqtt"
+
+    def __init__(self, service: Service, broker: Broker) -> None:
+        """On that broker."""
+        self._service, self._broker = service, broker
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Speak the API, anew when the connection was lost. Raises `InvalidConfiguration`."""
+        api = Api(self._service)
+        try:
+            await MqttPart(self.name, self._broker, api.speak, self._service.events).run(ready)
+        finally:
+            api.close()
 
 
 class Api:

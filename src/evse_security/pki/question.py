@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -13,11 +14,13 @@ from evse_security.pki.certificate import Certificate
 _DIGESTS: tuple[hashes.SHA1 | hashes.SHA256, ...] = (hashes.SHA1(), hashes.SHA256())  # noqa: S303  names, protects nothing
 
 
+@lru_cache(maxsize=1024)
 def questions(certificate: Certificate, issuer: Certificate) -> tuple[bytes, ...]:
     """The OCSPRequest (DER) that names a certificate under SHA-1, and that under SHA-256; none for a negative serial.
 
     SHA-1 is what all responders know (RFC 5019 §2.1.1), and those that answer in advance may know nothing else. A nonce
-    they could not answer; that no old answer comes back is seen by its times.
+    they could not answer; that no old answer comes back is seen by its times. Remembered: what is due is looked for
+    whenever an answer has come.
     """
     if certificate.serial < 0:
         return ()

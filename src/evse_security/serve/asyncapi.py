@@ -76,7 +76,7 @@ def asyncapi(events: Mapping[str, str]) -> Schema:
     definitions = dict(_OWN_SCHEMAS)
     parts = [
         *(part for command in commands(REVISION).values() for part in _command(command, definitions)),
-        *(part for part in _variables(events, definitions)),
+        *_variables(events, definitions),
         *_signs_of_life(),
         *_discovery(),
     ]

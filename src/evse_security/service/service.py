@@ -52,6 +52,7 @@ class Service:
         self.events = events or Events(self.clock)
         self._station = station
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security")
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security-reader")
         self._waiting = 0
         self._observers: list[Callable[[Called], object]] = []
         self._unsubscribe = station.subscribe(self._announce)
@@ -59,7 +60,8 @@ class Service:
     def close(self) -> None:
         """Let what has begun end, and take no more."""
         self._unsubscribe()
-        self._worker.shutdown(cancel_futures=True)
+        for executor in (self._worker, self._reader):
+            executor.shutdown(cancel_futures=True)
 
     async def call(
         self,
@@ -98,6 +100,16 @@ class Service:
 
     async def ask(self, question: Callable[[Station], T], *, caller: str) -> T:
         """Do something else with the station, in its turn. Raises what that raises, or `ServiceBusy`."""
+        return await self._turn(self._worker, question, caller)
+
+    async def look(self, question: Callable[[Station], T], *, caller: str) -> T:
+        """Ask what changes nothing and may take long, such as an overview: commands do not wait for it.
+
+        Those who look wait for each other. Raises as `ask`.
+        """
+        return await self._turn(self._reader, question, caller)
+
+    async def _turn(self, executor: ThreadPoolExecutor, question: Callable[[Station], T], caller: str) -> T:
         if self._waiting >= MOST_WAITING:
             raise ServiceBusy(self._waiting)
 
@@ -107,7 +119,7 @@ class Service:
 
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._worker, answer)
+            return await asyncio.get_running_loop().run_in_executor(executor, answer)
         finally:
             self._waiting -= 1
 

@@ -16,7 +16,7 @@ from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.path import LeafStart, Policy
 from evse_security.pki.profile import ProfileName
 from evse_security.store import layout
-from evse_security.store.changes import Decision
+from evse_security.store.changes import Decision, Remove
 from evse_security.store.explanation import PathTried, paths_tried
 from evse_security.store.kinds import LEAF_KINDS, TRUST
 from evse_security.store.limits import Limits, with_room
@@ -37,8 +37,10 @@ class Attempt:
     accepted: bool
     reason: Reason
     paths: tuple[PathTried, ...] = ()
-    changes: tuple[Path, ...] = ()
-    """The files that it would write, change or remove; the names of new ones say when they are written."""
+    written: tuple[Path, ...] = ()
+    """The files that it would write or change; the names of new ones say when they are written."""
+    removed: tuple[Path, ...] = ()
+    """Files that it would remove: to make room, or since they are superseded."""
     then: str | None = None
     """What the first certificate would be used for once that is done; None where nothing is installed by this."""
 
@@ -142,7 +144,7 @@ class _Trial:
             return with_room(decision, self.snapshot, self.limits, self.moment)
 
         attempt = _attempt("install_ca_certificate", ca_type, ask)
-        return self.with_use(attempt, received, ca_type, self.snapshot) if attempt.changes else attempt
+        return self.with_use(attempt, received, ca_type, self.snapshot) if attempt.written else attempt
 
     def update(self, received: Sequence[Certificate], leaf_type: LeafCertificateType) -> Attempt:
         def ask() -> Decision:
@@ -152,9 +154,9 @@ class _Trial:
             return with_room(decision, self.snapshot, self.limits, self.moment, (token_of_certificate(chain.leaf),))
 
         attempt = _attempt("update_leaf_certificate", leaf_type, ask)
-        if not attempt.changes:
+        if not attempt.written:
             return attempt
-        added = _file_of(attempt.changes[0], received)
+        added = _file_of(attempt.written[0], received)
         leaves = self.snapshot.leaves[leaf_type].changed({added.location: added})
         after = replace(self.snapshot, leaves={**self.snapshot.leaves, leaf_type: leaves})
         return self.with_use(attempt, received, TRUST[leaf_type], after)
@@ -165,7 +167,7 @@ class _Trial:
         """With what the first certificate would be used for in a domain, were it in its CA store or a leaf."""
         store = self.snapshot.cas[ca_type]
         if after is self.snapshot:
-            store = replace(store, files=(*store.files, _file_of(attempt.changes[0], received)))
+            store = replace(store, files=(*store.files, _file_of(attempt.written[0], received)))
         domain = Domain(after, store, self.moment, self.newest_by, self.profile)
         return replace(attempt, then=domain.use(received[0]).reason.text)
 
@@ -197,5 +199,7 @@ def _attempt(command: str, kind: str, ask: Callable[[], Decision], paths: tuple[
         decision = ask()
     except Refusal as refusal:
         return Attempt(command, str(kind), False, Reason.of(refusal), paths)
-    changes = tuple(dict.fromkeys(change.path for change in decision.changes))
-    return Attempt(command, str(kind), True, Reason("Accepted", "it would be accepted"), paths, changes)
+    removed = {change.path: None for change in decision.changes if isinstance(change, Remove)}
+    written = {change.path: None for change in decision.changes if change.path not in removed}
+    accepted = Reason("Accepted", "it would be accepted")
+    return Attempt(command, str(kind), True, accepted, paths, tuple(written), tuple(removed))

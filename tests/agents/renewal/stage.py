@@ -11,8 +11,9 @@ from typing import Any
 
 from evse_security import Station, StationConfig
 from evse_security.agents.enrolment.port import Answer, EnrolmentPort, Published, Request
-from evse_security.agents.renewal.agent import KINDS, RenewalAgent, RenewalStatus
+from evse_security.agents.renewal.agent import KINDS, RenewalAgent
 from evse_security.agents.renewal.memory import Memory
+from evse_security.agents.renewal.telling import RenewalStatus
 from evse_security.service.config import ServiceConfig
 from evse_security.service.events import EventKind
 from evse_security.service.service import Service

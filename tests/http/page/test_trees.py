@@ -129,6 +129,16 @@ def test_many_roots_with_many_sub_cas_are_bounded_altogether() -> None:
     assert shown.more == 30  # what there was no room for is told
 
 
+def test_what_leads_to_the_leaf_in_use_is_never_left_out() -> None:
+    leaf = node("SECC", used=True, reason="InUse")
+    own = node("Own", (node("Sub", (leaf,), role=Role.SUB_CA, used=True),), role=Role.ROOT, used=True)
+    others = [node(f"r{n}", role=Role.ROOT, used=True, not_after=NOW + DAY) for n in range(140)]
+    view = overview_view(everything(*others, own), CLOCK).domains[0]
+    assert names(view.trees[0].children[0].children) == ["SECC"]
+    page = siblings(everything(*others, own), "V2G", None, 0, CLOCK)
+    assert page is not None and page.rows[0].title == "Own"
+
+
 def test_what_is_not_there_is_no_page() -> None:
     found = everything(node("a"))
     assert siblings(found, "XX", None, 0, CLOCK) is None

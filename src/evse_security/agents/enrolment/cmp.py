@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import SplitResult
 
 from evse_security.agents.enrolment.files import certificates_in, chain_before
@@ -66,14 +65,6 @@ def _system_ca() -> Path:
     return Path(found)
 
 
-class _Question(NamedTuple):
-    """The command line of one enrolment, and the passwords that it names by descriptors."""
-
-    arguments: list[str]
-    descriptors: list[int]
-    old: tuple[Certificate, ...]
-
-
 class CmpPort:
     """Enrols at a CMP server."""
 
@@ -94,12 +85,13 @@ class CmpPort:
 
     async def _enrolled(self, request: Request, directory: Path) -> Answer:
         with _descriptors() as passwords:
-            question = await asyncio.to_thread(self._question, request, directory, passwords)
+            old = await asyncio.to_thread(_prepare, request, directory)
+            arguments = self._arguments(request, old, passwords)
             proxy = self._server.proxy
             environment = {} if proxy is None else {"http_proxy": proxy.url, "https_proxy": proxy.url}
             try:
                 ended = await run(
-                    question.arguments,
+                    arguments,
                     seconds=self._seconds,
                     environment=environment,
                     directory=directory,
@@ -110,12 +102,10 @@ class CmpPort:
         if ended.code != 0:
             return self._refusal(ended)
         received = await asyncio.to_thread(_received, directory)
-        return Signed(chain_for(request.csr, received, question.old[1:]))
+        return Signed(chain_for(request.csr, received, old[1:]))
 
-    def _question(self, request: Request, directory: Path, passwords: list[int]) -> _Question:
-        """Write the request down, and make the command line."""
-        (directory / "request.pem").write_text(request.csr)
-        old = chain_before(request.leaf)
+    def _arguments(self, request: Request, old: Sequence[Certificate], passwords: list[int]) -> list[str]:
+        """The command line of one enrolment. Passwords that it names by descriptors are added to the list."""
         updates = bool(old) and request.key is not None and asks_for_subject_of(request.csr, old[0])
         with_leaf = request.leaf is not None and (updates or self._server.secret_file is None)
         arguments = [self._server.program, "cmp", "-config", "", "-batch", "-csr", "request.pem"]
@@ -135,7 +125,7 @@ class CmpPort:
             arguments += _password("-newkeypass", request.leaf.password, passwords)
         else:
             arguments += ["-cmd", "p10cr"]
-        return _Question(arguments, passwords, old)
+        return arguments
 
     def _refusal(self, ended: Ended) -> Answer:
         """What the program says: a rejection by the server, or that there is no answer."""
@@ -145,6 +135,12 @@ class CmpPort:
         reason = f"{self._server.url.hostname}: {one_line((rejections or errors or ['no reason was given'])[-1])}"
         rejected = bool(rejections) and not any(word in rejections[-1] for word in _OUR_FAULT)
         return Refused(reason) if rejected else Later(reason)
+
+
+def _prepare(request: Request, directory: Path) -> Sequence[Certificate]:
+    """Write the request down, and read the chain before. Raises OSError."""
+    (directory / "request.pem").write_text(request.csr)
+    return chain_before(request.leaf)
 
 
 def _signed_with(leaf: Credentials, passwords: list[int]) -> list[str]:

@@ -6,10 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 
 from evse_security.agents.enrolment.choice import port_for
 from evse_security.agents.enrolment.port import (
@@ -23,14 +22,15 @@ from evse_security.agents.enrolment.port import (
 )
 from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.memory import Memory
-from evse_security.agents.renewal.record import Cause, Outcome, Record, RenewalState
-from evse_security.agents.renewal.rules import LONGEST_HOLD, Decision, Policy, Step
+from evse_security.agents.renewal.record import Cause, Outcome, Record
+from evse_security.agents.renewal.records import Records
+from evse_security.agents.renewal.rules import LONGEST_HOLD, Policy, Step
 from evse_security.agents.renewal.store import Store
+from evse_security.agents.renewal.telling import PART, RenewalStatus, Telling
 from evse_security.errors import EvseSecurityError
 from evse_security.renewing import RenewalFacts
 from evse_security.service.events import Event, EventKind
 from evse_security.service.service import Service
-from evse_security.service.state import StateDamaged
 from evse_security.vocabulary import LeafCertificateType
 
 log = logging.getLogger(__name__)
@@ -40,12 +40,6 @@ LOOK = 60.0
 """Seconds after which the clock and the store are looked at in any case: the clock may be set meanwhile."""
 ROUNDS = 8
 """Steps that may follow each other at once: what was settled may make another one due."""
-_LEVELS = {
-    RenewalState.clock: logging.WARNING,
-    RenewalState.unconfigured: logging.WARNING,
-    RenewalState.exhausted: logging.WARNING,
-    RenewalState.refused: logging.WARNING,
-}
 
 
 class Triggered(StrEnum):
@@ -57,36 +51,22 @@ class Triggered(StrEnum):
     """The configuration says that others renew these leaves."""
 
 
-@dataclass(frozen=True, slots=True)
-class RenewalStatus:
-    """How the renewal of one kind stands, for metrics and the page."""
-
-    kind: LeafCertificateType
-    state: RenewalState
-    since: datetime
-    next_attempt: datetime | None
-    """When it goes on by itself; None: not before something happens."""
-    attempts: int
-    reason: str
-
-
 class RenewalAgent:
     """Renews the V2G and CSMS leaves of a station. A part of the service; its methods are for the loop's thread."""
 
-    name = "renewal"
+    name = PART
 
     def __init__(self, service: Service, ports: Mapping[LeafCertificateType, EnrolmentPort], memory: Memory) -> None:
         """With a port for each kind that is renewed. Most callers want `of`."""
         self._service = service
         self._store = Store(service)
-        self._ports, self._memory = dict(ports), memory
+        self._ports = dict(ports)
         self._policies = {kind: Policy.of(service.config, kind) for kind in KINDS}
-        self._records: dict[LeafCertificateType, Record] = {}
-        self._decisions: dict[LeafCertificateType, Decision] = {}
+        self._telling = Telling(service.events)
+        self._records = Records(memory, self._telling.warn)
         self._triggers: dict[LeafCertificateType, str] = {}
         self._working: dict[LeafCertificateType, asyncio.Task[None]] = {}
-        self._saving = asyncio.Lock()
-        self._forgetful = False
+        self._next: dict[LeafCertificateType, datetime | None] = {}
         self._wake = asyncio.Event()
         self._listening = ExitStack()
 
@@ -95,8 +75,8 @@ class RenewalAgent:
         """As the service's configuration says. Raises `InvalidConfiguration`."""
         config = service.config
         ports = {kind: port_for(kind, config, service.events, service.clock) for kind in KINDS}
-        directory: Path | None = config.state_directory
-        return cls(service, {kind: port for kind, port in ports.items() if port is not None}, Memory(directory))
+        chosen = {kind: port for kind, port in ports.items() if port is not None}
+        return cls(service, chosen, Memory(config.state_directory))
 
     # ---- for others
 
@@ -113,22 +93,16 @@ class RenewalAgent:
 
     def status(self) -> tuple[RenewalStatus, ...]:
         """How each kind stands."""
-        return tuple(self._status(kind) for kind in KINDS)
-
-    def _status(self, kind: LeafCertificateType) -> RenewalStatus:
-        record = self._records.get(kind, Record())
-        decision = self._decisions.get(kind)
-        at, reason = (decision.at, decision.reason) if decision else (None, "nothing was looked at yet")
-        since = record.since or self._service.clock()
-        return RenewalStatus(kind, record.state, since, at, record.attempts, reason)
+        now = self._service.clock()
+        return tuple(self._telling.status(kind, self._records[kind], now) for kind in KINDS)
 
     # ---- the loop
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Look again and again, until cancelled."""
-        await self.start()
-        ready()
         try:
+            await self.start()
+            ready()
             while True:
                 self._wake.clear()
                 pause = await self.look()
@@ -141,10 +115,7 @@ class RenewalAgent:
     async def start(self) -> None:
         """Read what is remembered, and listen to what happens."""
         loop = asyncio.get_running_loop()
-        try:
-            self._records = {**await asyncio.to_thread(self._memory.load), **self._records}
-        except (StateDamaged, OSError) as problem:
-            self._warn(f"what was remembered of renewals is lost: {problem}")
+        await self._records.load()
 
         def changed(event: Event) -> None:
             if event.kind in (EventKind.certificate_store_update, EventKind.clock):
@@ -173,7 +144,7 @@ class RenewalAgent:
             except EvseSecurityError as problem:  # ServiceBusy: there is another look soon
                 log.warning("renewal of the %s leaf: %s", kind, problem)
         now = self._service.clock()
-        waits = [(each.at - now).total_seconds() for each in self._decisions.values() if each.at is not None]
+        waits = [(each - now).total_seconds() for each in self._next.values() if each is not None]
         return max(0.1, min([LOOK, *waits]))
 
     async def settled(self) -> None:
@@ -196,22 +167,22 @@ class RenewalAgent:
 
     async def _step(self, kind: LeafCertificateType) -> bool:
         """One look and what follows from it. Whether another one is needed."""
-        facts = await self._store.facts(kind, self._records.get(kind, Record()).csr)
-        before, policy = self._records.get(kind, Record()), self._policies[kind]
+        facts = await self._store.facts(kind, self._records[kind].csr)
+        before, policy = self._records[kind], self._policies[kind]
         record = rules.settle(before, facts, policy)
-        renewed = record.finished != before.finished and record.finished is not None and before.cause is not Cause.none
         if kind in self._triggers:
             record = replace(record, trigger=self._triggers.pop(kind))
-        if renewed:
-            leaf = rules.newest(facts)
-            decision = Decision(RenewalState.renewed, Step.nothing, None, f"renewed: {leaf.name if leaf else 'a leaf'}")
-        else:
-            decision = rules.decide(record, facts, policy)
-        record = self._announced_expiry(kind, record, facts)
+        expiring = rules.expiring(record, facts, policy)
+        if expiring is not None:
+            self._telling.expiring(kind, expiring, facts.now)
+            record = replace(record, announced=facts.now, announced_leaf=expiring.fingerprint)
+        renewed = record.finished != before.finished and before.cause is not Cause.none
+        decision = rules.renewed(facts) if renewed else rules.decide(record, facts, policy)
         if decision.step is not Step.nothing:
             record = rules.begun(record, decision, facts)
-        record = self._told(kind, record, decision)
-        await self._remember(kind, record)
+        self._next[kind] = decision.at
+        record = self._telling.renewal(kind, record, decision, self._service.clock())
+        await self._records.put(kind, record)
         if decision.step is not Step.nothing:
             self._begin(kind, facts)
         return renewed
@@ -240,17 +211,17 @@ class RenewalAgent:
         except Exception as problem:  # a port that fails must not end the renewal
             log.exception("the renewal of the %s leaf failed", kind)
             answer = Later(f"{type(problem).__name__} in this program")
-        await self._remember(kind, self._after(self._records[kind], answer))
+        await self._records.put(kind, self._after(self._records[kind], answer))
 
     async def _asked(self, kind: LeafCertificateType, facts: RenewalFacts) -> Answer:
         record = self._records[kind]
         key = facts.key
         if record.csr is None:
-            made = await self._store.request(kind, self._policies[kind].subject(facts.leaf))
+            made = await self._store.request(kind, self._policies[kind].subject(rules.newest(facts)))
             if isinstance(made, Later):
                 return made
             record = record.requested(made)
-            await self._remember(kind, record)
+            await self._records.put(kind, record)
             key = (await self._store.facts(kind, made)).key
         leaf = await self._store.credentials(kind)
         request = Request(kind, record.number, record.attempts, record.csr or "", key, leaf)
@@ -261,8 +232,8 @@ class RenewalAgent:
         match answer:
             case None | Signed():
                 return record
-            case Published():
-                return record.became(Outcome.asked)
+            case Published():  # unless it was refused already
+                return record.became(Outcome.asked) if record.outcome is Outcome.begun else record
             case Refused(reason):
                 return record.became(Outcome.refused, reason)
             case Later(reason, seconds):
@@ -273,71 +244,8 @@ class RenewalAgent:
 
     def _refused_elsewhere(self, kind: LeafCertificateType, why: str) -> None:
         """Somebody brought a certificate for a request that was published, and it was refused (A02.FR.20)."""
-        record = self._records.get(kind, Record())
-        if record.outcome is Outcome.asked and record.csr is not None:
-            self._records[kind] = record.became(Outcome.refused, why)
+        record = self._records[kind]
+        published = self._policies[kind].enrolment == "event" and record.csr is not None
+        if published and record.outcome in (Outcome.begun, Outcome.asked):
+            self._records.note(kind, record.became(Outcome.refused, why))
             self._wake.set()
-
-    # ---- telling and remembering
-
-    def _told(self, kind: LeafCertificateType, record: Record, decision: Decision) -> Record:
-        """Tell of a state that is another than before."""
-        old = self._decisions.get(kind)
-        self._decisions[kind] = decision
-        same = record.state is decision.state
-        if same and decision.step is Step.nothing and (old is None or old.at == decision.at):
-            return record  # or it was told before the restart
-        if not same:
-            record = replace(record, state=decision.state, since=self._service.clock())
-        log.log(_LEVELS.get(decision.state, logging.INFO), "%s leaf: %s: %s", kind, decision.state, decision.reason)
-        self._service.events.publish(
-            EventKind.renewal,
-            {
-                "leaf_certificate_type": kind.value,
-                "state": decision.state.value,
-                "since": _text(record.since),
-                "next_attempt": _text(decision.at),
-                "attempts": record.attempts,
-                "number": record.number,
-                "reason": decision.reason,
-            },
-        )
-        return record
-
-    def _announced_expiry(self, kind: LeafCertificateType, record: Record, facts: RenewalFacts) -> Record:
-        leaf = rules.expiring(record, facts, self._policies[kind])
-        if leaf is None:
-            return record
-        self._service.events.publish(
-            EventKind.leaf_certificate_expiring,
-            {
-                "leaf_certificate_type": kind.value,
-                "name": leaf.name,
-                "serial_number": leaf.serial,
-                "fingerprint": leaf.fingerprint,
-                "not_after": _text(leaf.not_after),
-                "days": (leaf.not_after - facts.now).days,
-            },
-        )
-        return replace(record, announced=facts.now, announced_leaf=leaf.fingerprint)
-
-    async def _remember(self, kind: LeafCertificateType, record: Record) -> None:
-        if self._records.get(kind) == record:
-            return
-        self._records[kind] = record
-        async with self._saving:
-            try:
-                await asyncio.to_thread(self._memory.save, dict(self._records))
-                self._forgetful = False
-            except OSError as problem:
-                if not self._forgetful:
-                    self._warn(f"renewals are not remembered across restarts: {problem.strerror or problem}")
-                self._forgetful = True
-
-    def _warn(self, text: str) -> None:
-        log.warning("%s", text)
-        self._service.events.publish(EventKind.warning, {"part": self.name, "text": text})
-
-
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -180,11 +180,13 @@ def decide(record: Record, facts: RenewalFacts, policy: Policy) -> Decision:
     begin = _due(record, facts, policy)
     if record.cause is Cause.none and not record.trigger and facts.now < begin:  # 3
         return _fresh(facts, begin)
-    subject = policy.subject(facts.leaf)
+    leaf = newest(facts)
+    subject = policy.subject(leaf)
     if not subject.organization or not subject.common:  # 4
-        lacking = "common name" if subject.organization else "organization"
-        whose = "there is no leaf" if facts.leaf is None else f"the leaf {facts.leaf.name} has none"
-        return _rest(RenewalState.unconfigured, f"no {lacking} is configured for requests, and {whose}")
+        lacking = f"no {'common name' if subject.organization else 'organization'} is configured for requests"
+        if leaf is None:
+            return _rest(RenewalState.absent, f"there is no leaf, and {lacking}")
+        return _rest(RenewalState.unconfigured, f"{lacking}, and the leaf {leaf.name} has none")
     if record.trigger:  # 5
         return Decision(RenewalState.asking, Step.request, None, f"{record.trigger} asks for a new leaf")
     if record.cause is Cause.none or record.last is None:  # 6
@@ -194,6 +196,12 @@ def decide(record: Record, facts: RenewalFacts, policy: Policy) -> Decision:
 
 def _rest(state: RenewalState, reason: str) -> Decision:
     return Decision(state, Step.nothing, None, reason)
+
+
+def renewed(facts: RenewalFacts) -> Decision:
+    """A renewal has just ended."""
+    leaf = newest(facts)
+    return _rest(RenewalState.renewed, "there is a new leaf" if leaf is None else f"there is a new leaf: {leaf.name}")
 
 
 def _fresh(facts: RenewalFacts, begin: datetime) -> Decision:
@@ -220,7 +228,9 @@ def _another(record: Record, last: datetime, facts: RenewalFacts, policy: Policy
     at = max(at, record.not_before or at)
     if facts.now < at:
         return Decision(state, Step.nothing, at, reason)
-    step = Step.request if record.csr is None else Step.repeat
+    # Whoever answers an event may take his time; the key must be there by then.
+    too_old = facts.request is RequestState.aging and policy.enrolment == "event"
+    step = Step.request if record.csr is None or too_old else Step.repeat
     return Decision(RenewalState.asking, step, None, f"attempt {record.attempts + 1}: {reason}")
 
 

@@ -33,7 +33,7 @@ def routes(service: Service) -> Sequence[BaseRoute]:
     }
     asked_first: dict[str, Answer] = {
         "/install": acting.install,
-        "/request": acting.request,
+        "/request": acting.signing_request,
         "/verify": acting.verify,
         "/certificate/{fingerprint}/delete": acting.delete,
     }

@@ -27,14 +27,15 @@ _TARGETS = frozenset(
 )
 _SUBJECT = ("certificate_type", "country", "organization", "common")
 
-# ---- installing
-
 
 async def _call(desk: Desk, request: Request, command: str, arguments: dict[str, Any]) -> tuple[Any, Refused | None]:
     """What a command answers, and why it was refused, if it was."""
     heard: list[Refused] = []
     answer = await desk.service.call(command, arguments, caller=caller_of(request).name, hear=heard.append)
     return answer, heard[0] if heard else None
+
+
+# ---- installing
 
 
 @answering
@@ -53,7 +54,8 @@ async def install(desk: Desk, request: Request) -> Response:
 
 async def _preview(desk: Desk, request: Request, text: str, refused: Refused | None = None) -> Response:
     explained = await desk.ask(lambda station: station.explain_text(text))
-    view = preview(explained, desk.clock(explained.clock))
+    clock = desk.clock(explained.clock)
+    view = preview(explained, clock)
     alone = []
     if not view.choices and len(view.certificates) > 1:
         pairs = zip(view.certificates, each(text), strict=False)
@@ -62,6 +64,7 @@ async def _preview(desk: Desk, request: Request, text: str, refused: Refused | N
         request,
         "preview.html",
         409 if refused else 200,
+        clock=clock,
         view=view,
         fingerprint=explained.certificates[0].fingerprint if explained.certificates else "",
         carried=carried(text),
@@ -99,7 +102,7 @@ async def install_confirmed(desk: Desk, request: Request) -> Response:
 
 @answering
 @needing(Scope.install)
-async def request(desk: Desk, request: Request) -> Response:
+async def signing_request(desk: Desk, request: Request) -> Response:
     """Make a key and a signing request, to be downloaded."""
     config = desk.service.config
     if request.method != "POST":
@@ -130,8 +133,9 @@ async def delete(desk: Desk, request: Request) -> Response:
         return await desk.message(request, 409, text)
     found = await desk.ask(lambda station: station.deletion(data))
     view = deletion_view(found, await desk.overview.get())
+    shown: dict[str, Any] = {"view": view, "node": node, "first": rows[0]}
     if request.method != "POST":
-        return await desk.draw(request, "delete.html", view=view, node=node, first=rows[0], changed=False, refused=None)
+        return await desk.draw(request, "delete.html", **shown, changed=False, refused=None)
     async with form_of(request) as form:
         confirmed = field(form, "digest")
     refused: Refused | None = None
@@ -141,16 +145,15 @@ async def delete(desk: Desk, request: Request) -> Response:
         if answer == "Accepted":
             return RedirectResponse("/?said=deleted", 303)
     changed = confirmed != view.digest
-    return await desk.draw(
-        request, "delete.html", 409, view=view, node=node, first=rows[0], changed=changed, refused=refused
-    )
+    return await desk.draw(request, "delete.html", 409, **shown, changed=changed, refused=refused)
 
 
 @answering
 async def verify(desk: Desk, request: Request) -> Response:
     """Verify a chain, and say why it is valid or not."""
+    common: dict[str, Any] = {"types": LeafCertificateType, "view": None, "problem": ""}
     if request.method != "POST":
-        return await desk.draw(request, "verify.html", problem="", view=None, types=LeafCertificateType, asked=())
+        return await desk.draw(request, "verify.html", **common, asked=())
     asked: list[LeafCertificateType] = []
     try:
         async with form_of(request) as form:
@@ -159,9 +162,8 @@ async def verify(desk: Desk, request: Request) -> Response:
         if not asked:
             raise Unusable("Say what the leaf is for.")
     except Unusable as problem:
-        return await desk.draw(
-            request, "verify.html", 400, problem=str(problem), view=None, types=LeafCertificateType, asked=asked
-        )
+        return await desk.draw(request, "verify.html", 400, **common | {"problem": str(problem)}, asked=asked)
     report, explained = await desk.ask(lambda s: (s.check(text, asked), s.explain_text(text)))
-    view = verdict(report, explained, asked, desk.clock(explained.clock))
-    return await desk.draw(request, "verify.html", problem="", view=view, types=LeafCertificateType, asked=asked)
+    clock = desk.clock(explained.clock)
+    view = verdict(report, explained, asked, clock)
+    return await desk.draw(request, "verify.html", clock=clock, **common | {"view": view}, asked=asked)

@@ -47,15 +47,17 @@ class Desk:
 
     async def ask(self, question: Callable[[Station], T]) -> T:
         """What a question that changes nothing is answered with. Raises `ServiceBusy`."""
-        return await self.service.ask(question, caller=FOR_ITSELF)
+        return await self.service.look(question, caller=FOR_ITSELF)
 
     def clock(self, doubt: str | None) -> Clock:
         """The time now, and why it is not believed."""
         return Clock(self.service.clock(), timedelta(days=self.service.config.expiry_warning_days), doubt)
 
-    async def draw(self, request: Request, template: str, status: int = 200, **given: Any) -> Response:
-        """A page with what all have: who looks, and the clock."""
-        clock = self.clock((await self.overview.get()).clock)
+    async def draw(
+        self, request: Request, template: str, status: int = 200, *, clock: Clock | None = None, **given: Any
+    ) -> Response:
+        """A page with what all have: who looks, and the clock, unless it is known already."""
+        clock = clock or self.clock((await self.overview.get()).clock)
         return await self._drawn(request, template, status, clock=clock, **given)
 
     async def message(self, request: Request, status: int, text: str) -> Response:

@@ -24,6 +24,8 @@ from evse_security.vocabulary import CaCertificateType
 
 MOST_FINDINGS = 100
 AUDITED = 30
+MANY_FILES = 600
+"""Looking for findings among more takes long: then they are on their own page only."""
 FEW = 6
 """Events on the first page."""
 _NOT_BEGUN = os.strerror(errno.ENOENT)
@@ -39,12 +41,13 @@ MENDED_HERE = {
 @answering
 async def overview(desk: Desk, request: Request) -> Response:
     """What is installed, what expires, what happened."""
-    overview, diagnosis = await desk.overview.get(), await desk.diagnosis.get()
+    overview = await desk.overview.get()
+    findings = (await desk.diagnosis.get()).findings if overview.files <= MANY_FILES else None
     return await desk.draw(
         request,
         "overview.html",
         view=overview_view(overview, desk.clock(overview.clock)),
-        findings=diagnosis.findings,
+        findings=findings,
         happenings=told.happenings(desk.service.events.recent(), FEW),
     )
 

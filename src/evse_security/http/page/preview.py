@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from evse_security.http.page.rows import Clock, walk
 from evse_security.http.page.trees import ABOUT
 from evse_security.http.page.words import Badge, Some, Tone, grouped, minute, remaining, rest, some, title
-from evse_security.station import CheckReport, Deletion, FileExplanation, Overview
-from evse_security.store.explanation import PathTried
-from evse_security.store.trial import Attempt, Received
+from evse_security.station import (
+    Attempt,
+    CheckReport,
+    Deletion,
+    FileExplanation,
+    Overview,
+    PathTried,
+    Received,
+)
 from evse_security.vocabulary import CaCertificateType, CertificateValidationResult
 
 INSTALL, UPDATE, VERIFY = "install_ca_certificate", "update_leaf_certificate", "verify_certificate"
@@ -50,8 +57,6 @@ class Choice:
     """How a form says it: `COMMAND:TYPE`."""
     label: str
     does: tuple[str, ...]
-    nothing: bool
-    """Whether nothing would change."""
 
 
 class Refused(NamedTuple):
@@ -115,16 +120,22 @@ def _label(command: str, kind: str) -> str:
 
 def _choice(attempt: Attempt, explained: FileExplanation) -> Choice:
     does: list[str] = []
-    if attempt.command == INSTALL and attempt.changes and explained.certificates[0].role == "root":
+    if attempt.command == INSTALL and attempt.written and explained.certificates[0].role == "root":
         does.append(_TRUSTED_FOR[attempt.type])
     if attempt.then is not None:
         does.append(f"It would then be {_lowered(attempt.then)}.")
-    if attempt.changes:
-        does.append(f"Written: {', '.join(map(str, attempt.changes))}")
-    else:
+    does += _listed("Written", attempt.written)
+    does += _listed("Removed to make room or as superseded", attempt.removed)
+    if not attempt.written:
         does.append("It is installed already: nothing would change.")
     value = f"{attempt.command}:{attempt.type}"
-    return Choice(value, _label(attempt.command, attempt.type), tuple(does), not attempt.changes)
+    return Choice(value, _label(attempt.command, attempt.type), tuple(does))
+
+
+def _listed(what: str, paths: Sequence[Path]) -> Iterator[str]:
+    lines, more = some(paths)
+    if lines:
+        yield f"{what}: {', '.join(lines)}" + (f" and {more} more" if more else "")
 
 
 def _lowered(text: str) -> str:
@@ -211,7 +222,7 @@ class DeletionView:
     removed: Some
     edited: Some
     orphans: tuple[str, ...]
-    """Leaves that stay, and lose their issuer."""
+    """Leaves that stay, though they are below what goes."""
     refusal: str
     code: str
     digest: str

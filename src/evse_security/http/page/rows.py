@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from evse_security.http.page.words import Badge, Bar, Some, Tone, day, elapsed, remaining, rest, some, title
-from evse_security.store.overview import Node
-from evse_security.store.rules.ask import OcspState
+from evse_security.station import Node, OcspState
 
 
 @dataclass(frozen=True, slots=True)

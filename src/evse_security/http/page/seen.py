@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 SHARE = 20
-"""An answer is kept so many times as long as it took: pages take at most a twentieth of the worker's time."""
+"""An answer is kept so many times as long as it took: drawing takes at most a twentieth of the time there is."""
 LONGEST = 60.0
 """Seconds that it is kept at most, as files change and certificates expire without an event."""
 

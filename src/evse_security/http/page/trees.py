@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from evse_security.http.page.rows import Clock, Row, row, urgency, walk
 from evse_security.http.page.words import minute, span
-from evse_security.store.overview import DomainOverview, Node, Overview, PendingKey
+from evse_security.station import DomainOverview, Node, Overview, PendingKey
 from evse_security.vocabulary import CaCertificateType
 
 SHOWN = 12
@@ -141,6 +141,15 @@ def _domain(domain: DomainOverview, clock: Clock) -> DomainView:
     )
 
 
+def in_order(nodes: Sequence[Node], most: int | None = None) -> list[Node]:
+    """The first of these, or all: what leads to a leaf in use, then by urgency."""
+
+    def place(node: Node) -> tuple[bool, tuple[bool, bool, float]]:
+        return not any(one.used and one.role == "leaf" for one in walk((node,))), urgency(node)
+
+    return sorted(nodes, key=place) if most is None else heapq.nsmallest(most, nodes, key=place)
+
+
 class _Drawing:
     """Trees of at most so many rows. Siblings come before what is below them."""
 
@@ -149,7 +158,7 @@ class _Drawing:
 
     def rows(self, nodes: Sequence[Node]) -> tuple[Row, ...]:
         """The first of these, with what is below them."""
-        chosen = heapq.nsmallest(min(SHOWN, self.left), nodes, key=urgency)
+        chosen = in_order(nodes, min(SHOWN, self.left))
         self.left -= len(chosen)
         drawn = []
         for node in chosen:
@@ -166,7 +175,7 @@ def siblings(overview: Overview, domain: str, below: str | None, first: int, clo
     issuer = None if below is None else next((n for n in walk(found.trees) if n.fingerprint == below), None)
     if below is not None and issuer is None:
         return None
-    nodes = sorted(found.trees if issuer is None else issuer.children, key=urgency)
+    nodes = in_order(found.trees if issuer is None else issuer.children)
     return Siblings(
         domain=domain,
         below=None if issuer is None else row(issuer, domain, clock),
@@ -179,15 +188,16 @@ def siblings(overview: Overview, domain: str, below: str | None, first: int, clo
 def places(overview: Overview, fingerprint: str, clock: Clock) -> tuple[Row, ...]:
     """Where a certificate is: a row for each domain, with what it issued there."""
     return tuple(
-        row(node, domain.domain.value, clock, tuple(row(c, domain.domain.value, clock) for c in _first(node.children)))
+        row(
+            node,
+            domain.domain.value,
+            clock,
+            tuple(row(c, domain.domain.value, clock) for c in in_order(node.children, SHOWN)),
+        )
         for domain in overview.domains
         for node in walk(domain.trees)
         if node.fingerprint == fingerprint
     )
-
-
-def _first(nodes: Sequence[Node]) -> list[Node]:
-    return heapq.nsmallest(SHOWN, nodes, key=urgency)
 
 
 def _pending(key: PendingKey, clock: Clock) -> Pending:

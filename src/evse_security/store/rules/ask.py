@@ -11,6 +11,7 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import asked_for
 from evse_security.pki.ocsp import OcspStatus, current, responder_urls
 from evse_security.store.rules.report import v2g_questions
+from evse_security.store.rules.revoked import revoked_since
 from evse_security.store.snapshot import Snapshot
 from evse_security.vocabulary import LeafCertificateType, OCSPRequestData
 
@@ -40,7 +41,7 @@ class OcspQuestion:
     requests: tuple[bytes, ...]
     """What to ask (OCSPRequest in DER), the best known form first."""
     cached: OcspState | None
-    """What is known already."""
+    """What is known already. A revocation is none, unless it is to be believed."""
 
 
 def ocsp_state(snapshot: Snapshot, certificate: Certificate, now: datetime) -> OcspState | None:
@@ -63,6 +64,10 @@ def ocsp_questions(snapshot: Snapshot, newest_by: str, moment: Moment) -> tuple[
         for certificate in snapshot.forest.identified(wanted) if wanted is not None else ():
             issuer = snapshot.forest.issuer_of(certificate)
             if issuer is not None and responder_urls(certificate):
+                cached = ocsp_state(snapshot, certificate, moment.now)
+                is_revoked = revoked_since(certificate, issuer, snapshot.revocations) is not None
+                if cached is not None and cached.status == OcspStatus.revoked and not is_revoked:
+                    cached = None
                 found.append(
                     OcspQuestion(
                         request_data=data,
@@ -72,7 +77,7 @@ def ocsp_questions(snapshot: Snapshot, newest_by: str, moment: Moment) -> tuple[
                         is_leaf=leaves.leaf_of(certificate) is not None,
                         responders=responder_urls(certificate),
                         requests=question.questions(certificate, issuer),
-                        cached=ocsp_state(snapshot, certificate, moment.now),
+                        cached=cached,
                     )
                 )
                 break

@@ -28,18 +28,18 @@ def revocation(leaf: Leaf, trust: TrustStore, said: Revocations) -> Revoked | No
 
 
 def _revoked(leaf: Leaf, trust: TrustStore, said: Revocations) -> Iterator[Revoked]:
-    by_id = {entry.cert_id: entry for entry in said}
     chain = (leaf.certificate, *lineage(leaf.certificate, Forest(leaf.file.certificates), trust.forest))
     for certificate, issuer in pairwise(chain):
-        entry = by_id.get(certificate_id(certificate, issuer))
-        since = None if entry is None else _since(entry, certificate, issuer)
+        since = revoked_since(certificate, issuer, said)
         if since is not None:
             yield Revoked(certificate.name, since)
 
 
-def _since(entry: OcspEntry, certificate: Certificate, issuer: Certificate) -> str | None:
-    """Since when a certificate is revoked, if the response was to be believed when it was new."""
-    if entry.answer is None or entry.evidence is None:
+def revoked_since(certificate: Certificate, issuer: Certificate, said: Revocations) -> str | None:
+    """Since when a certificate is revoked, if the response was to be believed when it was new; None: it is not."""
+    cert_id = certificate_id(certificate, issuer)
+    entry = next((one for one in said if one.cert_id == cert_id), None)
+    if entry is None or entry.answer is None or entry.evidence is None:
         return None
     try:
         answer = believe(entry.evidence, certificate, issuer, entry.answer.this_update)
