@@ -52,12 +52,13 @@ def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "here"),
+    ("text", "private"),
     [("mqtt://localhost", True), ("mqtt://127.0.0.2", True), ("mqtt://[::1]", True), ("unix:/x", True),
+     ("mqtts://h", True),
      ("mqtt://h", False), ("mqtt://10.1.1.1", False)],
 )  # fmt: skip
-def test_whether_it_is_this_machine(text: str, *, here: bool) -> None:
-    assert BrokerAddress.parse(text).on_this_machine is here
+def test_whether_anybody_can_read_what_is_sent(text: str, *, private: bool) -> None:
+    assert BrokerAddress.parse(text).is_private is private
 
 
 def test_without_a_broker_there_is_none() -> None:

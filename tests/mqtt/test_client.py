@@ -308,3 +308,11 @@ def test_waiting_doubles_up_to_a_limit_and_not_for_all_alike(monkeypatch: pytest
 )  # fmt: skip
 def test_topics_that_can_be_published_to(topic: str, *, fine: bool) -> None:
     assert is_topic(topic) is fine
+
+
+def test_a_password_that_others_can_read_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for text in ("mqtt://localhost", "mqtts://broker.example", "mqtt://broker.example"):
+        MqttPart("x", Broker(BrokerAddress.parse(text), "me", tmp_path), echo)
+    assert [record.message for record in caplog.records] == [
+        "x: the password goes to mqtt://broker.example:1883 in plain: use mqtts"
+    ]

@@ -39,9 +39,9 @@ class Configured(NamedTuple):
 def everest_keys() -> tuple[Key, ...]:
     """EVerest's nine keys with its defaults, then ours: none of them has to be given."""
     said = descriptions()
-    theirs = [Key(name, "string", default, said.get(name, "")) for name, default in DEFAULT_PATHS.items()]
+    theirs = [Key(name, "string", default, said.get(name, name)) for name, default in DEFAULT_PATHS.items()]
     theirs.append(Key(PASSWORD, "string", "", "Password of all private keys; empty: they are not encrypted."))
-    return (*theirs, *(_key(name, kind, said.get(name, "")) for name, kind in _our_keys().items()))
+    return (*theirs, *(_key(name, kind, said.get(name, name)) for name, kind in _our_keys().items()))
 
 
 def configured(values: Mapping[str, Any], certs: Path) -> Configured:

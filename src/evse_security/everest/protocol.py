@@ -31,6 +31,7 @@ from evse_security.everest.wire import (
 )
 from evse_security.interface import NEWEST
 from evse_security.mqtt.connection import Connection, Message
+from evse_security.mqtt.dropped import Dropped
 from evse_security.serve.codec import shown
 from evse_security.serve.command import commands, variables
 from evse_security.service.events import EventKind
@@ -45,8 +46,6 @@ PATIENCE = 5.0
 """Seconds for an answer of the manager's before it is asked again (as EVerest's own modules do)."""
 MOST_AT_ONCE = 64
 """Calls that are being answered; more wait their turn where messages wait."""
-COMPLAINTS = 20
-"""Messages of no use that are told of one by one; then every hundredth."""
 
 
 class EverestProtocol:
@@ -64,7 +63,7 @@ class EverestProtocol:
         self._definition: Mapping[str, Any] = {}
         self._revisions: dict[str, str] = {}
         self._all_ready = False
-        self._useless = 0
+        self._dropped = Dropped(log.warning)
         self.told = 0
         """The number of the last event that EVerest knows of."""
 
@@ -151,9 +150,7 @@ class EverestProtocol:
 
     def complain(self, message: Message, problem: object) -> None:
         """Warn of a message of no use, but not of each where there are many."""
-        self._useless += 1
-        if self._useless <= COMPLAINTS or self._useless % 100 == 0:
-            log.warning("message of no use on %r: %s", message.topic[:200], problem)
+        self._dropped(message.topic, problem, asyncio.get_running_loop().time())
 
     def hear_ready(self) -> None:
         """All modules are ready: EVerest is not told again that we are."""
@@ -184,28 +181,37 @@ class _Conversation:
         self._service = service
         self._generation = generation
         self._commands = frozenset(self._topics.commands(generation, every_command()))
+        self._room = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def go_on(self) -> None:
-        """Answer and publish until EVerest says that we shall end."""
-        room = asyncio.Semaphore(MOST_AT_ONCE)
+        """Answer and publish until EVerest says that we shall end; what was asked before that is answered."""
         async with asyncio.TaskGroup() as group:
             publishing = group.create_task(self._publish_variables())
             async for message in self._connection.messages():
                 if message.topic in self._commands:
-                    call = self._read(message)
-                    if call is not None:
-                        await room.acquire()
-                        group.create_task(self._answer(call)).add_done_callback(lambda _: room.release())
-                elif message.topic == self._topics.set_request and not message.retain:
+                    await self._take(message, group)
+                elif message.topic == self._topics.set_request:
                     await self._set(message)
                 elif message.topic == self._topics.ready:
                     self._module.hear_ready()
-                elif message.topic == self._topics.shutdown and not message.retain:
-                    if is_shutdown(message.payload):
-                        log.info("EVerest says that modules shall end")
-                        publishing.cancel()
-                        return
-                    self._module.complain(message, "not true")
+                elif message.topic == self._topics.shutdown and self._is_the_end(message):
+                    publishing.cancel()
+                    return
+
+    def _is_the_end(self, message: Message) -> bool:
+        """Whether this is the manager's word, said now: one that lay at the broker would end every start."""
+        if message.retain or not is_shutdown(message.payload):
+            self._module.complain(message, "not true, or retained")
+            return False
+        log.info("EVerest says that modules shall end")
+        return True
+
+    async def _take(self, message: Message, group: asyncio.TaskGroup) -> None:
+        """Have a call answered as soon as there is room."""
+        call = self._read(message)
+        if call is not None:
+            await self._room.acquire()
+            group.create_task(self._answer(call)).add_done_callback(lambda _: self._room.release())
 
     def _read(self, message: Message) -> Call | None:
         """A call, if it is one: what lay at the broker was called by nobody who still waits."""
@@ -254,6 +260,8 @@ class _Conversation:
     async def _set(self, message: Message) -> None:
         """Answer a change of the configuration: all but the level of the log needs a new start."""
         try:
+            if message.retain:
+                raise NotUnderstood("a change that was retained")
             wanted = setting(self._generation, message.payload)
         except NotUnderstood as problem:
             self._module.complain(message, problem)

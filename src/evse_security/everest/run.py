@@ -128,3 +128,5 @@ class Opened:
         except InvalidConfiguration as refusal:
             log.error("the module goes on alone, as something beside it is configured wrongly: %s", refusal)
             service.events.publish(EventKind.warning, {"part": "everest", "text": str(refusal)})
+        except Exception:
+            log.exception("the module goes on alone, as something beside it failed")

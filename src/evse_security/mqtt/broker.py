@@ -55,9 +55,9 @@ class BrokerAddress:
         return cls(transport, host, port or _PORTS[transport])
 
     @property
-    def on_this_machine(self) -> bool:
-        """Whether what is sent there leaves the machine for certain not."""
-        if self.transport is Transport.unix or self.host == "localhost":
+    def is_private(self) -> bool:
+        """Whether nobody between here and there can read what is sent: it is encrypted, or stays on this machine."""
+        if self.transport is not Transport.tcp or self.host == "localhost":
             return True
         try:
             return ipaddress.ip_address(self.host).is_loopback

@@ -66,6 +66,8 @@ class MqttPart:
         self._version = ProtocolVersion.V5
         self._told = False
         self._was_connected = False
+        if broker.user is not None and not broker.address.is_private:
+            log.warning("%s: the password goes to %s in plain: use mqtts", name, broker.address)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Speak until the protocol ends or this is cancelled.
@@ -79,15 +81,12 @@ class MqttPart:
             try:
                 await self._once(ready)
                 return
-            except ConnectionError as lost:
-                failures = 1 if loop.time() - begun > STEADY else failures + 1
-                self._tell(lost)
-            except ExceptionGroup as problems:
-                losses, others = problems.split(ConnectionError)
-                if others is not None or losses is None:
+            except (ConnectionError, ExceptionGroup) as problem:
+                lost = _lost(problem)
+                if lost is None:
                     raise
-                failures = 1 if loop.time() - begun > STEADY else failures + 1
-                self._tell(losses.exceptions[0])
+            failures = 1 if loop.time() - begun > STEADY else failures + 1
+            self._tell(lost)
             await asyncio.sleep(back_off(failures, random.random()))  # noqa: S311 - nothing secret about it
 
     async def _once(self, ready: Callable[[], None]) -> None:
@@ -166,6 +165,14 @@ class MqttPart:
         log.warning("%s", text)
         if self._events is not None:
             self._events.publish(EventKind.warning, {"part": self.name, "text": text})
+
+
+def _lost(problem: Exception) -> Exception | None:
+    """The loss of the connection, if a problem is nothing else; tasks in a group may each have met it."""
+    if not isinstance(problem, ExceptionGroup):
+        return problem
+    losses, others = problem.split(ConnectionError)
+    return losses.exceptions[0] if losses is not None and others is None else None
 
 
 def _number(code: object) -> int:
