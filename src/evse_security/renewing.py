@@ -38,10 +38,22 @@ class RequestState(StrEnum):
     """Its key is gone: no answer can be used any more."""
 
 
+class LeafUse(StrEnum):
+    """What a leaf is good for."""
+
+    in_use = "in use"
+    later = "later"
+    """It begins later."""
+    expired = "expired"
+    unusable = "unusable"
+    """Its time has come, but it is not offered to anybody: it is revoked."""
+
+
 @dataclass(frozen=True, slots=True)
 class LeafFacts:
     """One leaf: whose it is, and when."""
 
+    use: LeafUse
     name: str
     serial: str
     fingerprint: str
@@ -60,7 +72,7 @@ class RenewalFacts:
     doubt: str | None
     """Why the clock is not believed."""
     leaf: LeafFacts | None
-    """The leaf in use; where none is, the one that expired last."""
+    """The leaf in use; where none is, the one of those before that lasts longest."""
     successor: LeafFacts | None
     """An installed leaf that begins later."""
     request: RequestState
@@ -70,11 +82,13 @@ class RenewalFacts:
 
 def renewal_facts(core: Core, leaves: Leaves, kind: LeafCertificateType, csr: str | None) -> RenewalFacts:
     """Look at one kind of leaf, and what became of a signing request (PEM)."""
-    snapshot, moment = core.look(leaves.parts_for(kind))
+    snapshot, moment = core.look()
     store = snapshot.leaves[kind]
-    leaf = leaves.chosen(snapshot, store, moment)
+    leaf, use = leaves.chosen(snapshot, store, moment), LeafUse.in_use
     if leaf is None:
-        leaf = max(_own(store), key=lambda one: one.certificate.not_after, default=None)
+        before = [one for one in _own(store) if not one.certificate.not_yet_valid(moment.now)]
+        leaf = max(before, key=lambda one: one.certificate.not_after, default=None)
+        use = LeafUse.expired if leaf is not None and leaf.certificate.expired(moment.now) else LeafUse.unusable
     request, key = _request(store, csr)
     if key is not None and moment.now - key.modified > core.limits.csr_lifetime / 2:
         request = RequestState.aging
@@ -82,8 +96,8 @@ def renewal_facts(core: Core, leaves: Leaves, kind: LeafCertificateType, csr: st
     return RenewalFacts(
         now=moment.now,
         doubt=moment.doubt,
-        leaf=_facts(leaf),
-        successor=_facts(successor if successor is not leaf else None),
+        leaf=_facts(leaf, use),
+        successor=_facts(successor, LeafUse.later),
         request=request,
         key=None if key is None else key.path,
     )
@@ -117,12 +131,13 @@ def _request(store: LeafStore, csr: str | None) -> tuple[RequestState, KeyFile |
     return (RequestState.waits, key) if key is not None else (RequestState.lost, None)
 
 
-def _facts(leaf: Leaf | None) -> LeafFacts | None:
+def _facts(leaf: Leaf | None, use: LeafUse) -> LeafFacts | None:
     if leaf is None:
         return None
     certificate = leaf.certificate
     said = _said(certificate)
     return LeafFacts(
+        use=use,
         name=certificate.name,
         serial=certificate.serial_text,
         fingerprint=certificate.fingerprint,

@@ -50,7 +50,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "http": ("http", f"{BASE} interface serve station config service"),
     "mqtt": ("mqtt", f"{BASE} interface serve station config service"),
     "agents": ("agents", f"{BASE} actor interface pki serve station config service"),
-    "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents"),
+    "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents everest"),
     "everest": ("everest", f"{BASE} interface serve station config service mqtt"),
     "lab": ("lab", ""),
     "cli": ("cli", f"{BASE} interface config serve station service http mqtt agents everest daemon lab demo"),

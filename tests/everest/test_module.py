@@ -17,10 +17,9 @@ import pytest
 from evse_security import Station, StationConfig
 from evse_security.errors import InvalidConfiguration
 from evse_security.everest import protocol
-from evse_security.everest.configuration import configured
 from evse_security.everest.protocol import EverestProtocol
 from evse_security.everest.revisions import every_command
-from evse_security.everest.run import main, nothing_beside, serve
+from evse_security.everest.run import main, serve
 from evse_security.everest.surroundings import Surroundings
 from evse_security.everest.wire import Generation
 from evse_security.lab.authority import LEAF, ROOT_CA, SUB_CA, name, self_signed
@@ -489,7 +488,7 @@ def test_the_process_ends_in_order(mosquitto: Mosquitto, tmp_path: Path, end: st
     asyncio.run(work())
 
 
-MODULE_PY = "import sys\n\nfrom evse_security.everest.run import main\n\nsys.exit(main())\n"
+MODULE_PY = "import sys\n\nfrom evse_security.daemon.module import main\n\nsys.exit(main())\n"
 
 
 @pytest.mark.parametrize(
@@ -556,12 +555,3 @@ def test_what_runs_beside_it_shares_the_store_and_never_ends_it(
 
     asyncio.run(work())
     assert sum("the module goes on alone" in record.message for record in caplog.records) == 1
-
-
-def test_keys_of_what_is_not_there_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    station, service_config = configured({"http_listen": "127.0.0.1:1", "log_level": "debug"}, tmp_path)
-    with Station.open(station) as opened:
-        service = Service(opened, service_config)
-        assert nothing_beside(service) == ()
-        service.close()
-    assert "these keys have no effect here: http_listen" in caplog.text

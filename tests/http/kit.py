@@ -79,7 +79,12 @@ async def serving(
     parts_ready: Callable[[], bool] = lambda: True,
     **station_options: Any,
 ) -> AsyncIterator[Running]:
-    """Run the HTTP part on a station; what it raises before it is ready is raised here."""
+    """Run the HTTP part on a station; what it raises before it is ready is raised here.
+
+    What falls on the floor of the event loop fails the test.
+    """
+    dropped: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: dropped.append(context))
     options = {"clock": lambda: NOW, **station_options}
     with Station.open(StationConfig.under(certs, **options)) as station:
         service = Service(station, config)
@@ -97,6 +102,7 @@ async def serving(
             task.cancel()
             await asyncio.wait({task, waiting})
             service.close()
+    assert not dropped
 
 
 def loopback(**keys: Any) -> ServiceConfig:

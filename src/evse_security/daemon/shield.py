@@ -14,11 +14,10 @@ _PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
 def shield() -> None:
-    """Write no core dumps, let no other process of this user look into the memory, and make files for the user only.
+    """Write no core dumps, and let no other process of this user look into the memory.
 
     The password of the private keys is in it, and for moments the keys.
     """
-    os.umask(0o077)
     with suppress(OSError, ValueError):  # a unit of systemd forbids it, and has set it itself
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     libc = ctypes.CDLL(None, use_errno=True)

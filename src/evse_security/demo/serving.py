@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ from evse_security.service.parts import Part
 from evse_security.service.service import Service
 
 USUAL_PORT = 8866
+STATE = "service"
+"""Directory in which the service remembers its renewals, beside the station's certificates."""
 LONGEST_VALUE = 60
 """Characters of a value, as events are told."""
 
@@ -42,7 +45,7 @@ def serve(place: Home, seconds: float | None, environment: Mapping[str, str], cl
         service = ServiceConfig(
             http_listen=(f"127.0.0.1:{port}",),
             mqtt_broker=environment.get("EVSE_SECURITY_MQTT_BROKER", ""),
-            state_directory=place.directory / "service",
+            state_directory=place.directory / STATE,
             ocsp_proxy=url,
         )
 
@@ -73,7 +76,11 @@ def _free_port() -> int:
 
 
 def _let_age(station: Station, place: Home, clock: Clock) -> None:
-    """Replace the SECC's leaves by one that expires in ten days: it is to be renewed."""
+    """Replace the SECC's leaves by one that expires in ten days: it is to be renewed.
+
+    That an earlier run renewed one is forgotten: the service renews at most one a day.
+    """
+    shutil.rmtree(place.directory / STATE, ignore_errors=True)
     request = {"certificate_type": "V2G", "country": "DE", "organization": "Demo Charging", "common": STATION}
     for hash_data in _installed_leaves(station):
         station.dispatch("delete_certificate", {"certificate_hash_data": hash_data})
@@ -94,7 +101,8 @@ def _say_what_to_try(station: StationConfig, port: int) -> None:
     page = f"http://127.0.0.1:{port}"
     say(f"The station is served: {page}/")
     say("Its SECC leaf expires in ten days. What happens to it is told below; end it with Ctrl-C. To try meanwhile:")
-    say(f'  curl -s {page}/api/2026-04/get_leaf_expiry_days_count --json \'{{"certificate_type": "V2G"}}\'')
+    question = f"{page}/api/2026-04/get_leaf_expiry_days_count"
+    say(f"  curl -s {question} -H 'Content-Type: application/json' -d '{{\"certificate_type\": \"V2G\"}}'")
     say(f"  curl -sN {page}/api/events")
     say(f"  .venv/bin/evse-security --certs {certs} explain V2G")
 

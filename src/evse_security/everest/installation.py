@@ -30,7 +30,7 @@ MODULE_PY = '''\
 
 import sys
 
-from evse_security.everest.run import main
+from evse_security.daemon.module import main
 
 if __name__ == "__main__":
     sys.exit(main())
@@ -154,7 +154,7 @@ def _make(directory: Path, source: str | None) -> None:
         _link(environment)
     else:
         _run(environment, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", _requirement(source))
-    _run(environment, "-c", "import evse_security.everest.run, evse_security.mqtt.client")
+    _run(environment, "-c", "import evse_security.daemon.module, evse_security.mqtt.client")
 
 
 def _link(environment: Path) -> None:

@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from typing import Any
 
 from evse_security.clock import system_clock
@@ -32,16 +31,7 @@ Parts = Callable[[Service], Sequence[Part]]
 DONE, MISCONFIGURED = 0, 2
 
 
-def nothing_beside(service: Service) -> Sequence[Part]:
-    """No parts; what the configuration asks of them is said not to be there."""
-    quiet = vars(configured({}, Path("/")).service)
-    asked = [key for key, value in vars(service.config).items() if value != quiet[key] and not key.startswith("log_")]
-    if asked:
-        log.warning("these keys have no effect here: %s", ", ".join(asked))
-    return ()
-
-
-def main(environment: Mapping[str, str] | None = None, parts: Parts = nothing_beside) -> int:
+def main(environment: Mapping[str, str] | None = None, parts: Parts = lambda _: ()) -> int:
     """Be the module until EVerest or a signal ends it; 2 where the environment or the configuration is wrong."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     environment = os.environ if environment is None else environment

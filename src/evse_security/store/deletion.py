@@ -53,11 +53,11 @@ def deletion(snapshot: Snapshot, wanted: CertID | None) -> Deletion:
     named = snapshot.identified(wanted)
     gone = sorted(_gone(snapshot, changes), key=lambda certificate: certificate not in named)
     removed = sorted({change.path for change in changes if isinstance(change, Remove)})
-    keys = tuple(path for path in removed if path.suffix in KEY_SUFFIXES)
+    keys = [path for path in removed if path.suffix in KEY_SUFFIXES]
     return Deletion(
         certificates=tuple(Going(c.name, c.serial_text, c.fingerprint, c.not_after) for c in gone),
-        private_keys=keys,
-        removed=tuple(path for path in removed if path not in keys),
+        private_keys=tuple(keys),
+        removed=tuple(path for path in removed if path.suffix not in KEY_SUFFIXES),
         edited=tuple(sorted({change.path for change in changes if isinstance(change, Edit)})),
         refusal=None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,6 @@ from evse_security.agents.enrolment.cmp import CmpPort, CmpServer
 from evse_security.agents.enrolment.port import Answer, Request
 from evse_security.lab.authority import LEAF
 from tests.agents.enrolment.asking import enrol
-from tests.agents.enrolment.servers import free_port
 from tests.builders import DAY, NOW, World
 
 VALID: Any = {"not_before": NOW - 3650 * DAY, "not_after": NOW + 3650 * DAY}
@@ -56,21 +56,18 @@ class Mock:
         ]  # fmt: skip
 
     @contextmanager
-    def up(self, options: Sequence[str], port: int | None = None) -> Iterator[str]:
-        """The server; its URL."""
-        port = free_port() if port is None else port
-        with (self.directory / "server.log").open("wb") as log:
-            server = subprocess.Popen(
-                ["openssl", "cmp", "-config", "", "-port", str(port), *options], stdout=log, stderr=log
-            )
+    def up(self, options: Sequence[str], port: int = 0) -> Iterator[str]:
+        """The server; its URL. It can only listen on all addresses."""
+        path = self.directory / "server.log"
+        command = ["openssl", "cmp", "-config", "", "-port", str(port), *options]
+        with path.open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
             try:
-                while f":{port}" not in (self.directory / "server.log").read_text():
-                    assert server.poll() is None, (self.directory / "server.log").read_text()
+                while (found := re.search(r"ACCEPT \S+:(\d+)", path.read_text())) is None:
+                    assert server.poll() is None, path.read_text()
                     time.sleep(0.02)
-                yield f"http://localhost:{port}/pkix/"
+                yield f"http://localhost:{found[1]}/pkix/"
             finally:
                 server.kill()
-                server.wait()
 
     def ask(self, url: str, asked: Request, *, by_secret: bool = True, seconds: float = 20) -> Answer:
         secret = self.directory / "secret" if by_secret else None

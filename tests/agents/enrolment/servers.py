@@ -104,7 +104,7 @@ def est_server(directory: Path, made: World | None = None) -> Iterator[EstServer
 
         def get_request(self) -> tuple[socket.socket, Any]:
             plain, address = self.socket.accept()
-            plain.settimeout(20)
+            plain.settimeout(5)
             try:
                 return context.wrap_socket(plain, server_side=True), address
             except BaseException:
@@ -146,10 +146,12 @@ def silent_server() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
-def free_port() -> int:
-    """A port on which nobody listens."""
-    with silent_server() as port:
-        return port
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port on which nobody listens, nor can."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 @contextmanager
@@ -167,7 +169,10 @@ def proxy_server(seen: list[bytes]) -> Iterator[int]:
             with client:
                 head = b""
                 while b"\r\n\r\n" not in head:
-                    head += client.recv(4096)
+                    piece = client.recv(4096)
+                    if not piece:
+                        return
+                    head += piece
                 seen.append(head)
                 host, port = head.split()[1].decode().split(":")
                 with socket.create_connection((host, int(port))) as server:

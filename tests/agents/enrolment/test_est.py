@@ -14,7 +14,7 @@ from evse_security.errors import InvalidConfiguration
 from evse_security.lab.authority import name
 from evse_security.pki import pem
 from tests.agents.enrolment.asking import enrol, in_use, needs_openssl, request
-from tests.agents.enrolment.servers import Asked, EstServer, Reply, est_server, proxy_server, silent_server
+from tests.agents.enrolment.servers import Asked, EstServer, Reply, closed_port, est_server, proxy_server, silent_server
 from tests.builders import NOW, key, signing_request, world
 
 pytestmark = needs_openssl
@@ -153,9 +153,8 @@ def test_a_server_that_never_answers(server: EstServer) -> None:
 
 
 def test_nobody_there(server: EstServer) -> None:
-    with silent_server() as port:
-        pass
-    answer = ask(server, url=f"https://localhost:{port}")
+    with closed_port() as port:
+        answer = ask(server, url=f"https://localhost:{port}")
     assert answer == Later("localhost cannot be asked: ConnectionRefusedError: Connection refused")
 
 

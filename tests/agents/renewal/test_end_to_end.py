@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,7 +19,7 @@ from evse_security.errors import InvalidConfiguration
 from evse_security.service.events import Event, EventKind
 from tests.agents.enrolment.asking import needs_openssl, pki, request
 from tests.agents.enrolment.cmp_server import Mock
-from tests.agents.enrolment.servers import est_server, free_port
+from tests.agents.enrolment.servers import est_server
 from tests.agents.renewal.stage import NAMED, V2G, Stage, staged
 from tests.builders import DAY, NOW
 
@@ -58,25 +60,27 @@ def test_est_twenty_days_before_expiry(tmp_path: Path, password: str | None) -> 
 def test_cmp_from_the_first_leaf_on(tmp_path: Path) -> None:
     mock = Mock(tmp_path, pki())
     options = mock.secret()
-    port, out_of_order = free_port(), ("-pkistatus", "2", "-failure", "25")
+    out_of_order = ("-pkistatus", "2", "-failure", "25")
+    with ExitStack() as first:
+        url = first.enter_context(mock.up([*options, *mock.leaf(request()), *out_of_order]))
 
-    async def work(stage: Stage) -> None:
-        with mock.up([*options, *mock.leaf(request()), *out_of_order], port):
+        async def work(stage: Stage) -> None:
             await stage.at(NOW)
-        assert stage.status().state == "retrying"
-        csr = json.loads((tmp_path / "state" / "renewal.json").read_text())["leaves"]["V2G"]["csr"]
-        with mock.up([*options, *mock.leaf(replace(request(), csr=csr))], port):
-            await stage.at(NOW + MINUTE)
-        assert stage.states()[-2:] == ["renewed", "fresh"]
-        assert (await stage.call("get_leaf_certificate_info", **LEAF_IN_USE))["info"]["certificate_count"] == 2
+            assert stage.status().state == "retrying"
+            first.close()
+            csr = json.loads((tmp_path / "state" / "renewal.json").read_text())["leaves"]["V2G"]["csr"]
+            with mock.up([*options, *mock.leaf(replace(request(), csr=csr))], urlsplit(url).port or 0):
+                await stage.at(NOW + MINUTE)
+            assert stage.states()[-2:] == ["renewed", "fresh"]
+            assert (await stage.call("get_leaf_certificate_info", **LEAF_IN_USE))["info"]["certificate_count"] == 2
 
-    config: dict[str, Any] = {
-        "renewal_v2g": "cmp",
-        "enrolment_url": f"http://localhost:{port}/pkix/",
-        "enrolment_user": "station",
-        "enrolment_password_file": tmp_path / "secret",
-    }
-    staged(tmp_path, work, pki=mock.pki, **config, **NAMED)
+        config: dict[str, Any] = {
+            "renewal_v2g": "cmp",
+            "enrolment_url": url,
+            "enrolment_user": "station",
+            "enrolment_password_file": tmp_path / "secret",
+        }
+        staged(tmp_path, work, pki=mock.pki, **config, **NAMED)
 
 
 @needs_openssl
@@ -112,7 +116,7 @@ def test_a_program_and_a_restart_while_it_runs(tmp_path: Path) -> None:
 def test_the_loop_wakes_for_triggers_and_for_what_others_install(tmp_path: Path) -> None:
     async def until(stream: AsyncGenerator[Event, None], state: str) -> None:
         async for event in stream:
-            if event.data.get("leaf_certificate_type") == "V2G" and event.data.get("state") == state:
+            if event.data.get("certificate_type") == "V2G" and event.data.get("state") == state:
                 return
 
     async def work(stage: Stage) -> None:

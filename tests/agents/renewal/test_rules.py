@@ -25,18 +25,24 @@ from evse_security.agents.renewal.rules import (
     share,
     window,
 )
-from evse_security.renewing import LeafFacts, RenewalFacts, RequestState
+from evse_security.renewing import LeafFacts, LeafUse, RenewalFacts, RequestState
 from tests.builders import NOW
 
 EVENT = Policy("event", days=30, wait=60, repeats=3, organization="Operator", common="SECC1")
 EST = replace(EVENT, enrolment="est")
 
 
-def leaf(days: float, lifetime: float = 365, common: str = "SECC1", fingerprint: str = "aa") -> LeafFacts:
+def leaf(
+    days: float,
+    lifetime: float = 365,
+    common: str = "SECC1",
+    fingerprint: str = "aa",
+    use: LeafUse = LeafUse.in_use,
+) -> LeafFacts:
     """A leaf that ends in so many days."""
     end = NOW + timedelta(days=days)
     begin = end - timedelta(days=lifetime)
-    return LeafFacts(f"CN={common}", "01", fingerprint, "DE", "Operator", common, begin, end)
+    return LeafFacts(use, f"CN={common}", "01", fingerprint, "DE", "Operator", common, begin, end)
 
 
 def facts(now: datetime = NOW, **changes: object) -> RenewalFacts:
@@ -95,6 +101,7 @@ def waiting(**changes: object) -> Record:
         (Record(), facts(leaf=leaf(100)), EVENT, "fresh", "nothing"),
         (Record(), facts(leaf=leaf(20)), EVENT, "asking", "request"),
         (Record(), facts(leaf=leaf(-1)), EVENT, "asking", "request"),
+        (Record(), facts(leaf=leaf(100, use=LeafUse.unusable)), EVENT, "asking", "request"),
         (Record(), facts(), EVENT, "asking", "request"),
         (Record(), facts(), replace(EVENT, organization=""), "absent", "nothing"),
         (Record(), facts(), replace(EVENT, common=""), "absent", "nothing"),
@@ -162,6 +169,7 @@ def test_a_ca_that_sends_leaves_which_have_nearly_expired_is_not_asked_without_p
         (leaf(20), leaf(400, 370, fingerprint="bb"), "aa"),  # there would be a gap
         (leaf(20), leaf(19, 10, fingerprint="bb"), "aa"),
         (None, leaf(380, fingerprint="bb"), "bb"),
+        (leaf(20, use=LeafUse.unusable), leaf(400, 370, fingerprint="bb"), "bb"),
     ],
 )
 def test_a_leaf_that_takes_over_counts_already(in_use: LeafFacts | None, later: LeafFacts | None, counts: str) -> None:
@@ -170,12 +178,11 @@ def test_a_leaf_that_takes_over_counts_already(in_use: LeafFacts | None, later: 
     assert found.fingerprint == counts
 
 
-def test_a_leaf_that_expires_is_announced_once_a_day() -> None:
+def test_a_leaf_that_expires_is_announced_once() -> None:
     seen = facts(leaf=leaf(20))
     assert expiring(Record(), seen, EVENT) == leaf(20)
-    assert expiring(Record(announced=NOW, announced_leaf="aa"), seen, EVENT) is None
-    assert expiring(Record(announced=NOW, announced_leaf="bb"), seen, EVENT) == leaf(20)
-    assert expiring(Record(announced=NOW - DAY, announced_leaf="aa"), seen, EVENT) == leaf(20)
+    assert expiring(Record(announced="aa"), seen, EVENT) is None
+    assert expiring(Record(announced="bb"), seen, EVENT) == leaf(20)
     assert expiring(Record(), facts(leaf=leaf(20), doubt="1970"), EVENT) is None
     assert expiring(Record(), facts(leaf=leaf(100)), EVENT) is None
 
@@ -198,11 +205,14 @@ records = st.builds(
     outcome=st.sampled_from(Outcome),
     why=st.text(max_size=20),
     finished=moments,
-    announced=moments,
-    announced_leaf=st.sampled_from(["", "aa"]),
+    announced=st.sampled_from(["", "aa"]),
 )
 leaves = st.none() | st.builds(
-    leaf, st.integers(-400, 800), st.integers(1, 4000), fingerprint=st.sampled_from(["aa", "bb"])
+    leaf,
+    st.integers(-400, 800),
+    st.integers(1, 4000),
+    fingerprint=st.sampled_from(["aa", "bb"]),
+    use=st.sampled_from(LeafUse),
 )
 seen_facts = st.builds(
     facts,

@@ -175,7 +175,7 @@ class RenewalAgent:
         expiring = rules.expiring(record, facts, policy)
         if expiring is not None:
             self._telling.expiring(kind, expiring, facts.now)
-            record = replace(record, announced=facts.now, announced_leaf=expiring.fingerprint)
+            record = replace(record, announced=expiring.fingerprint)
         renewed = record.finished != before.finished and before.cause is not Cause.none
         decision = rules.renewed(facts) if renewed else rules.decide(record, facts, policy)
         if decision.step is not Step.nothing:

@@ -91,9 +91,8 @@ class Record:
     """What was wrong with the last attempt."""
     finished: datetime | None = None
     """When the last renewal ended."""
-    announced: datetime | None = None
-    """When it was last announced that a leaf expires."""
-    announced_leaf: str = ""
+    announced: str = ""
+    """Fingerprint of the leaf of which it was announced that it expires."""
 
     def ended(self, now: datetime) -> Record:
         """The renewal that is under way has ended with a new leaf."""

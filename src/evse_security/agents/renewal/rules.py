@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from evse_security.agents.renewal.record import Cause, Outcome, Record, RenewalState
-from evse_security.renewing import LeafFacts, RenewalFacts, RequestState
+from evse_security.renewing import LeafFacts, LeafUse, RenewalFacts, RequestState
 from evse_security.service.config import Enrolment, ServiceConfig
 from evse_security.vocabulary import LeafCertificateType
 
@@ -111,11 +111,9 @@ def settle(record: Record, facts: RenewalFacts, policy: Policy) -> Record:
 
 
 def _not_in_future(record: Record, now: datetime) -> Record:
-    last, finished, announced = (
-        None if moment is None else min(moment, now) for moment in (record.last, record.finished, record.announced)
-    )
+    last, finished = (None if moment is None else min(moment, now) for moment in (record.last, record.finished))
     not_before = None if record.not_before is None else min(record.not_before, now + LONGEST_HOLD)
-    return replace(record, last=last, finished=finished, announced=announced, not_before=not_before)
+    return replace(record, last=last, finished=finished, not_before=not_before)
 
 
 # ---- when
@@ -124,9 +122,10 @@ def _not_in_future(record: Record, now: datetime) -> Record:
 def newest(facts: RenewalFacts) -> LeafFacts | None:
     """The leaf whose end counts: the one in use, or the one that takes over from it before it ends."""
     leaf, successor = facts.leaf, facts.successor
-    if successor is not None and (leaf is None or successor.not_before <= leaf.not_after < successor.not_after):
-        return successor
-    return leaf
+    if successor is None or leaf is None:
+        return successor or leaf
+    takes_over = leaf.use is LeafUse.unusable or successor.not_before <= leaf.not_after < successor.not_after
+    return successor if takes_over else leaf
 
 
 def window(leaf: LeafFacts, days: int) -> timedelta:
@@ -140,7 +139,12 @@ def share(leaf: LeafFacts) -> float:
 
 
 def due(leaf: LeafFacts, days: int) -> datetime:
-    """When the renewal of a leaf begins: at the window's beginning or a little earlier, never before the leaf is."""
+    """When the renewal of a leaf begins: at the window's beginning or a little earlier, never before the leaf does.
+
+    One that is not offered to anybody should have been renewed already.
+    """
+    if leaf.use is LeafUse.unusable:
+        return leaf.not_before
     span = window(leaf, days)
     return max(leaf.not_after - span - span * share(leaf) / SPREAD, leaf.not_before)
 
@@ -214,6 +218,8 @@ def _why_now(facts: RenewalFacts) -> str:
     leaf = newest(facts)
     if leaf is None:
         return "there is no leaf, and a subject is configured"
+    if leaf.use is LeafUse.unusable:
+        return f"{leaf.name} is not used any more"
     verb = "expired" if leaf.not_after < facts.now else "expires"
     return f"{leaf.name} {verb} at {leaf.not_after:%Y-%m-%d %H:%M:%SZ}"
 
@@ -267,9 +273,8 @@ def begun(record: Record, decision: Decision, facts: RenewalFacts) -> Record:
 
 
 def expiring(record: Record, facts: RenewalFacts, policy: Policy) -> LeafFacts | None:
-    """The leaf that is to be announced as expiring: once it is time to renew it, and then once a day."""
+    """The leaf that is to be announced as expiring: once, when it is time to renew it."""
     leaf = newest(facts)
     if leaf is None or facts.doubt is not None or facts.now < due(leaf, policy.days):
         return None
-    told = record.announced if record.announced_leaf == leaf.fingerprint else None
-    return leaf if told is None or facts.now >= told + DAY else None
+    return leaf if leaf.fingerprint != record.announced else None

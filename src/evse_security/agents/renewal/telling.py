@@ -57,7 +57,7 @@ class Telling:
         level = logging.WARNING if decision.state in _WARNINGS else logging.INFO
         log.log(level, "%s leaf: %s: %s", kind, decision.state, decision.reason)
         data = {
-            "leaf_certificate_type": kind.value,
+            "certificate_type": kind.value,
             "state": decision.state.value,
             "since": _text(record.since),
             "next_attempt": _text(decision.at),
@@ -70,13 +70,16 @@ class Telling:
 
     def expiring(self, kind: LeafCertificateType, leaf: LeafFacts, now: datetime) -> None:
         """Tell that a leaf expires, or has."""
+        days = (leaf.not_after - now).days
+        when = "has expired" if days < 0 else f"expires in {days} days"
         data = {
-            "leaf_certificate_type": kind.value,
-            "name": leaf.name,
-            "serial_number": leaf.serial,
+            "certificate_type": kind.value,
+            "certificate": leaf.name,
+            "serial": leaf.serial,
             "fingerprint": leaf.fingerprint,
             "not_after": _text(leaf.not_after),
-            "days": (leaf.not_after - now).days,
+            "days": days,
+            "text": f"the {kind} leaf {leaf.name} {when}, and is to be renewed",
         }
         self._events.publish(EventKind.leaf_certificate_expiring, data)
 

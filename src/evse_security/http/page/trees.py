@@ -187,15 +187,10 @@ def siblings(overview: Overview, domain: str, below: str | None, first: int, clo
 
 def places(overview: Overview, fingerprint: str, clock: Clock) -> tuple[Row, ...]:
     """Where a certificate is: a row for each domain, with what it issued there."""
+    found = ((domain.domain.value, node) for domain in overview.domains for node in walk(domain.trees))
     return tuple(
-        row(
-            node,
-            domain.domain.value,
-            clock,
-            tuple(row(c, domain.domain.value, clock) for c in in_order(node.children, SHOWN)),
-        )
-        for domain in overview.domains
-        for node in walk(domain.trees)
+        row(node, name, clock, tuple(row(child, name, clock) for child in in_order(node.children, SHOWN)))
+        for name, node in found
         if node.fingerprint == fingerprint
     )
 
