@@ -43,7 +43,12 @@ class Manager:
     async def __aenter__(self) -> Self:
         unix = self._address.transport is Transport.unix
         self.client = await self._stack.enter_async_context(
-            aiomqtt.Client(self._address.host, self._address.port or 1, transport="unix" if unix else "tcp")
+            aiomqtt.Client(
+                self._address.host,
+                self._address.port or 1,
+                transport="unix" if unix else "tcp",
+                max_concurrent_outgoing_calls=20,  # paho 2.1 forgets some of more
+            )
         )
         await self.client.subscribe([(f"{self.prefix}#", 2)])
         self._task = asyncio.create_task(self._run())

@@ -38,7 +38,9 @@ MOST_MESSAGES, MOST_BYTES = 1000, 16 << 20
 LARGEST_PACKET = 4 << 20
 """Bytes of a message that an MQTT 5 broker may send us: two of the largest texts that we would read."""
 MOST_UNACKNOWLEDGED = 20
-"""Messages on their way to the broker; who has more to say waits."""
+"""Messages on their way to the broker, as many as paho sends at once; who has more to say waits.
+
+Of more, paho 2.1 keeps some for ever."""
 
 _UNSUPPORTED_VERSION = 132
 _REFUSED = 128
