@@ -11,6 +11,7 @@ from evse_security import Station, StationConfig
 from evse_security.errors import MalformedRequest, ServiceBusy
 from evse_security.service.config import ServiceConfig
 from evse_security.service.service import MOST_WAITING, Called, Service, outcome
+from evse_security.station import Refused
 from tests.builders import at, world
 
 
@@ -84,3 +85,28 @@ def test_more_callers_than_can_be_answered_are_refused_at_once(tmp_path: Path) -
 )
 def test_results_in_one_word(answer: object, word: str) -> None:
     assert outcome(answer) == word
+
+
+def test_commands_do_not_wait_for_who_looks(tmp_path: Path) -> None:
+    async def work(service: Service) -> None:
+        go_on = Event()
+        looking = asyncio.create_task(service.look(lambda _: go_on.wait(30), caller="x"))
+        await asyncio.sleep(0)
+        installed = await service.call("is_ca_certificate_installed", {"certificate_type": "V2G"}, caller="x")
+        assert (installed, looking.done()) == (False, False)
+        go_on.set()
+        assert await looking
+
+    served(tmp_path, work)
+
+
+def test_who_asks_is_told_why_a_change_was_refused(tmp_path: Path) -> None:
+    async def work(service: Service) -> None:
+        heard: list[Refused] = []
+        arguments = {"certificate": world("Root > Sub > Leaf")["Leaf"].pem, "certificate_type": "V2G"}
+        answer = await service.call("install_ca_certificate", arguments, caller="x", hear=heard.append)
+        assert (answer, heard[0].why.code) == ("InvalidCertificateChain", "NotACa")
+        await service.call("install_ca_certificate", arguments, caller="x")
+        assert len(heard) == 1
+
+    served(tmp_path, work)

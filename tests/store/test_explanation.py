@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from evse_security.clock import Moment
-from evse_security.store.explanation import Explanation, FileExplanation, LeafExplained, explain, explain_text
+from evse_security.store.explanation import Explanation, LeafExplained, explain
 from evse_security.store.overview import overview
+from evse_security.store.trial import FileExplanation, explain_text
 from tests.builders import DAY, NOW, YEAR, World, world
 from tests.store.pictures import (
     BELIEVED,
@@ -19,6 +20,7 @@ from tests.store.pictures import (
     Shelf,
     junk_block,
     limits,
+    of,
     token,
 )
 from tests.store.sick import PAST, pki, station
@@ -204,3 +206,50 @@ def test_paths_of_a_file_are_told_per_domain() -> None:
     paths = {one.type: one.paths for one in found.attempts if one.command == "verify_certificate"}
     assert paths[V2G][0].taken
     assert [path.reason.code for path in paths[CSMS]] == ["IssuerNotFound"]
+
+
+# ---- one certificate, and what is told of those that are handed over
+
+
+def test_one_certificate_is_explained_by_itself_as_among_all() -> None:
+    w = world("Root > Sub > SECC", "Root > Sub > Other")
+    shelf = Shelf().put(V2G_BUNDLE, w.pem("Root", "Sub")).with_leaf(w, "SECC").with_leaf(w, "Other", number=2)
+    snapshot = shelf.look()
+    every = explain(snapshot, snapshot.cas[V2G], BELIEVED, "not_after")
+    for one in every.leaves:
+        alone = explain(snapshot, snapshot.cas[V2G], BELIEVED, "not_after", only=one.fingerprint)
+        assert (alone.leaves, alone.authorities) == ((one,), ())
+    for ca in every.authorities:
+        alone = explain(snapshot, snapshot.cas[V2G], BELIEVED, "not_after", only=ca.fingerprint)
+        assert (alone.leaves, alone.authorities) == ((), (ca,))
+
+
+def test_what_would_be_written_and_what_was_handed_over_are_told() -> None:
+    w = world("Root > Sub >")
+    shelf = Shelf().put(V2G_BUNDLE, w.pem("Root"))
+    found = asked(shelf, w.pem("Sub"))
+    [received] = found.certificates
+    assert (received.fingerprint, received.issuer) == (of(w, "Sub").fingerprint, of(w, "Root").name)
+    assert (received.role, received.key, received.installed) == ("sub-CA", "EC 256", ())
+    accepted = [(one.type, one.written) for one in found.attempts if one.accepted]
+    assert accepted == [("V2G", (shelf.path(V2G_BUNDLE),))]
+    again = asked(shelf, w.pem("Root"))
+    assert again.certificates[0].installed == (shelf.path(V2G_BUNDLE),)
+    assert next(one.written for one in again.attempts if one.type == "V2G") == ()
+
+
+def test_what_certificates_would_be_used_for_is_told() -> None:
+    w = world("Root > Sub > Old", "Root > Sub > New", "Root > Sub > Older", Older={"not_after": NOW + DAY})
+    shelf = Shelf().put(V2G_BUNDLE, w.pem("Root")).with_leaf(w, "Old", "Sub").with_key(w, "New", "client/cso/new.key")
+    shelf = shelf.with_key(w, "Older", "client/cso/older.key")
+
+    def then(*holders: str) -> set[str]:
+        attempts = asked(shelf, w.pem(*holders)).attempts
+        return {one.then for one in attempts if one.accepted and one.then is not None}
+
+    assert then("New", "Sub") == {"in use: the newest that is valid and has its key"}
+    [older] = then("Older", "Sub")
+    assert older == f"not used: another leaf is newer, the one in CPO_CERT_SECC_LEAF_CHAIN_{token(1)}.pem"
+    assert then("Sub") == {"used to build chains"}
+    stranger = asked(shelf, world("Stranger").pem("Stranger"))
+    assert [one.then for one in stranger.attempts if one.accepted] == ["trusted as a root"] * 4

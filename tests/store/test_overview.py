@@ -356,3 +356,15 @@ def test_a_newer_leaf_that_leads_to_no_root_is_not_used_and_says_why() -> None:
     shelf = station(w).with_leaf(w, "Newer", "Strange", number=9)
     assert node(shelf, "SECC").used
     assert node(shelf, "Newer").because.startswith("not used: no certificate of the issuer")
+
+
+def test_each_certificate_tells_by_what_it_is_deleted() -> None:
+    w = pki()
+    assert node(station(w), "SECC").hash_data == id_of(w, "SECC").hash_data
+    assert node(Shelf().put(V2G_BUNDLE, w["Sub2"].pem), "Sub2").hash_data is None
+
+
+def test_keys_that_wait_tell_for_what_and_since_when() -> None:
+    w = pki()
+    [waiting] = drawn(Shelf().with_key(w, "SECC", "client/cso/waiting.key", age=2 * DAY)).pending
+    assert (waiting.certificate_type, waiting.since) == ("V2G", NOW - 2 * DAY)

@@ -15,7 +15,8 @@ from itertools import islice
 from typing import Any
 
 from evse_security.cli.options import open_station
-from evse_security.cli.voice import answer, complain, printable
+from evse_security.cli.voice import answer, complain
+from evse_security.visible import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,8 @@ import argparse
 from pathlib import Path
 
 from evse_security.cli.options import open_station
-from evse_security.cli.voice import Unusable, answer, complain, printable, text_of
+from evse_security.cli.voice import Unusable, answer, complain, text_of
+from evse_security.visible import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,14 +6,14 @@ The chain is PEM, leaf first, or one certificate in DER. The exit code is 0 if i
 from __future__ import annotations
 
 import argparse
-import base64
 import logging
-import textwrap
 from typing import TYPE_CHECKING
 
 from evse_security.cli.options import open_station
-from evse_security.cli.voice import Unusable, answer, answer_json, bytes_of, printable
+from evse_security.cli.voice import Unusable, answer, answer_json, bytes_of
+from evse_security.serve import given
 from evse_security.serve.dispatch import error_reply
+from evse_security.visible import printable
 from evse_security.vocabulary import CertificateValidationResult, LeafCertificateType
 
 if TYPE_CHECKING:
@@ -62,12 +62,9 @@ def as_json(report: CheckReport) -> dict[str, object]:
 
 
 def pem_of(source: str) -> str:
-    """The chain of a file as PEM. A certificate in DER is wrapped: it begins with a SEQUENCE, which no PEM does."""
+    """The chain of a file as PEM."""
     content = bytes_of(source)
-    if content[:1] == b"\x30":
-        body = "\n".join(textwrap.wrap(base64.b64encode(content).decode(), 64))
-        return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
+        return given.pem_of(content)
+    except ValueError:
         raise Unusable(f"{source} is neither PEM nor DER") from None

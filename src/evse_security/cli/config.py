@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 from evse_security.cli.options import settings_of
-from evse_security.cli.voice import answer, answer_json, printable
+from evse_security.cli.voice import answer, answer_json
+from evse_security.visible import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from evse_security.cli.options import given_options, open_station
 from evse_security.cli.show import as_json
-from evse_security.cli.voice import Unusable, answer, answer_json, complain, printable
+from evse_security.cli.voice import Unusable, answer, answer_json, complain
+from evse_security.visible import printable
 
 if TYPE_CHECKING:
     from evse_security.station import Diagnosis, Finding, MendReport

@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING
 from evse_security.cli.check import pem_of
 from evse_security.cli.options import open_station
 from evse_security.cli.show import as_json
-from evse_security.cli.voice import answer, answer_json, printable
+from evse_security.cli.voice import answer, answer_json
+from evse_security.visible import printable
 from evse_security.vocabulary import CaCertificateType
 
 if TYPE_CHECKING:
     from evse_security.station import Explanation, FileExplanation
-    from evse_security.store.explanation import Attempt, LeafExplained, PathTried
+    from evse_security.store.explanation import LeafExplained, PathTried
+    from evse_security.store.trial import Attempt
 
 _ARROW = " <- "
 _WITH_LEAVES = frozenset({CaCertificateType.V2G, CaCertificateType.CSMS})

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evse_security.cli.voice import Unusable, answer, printable, text_of
+from evse_security.cli.voice import Unusable, answer, text_of
+from evse_security.visible import printable
 
 if TYPE_CHECKING:
     from evse_security.lab.hierarchy import Pki

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from evse_security.cli.backup import add_passphrase, passphrase_of
 from evse_security.cli.options import open_station
-from evse_security.cli.voice import answer, complain, printable
+from evse_security.cli.voice import answer, complain
+from evse_security.visible import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evse_security.cli.options import open_station
-from evse_security.cli.voice import answer, answer_json, printable
+from evse_security.cli.voice import answer, answer_json
+from evse_security.visible import printable
 
 if TYPE_CHECKING:
     from evse_security.station import Overview

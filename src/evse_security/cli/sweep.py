@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 
 from evse_security.cli.options import open_station
-from evse_security.cli.voice import answer, complain, printable
+from evse_security.cli.voice import answer, complain
+from evse_security.visible import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

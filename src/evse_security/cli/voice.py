@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import BinaryIO
 
+from evse_security.visible import printable
+
 LARGEST_FILE = 4 << 20
 """Bytes of a file that is given as an argument: one string of the interface, in UTF-8."""
 
@@ -58,13 +60,6 @@ def _writing() -> Iterator[None]:
 def answer_json(value: object) -> None:
     """Print the answer as JSON, escaped to ASCII: safe for any terminal and any locale."""
     answer(json.dumps(value, indent=2))
-
-
-def printable(text: str) -> str:
-    """The text with everything escaped that is not seen but acts: control characters, directions, surrogates."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def text_of(source: str) -> str:

@@ -16,7 +16,7 @@ from evse_security.interface import NEWEST
 from evse_security.serve.codec import encoder
 from evse_security.service.config import ServiceConfig
 from evse_security.service.events import EventKind, Events
-from evse_security.station import Station
+from evse_security.station import Refused, Station
 from evse_security.vocabulary import CertificateStoreUpdate
 
 log = logging.getLogger(__name__)
@@ -40,13 +40,19 @@ class Called(NamedTuple):
 class Service:
     """What transports and agents share. Its methods are for the event loop's thread."""
 
-    def __init__(self, station: Station, config: ServiceConfig) -> None:
-        """Serve an open station; closing it is the caller's."""
+    def __init__(self, station: Station, config: ServiceConfig, events: Events | None = None) -> None:
+        """Serve an open station; closing it is the caller's. `events`: a stream to go on with.
+
+        Raises `InvalidConfiguration`.
+        """
+        if config.state_directory is not None:
+            station.config.check_apart("state_directory", config.state_directory)
         self.config = config
         self.clock: Clock = station.config.clock
-        self.events = Events(self.clock)
+        self.events = events or Events(self.clock)
         self._station = station
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security")
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security-reader")
         self._waiting = 0
         self._observers: list[Callable[[Called], object]] = []
         self._unsubscribe = station.subscribe(self._announce)
@@ -54,19 +60,36 @@ class Service:
     def close(self) -> None:
         """Let what has begun end, and take no more."""
         self._unsubscribe()
-        self._worker.shutdown(cancel_futures=True)
+        for executor in (self._worker, self._reader):
+            executor.shutdown(cancel_futures=True)
 
-    async def call(self, command: str, arguments: object, *, caller: str, revision: str = NEWEST) -> Any:
+    async def call(
+        self,
+        command: str,
+        arguments: object,
+        *,
+        caller: str,
+        revision: str = NEWEST,
+        hear: Callable[[Refused], object] | None = None,
+    ) -> Any:
         """Answer one command in JSON, as `Station.dispatch` does and with its errors; or `ServiceBusy`.
 
-        `caller` goes into the audit log: `mqtt:MODULE`, `http:TOKEN`.
+        `caller` goes into the audit log: `mqtt:MODULE`, `http:TOKEN`. Where a change is refused, `hear` is told why, in
+        the worker's thread, before this returns.
         """
+
+        def answer_it(station: Station) -> Any:
+            stop = station.hear_refusals(hear) if hear is not None else None
+            try:
+                return station.dispatch(command, arguments, revision=revision)
+            finally:
+                if stop is not None:
+                    stop()
+
         begun = time.perf_counter()
         result = "error"
         try:
-            answer = await self.ask(
-                lambda station: station.dispatch(command, arguments, revision=revision), caller=caller
-            )
+            answer = await self.ask(answer_it, caller=caller)
             result = outcome(answer)
         except EvseSecurityError as error:
             result = error.code
@@ -77,6 +100,16 @@ class Service:
 
     async def ask(self, question: Callable[[Station], T], *, caller: str) -> T:
         """Do something else with the station, in its turn. Raises what that raises, or `ServiceBusy`."""
+        return await self._turn(self._worker, question, caller)
+
+    async def look(self, question: Callable[[Station], T], *, caller: str) -> T:
+        """Ask what changes nothing and may take long, such as an overview: commands do not wait for it.
+
+        Those who look wait for each other. Raises as `ask`.
+        """
+        return await self._turn(self._reader, question, caller)
+
+    async def _turn(self, executor: ThreadPoolExecutor, question: Callable[[Station], T], caller: str) -> T:
         if self._waiting >= MOST_WAITING:
             raise ServiceBusy(self._waiting)
 
@@ -86,7 +119,7 @@ class Service:
 
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._worker, answer)
+            return await asyncio.get_running_loop().run_in_executor(executor, answer)
         finally:
             self._waiting -= 1
 

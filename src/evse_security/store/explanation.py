@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from evse_security.clock import Moment
-from evse_security.errors import BadText, NotExactlyOne, Refusal
-from evse_security.pki import pem
 from evse_security.pki.candidates import Tried, candidates
 from evse_security.pki.certificate import Certificate
-from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.path import LeafStart, Policy
 from evse_security.pki.profile import ProfileName
-from evse_security.store import layout
-from evse_security.store.kinds import LEAF_KINDS, TRUST
-from evse_security.store.limits import Limits, with_room
 from evse_security.store.reasons import Domain, Reason, Role
-from evse_security.store.rules.install import install
-from evse_security.store.rules.renew import renew
-from evse_security.store.rules.times import verified
+from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.snapshot import CaStore, Leaf, Snapshot
-from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+from evse_security.vocabulary import CaCertificateType
 
 VERIFIED = Reason("Valid", "valid: every signature, time and rule holds")
 
@@ -87,12 +78,20 @@ class Explanation:
 
 
 def explain(
-    snapshot: Snapshot, store: CaStore, moment: Moment, newest_by: str, profile: ProfileName = ProfileName.LENIENT
+    snapshot: Snapshot,
+    store: CaStore,
+    moment: Moment,
+    newest_by: str,
+    profile: ProfileName = ProfileName.LENIENT,
+    said: Revocations = NONE,
+    *,
+    only: str | None = None,
 ) -> Explanation:
-    """Explain one domain."""
-    domain = Domain(snapshot, store, moment, newest_by, profile)
-    explained = [_leaf(domain, leaf) for leaf in domain.leaves.values()]
-    cas = [c for c in domain.forest.certificates if c not in domain.leaves]
+    """Explain one domain; `only` what has this fingerprint, where one is given."""
+    domain = Domain(snapshot, store, moment, newest_by, profile, said)
+    asked = [c for c in domain.forest.certificates if only is None or c.fingerprint == only]
+    explained = [_leaf(domain, leaf) for c, leaf in domain.leaves.items() if only is None or c.fingerprint == only]
+    cas = [c for c in asked if c not in domain.leaves]
     return Explanation(
         domain=store.ca_type,
         path=store.path,
@@ -124,7 +123,7 @@ def _leaf(domain: Domain, leaf: Leaf) -> LeafExplained:
         used=use.used,
         reason=use.reason,
         rule=_rule(domain, leaf, use.reason),
-        paths=tuple(_paths(tried, certificate)),
+        paths=tuple(paths_tried(tried, certificate)),
     )
 
 
@@ -133,7 +132,8 @@ def _closed_keys(domain: Domain) -> int:
     return sum(key.token is None for key in keys)
 
 
-def _paths(tried: Tried, leaf: Certificate) -> Iterator[PathTried]:
+def paths_tried(tried: Tried, leaf: Certificate) -> Iterator[PathTried]:
+    """The paths of a search, from this leaf up."""
     if tried.leaf is not None:
         yield PathTried((leaf.name,), False, Reason.of(tried.leaf))
     for one in tried.candidates:
@@ -181,102 +181,3 @@ def _authority(domain: Domain, certificate: Certificate) -> AuthorityExplained:
         used=use.used,
         reason=use.reason,
     )
-
-
-# ---- certificates that are not installed
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What one command would make of the certificates, for one domain."""
-
-    command: str
-    type: str
-    accepted: bool
-    reason: Reason
-    paths: tuple[PathTried, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FileExplanation:
-    """What each command would make of certificates that are not installed."""
-
-    names: tuple[str, ...]
-    """The certificates in their order; none where the text cannot be read."""
-    installed: tuple[tuple[Path, ...], ...]
-    """Where each of them lies, if it is installed."""
-    clock: str | None
-    attempts: tuple[Attempt, ...]
-
-
-def explain_text(
-    snapshot: Snapshot, text: str, moment: Moment, limits: Limits, profile: ProfileName = ProfileName.LENIENT
-) -> FileExplanation:
-    """Try certificates (PEM, leaf first) with each command for each domain, on the snapshot only."""
-    trial = _Trial(snapshot, moment, limits, profile)
-    try:
-        received = pem.chain(text, "the file")
-    except BadText as refusal:
-        return FileExplanation((), (), moment.doubt, (Attempt("any", "any", False, Reason.of(refusal)),))
-    attempts = [trial.install(received, ca_type) for ca_type in snapshot.cas]
-    attempts += [trial.update(received, leaf_type) for leaf_type in LEAF_KINDS]
-    attempts += [trial.verify(received, leaf_type) for leaf_type in TRUST]
-    places = tuple(tuple(_places(snapshot, certificate)) for certificate in received)
-    return FileExplanation(tuple(c.name for c in received), places, moment.doubt, tuple(attempts))
-
-
-def _places(snapshot: Snapshot, certificate: Certificate) -> Iterator[Path]:
-    files = {file.path: file for store in snapshot.stores for file in store.files}
-    yield from (path for path, file in files.items() if certificate in file.certificates)
-
-
-class _Trial:
-    """The rules of the commands, whose decisions are thrown away."""
-
-    def __init__(self, snapshot: Snapshot, moment: Moment, limits: Limits, profile: ProfileName) -> None:
-        self.snapshot, self.moment, self.limits, self.profile = snapshot, moment, limits, profile
-        self.token = layout.token(moment.now, 0, 0)
-
-    def install(self, received: Sequence[Certificate], ca_type: CaCertificateType) -> Attempt:
-        def ask() -> None:
-            if len(received) != 1:
-                raise NotExactlyOne(len(received))
-            store = self.snapshot.cas[ca_type]
-            now, at_least = self.moment.now, self.moment.at_least
-            decision = install(self.snapshot, received[0], store, self.limits, now, self.token, at_least=at_least)
-            with_room(decision, self.snapshot, self.limits, self.moment)
-
-        return _attempt("install_ca_certificate", ca_type, ask)
-
-    def update(self, received: Sequence[Certificate], leaf_type: LeafCertificateType) -> Attempt:
-        def ask() -> None:
-            trust = self.snapshot.trust((TRUST[leaf_type],))
-            chain = verified(received[0], received[1:], trust, self._policy(leaf_type), self.moment)
-            decision = renew(self.snapshot.leaves[leaf_type], chain, self.token)
-            with_room(decision, self.snapshot, self.limits, self.moment, (token_of_certificate(chain.leaf),))
-
-        return _attempt("update_leaf_certificate", leaf_type, ask)
-
-    def verify(self, received: Sequence[Certificate], leaf_type: LeafCertificateType) -> Attempt:
-        """With all paths that are tried."""
-        trust, policy = self.snapshot.trust((TRUST[leaf_type],)), self._policy(leaf_type)
-        leaf, *sent, now = *received, self.moment.now
-        tried = candidates(leaf, intermediates=sent, trust=trust, policy=policy, now=now)
-
-        def ask() -> None:
-            verified(leaf, sent, trust, policy, self.moment)
-
-        return _attempt("verify_certificate", leaf_type, ask, tuple(_paths(tried, leaf)))
-
-    def _policy(self, leaf_type: LeafCertificateType) -> Policy:
-        """Only leaves that the station itself will use may become valid later."""
-        start = LeafStart.NOW_OR_LATER if leaf_type in LEAF_KINDS else LeafStart.NOW
-        return Policy((leaf_type,), self.profile, start)
-
-
-def _attempt(command: str, kind: str, ask: Callable[[], None], paths: tuple[PathTried, ...] = ()) -> Attempt:
-    try:
-        ask()
-    except Refusal as refusal:
-        return Attempt(command, str(kind), False, Reason.of(refusal), paths)
-    return Attempt(command, str(kind), True, Reason("Accepted", "it would be accepted"), paths)

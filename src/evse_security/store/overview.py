@@ -10,25 +10,17 @@ from pathlib import Path
 from evse_security.clock import Moment
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.ocsp import OcspStatus, current
+from evse_security.pki.ocsp import OcspStatus
 from evse_security.pki.profile import ProfileName
 from evse_security.store.reasons import Domain, Role
+from evse_security.store.rules.ask import OcspState, ocsp_state
+from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.snapshot import Problem, Snapshot, StoreForm
-from evse_security.vocabulary import CaCertificateType
+from evse_security.vocabulary import CaCertificateType, CertificateHashData, LeafCertificateType
 
 DEEPEST = 30
 """Certificates below a root in one tree; paths have ten at most. What hangs deeper is drawn as a tree of its own."""
 _NO_RESPONSE = "no OCSP response in DER that says something (EVerest's own module writes base64 text into such files)"
-
-
-@dataclass(frozen=True, slots=True)
-class OcspState:
-    """The cached answer about a certificate."""
-
-    status: str
-    this_update: datetime
-    next_update: datetime | None
-    is_current: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +47,8 @@ class Node:
     because: str
     """Why it is or is not used, in words."""
     private_key: Path | None
+    hash_data: CertificateHashData | None
+    """By what it is listed and deleted; None where its issuer, whose key is part of that, is not installed."""
     children: tuple[Node, ...]
 
 
@@ -69,12 +63,22 @@ class DomainOverview:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingKey:
+    """A key that waits for its certificate."""
+
+    path: Path
+    certificate_type: LeafCertificateType
+    since: datetime
+    """When it was written."""
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """Everything, with what is wrong."""
 
     domains: tuple[DomainOverview, ...]
-    pending_keys: tuple[Path, ...]
-    """Keys that wait for their certificate."""
+    pending: tuple[PendingKey, ...]
+    """Keys that wait for their certificate, by path."""
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
     files: int
@@ -84,18 +88,27 @@ class Overview:
     clock: str | None
     """Why the clock is not believed."""
 
+    @property
+    def pending_keys(self) -> tuple[Path, ...]:
+        """The files of the keys that wait for their certificate."""
+        return tuple(key.path for key in self.pending)
+
 
 def overview(
-    snapshot: Snapshot, moment: Moment, newest_by: str, profile: ProfileName = ProfileName.LENIENT
+    snapshot: Snapshot,
+    moment: Moment,
+    newest_by: str,
+    profile: ProfileName = ProfileName.LENIENT,
+    said: Revocations = NONE,
 ) -> Overview:
     """Draw the store."""
     domains = tuple(
-        _Drawing(Domain(snapshot, store, moment, newest_by, profile)).drawn() for store in snapshot.cas.values()
+        _Drawing(Domain(snapshot, store, moment, newest_by, profile, said)).drawn() for store in snapshot.cas.values()
     )
     revoked = dict.fromkeys(line for domain in domains for line in _revoked(domain.trees))
     return Overview(
         domains=domains,
-        pending_keys=_pending(snapshot),
+        pending=_pending(snapshot),
         problems=_problems(snapshot),
         warnings=(*_warnings(snapshot), *revoked),
         files=len(snapshot.names),
@@ -105,11 +118,15 @@ def overview(
     )
 
 
-def _pending(snapshot: Snapshot) -> tuple[Path, ...]:
+def _pending(snapshot: Snapshot) -> tuple[PendingKey, ...]:
     """Keys of which no certificate is installed anywhere, be it a leaf or a CA, in use or not."""
     taken = {token_of_certificate(certificate) for certificate in snapshot.certificates}
-    keys = (key for store in snapshot.leaves.values() for key in store.keys)
-    return tuple(sorted({key.path for key in keys if key.token is not None and key.token not in taken}))
+    found: dict[Path, PendingKey] = {}
+    for leaf_type, store in snapshot.leaves.items():
+        for key in store.keys:
+            if key.token is not None and key.token not in taken:
+                found.setdefault(key.path, PendingKey(key.path, leaf_type, key.modified))
+    return tuple(found[path] for path in sorted(found))
 
 
 def _problems(snapshot: Snapshot) -> tuple[Problem, ...]:
@@ -168,6 +185,7 @@ class _Drawing:
         leaf, use = domain.leaves.get(certificate), domain.use(certificate)
         kind, bits = certificate.key_strength
         issued = domain.forest.issued_by(certificate) if depth < DEEPEST else ()
+        cert_id = domain.snapshot.forest.id_of(certificate)
         return Node(
             role=domain.role(certificate),
             name=certificate.name,
@@ -178,20 +196,12 @@ class _Drawing:
             validity=domain.validity(certificate),
             key=f"{kind} {bits}",
             files=domain.files.get(certificate, ()),
-            ocsp=self.ocsp(certificate),
+            ocsp=ocsp_state(domain.snapshot, certificate, domain.moment.now),
             names_responder=bool(certificate.ocsp_urls),
             used=use.used,
             reason=use.reason.code,
             because=use.reason.text,
             private_key=leaf.key.path if leaf is not None and leaf.key is not None else None,
+            hash_data=None if cert_id is None else cert_id.hash_data,
             children=tuple(self.node(one, depth + 1) for one in issued if one not in self.drawn_once),
         )
-
-    def ocsp(self, certificate: Certificate) -> OcspState | None:
-        snapshot = self.domain.snapshot
-        cert_id = snapshot.forest.id_of(certificate)
-        entries = snapshot.ocsp_by_id.get(cert_id, []) if cert_id is not None else []
-        newest = max((e.answer for e in entries if e.answer), key=lambda answer: answer.this_update, default=None)
-        if newest is None:
-            return None
-        return OcspState(newest.status, newest.this_update, newest.next_update, current(newest, self.domain.moment.now))

@@ -131,6 +131,9 @@ def _with_keys_last(snapshot: Snapshot, store: LeafStore, doomed: Sequence[Leaf]
     """
     files = {leaf: sorted(leaf.copies, key=_chains_last) for leaf in reversed(doomed)}
     last_user = {key.path: leaf for leaf in files for key in store.keys_for(leaf.certificate)}
+    last_keys: dict[Leaf, list[Path]] = {}
+    for key in keys:
+        last_keys.setdefault(last_user[key], []).append(key)
     gone = [file.path for copies in files.values() for file in copies]
     early = [file for copies in files.values() for file in copies[:-1]]
     changes = together(Remove(file.path) for file in sorted(early, key=_chains_last) if len(file.certificates) == 1)
@@ -138,7 +141,7 @@ def _with_keys_last(snapshot: Snapshot, store: LeafStore, doomed: Sequence[Leaf]
     others = [*_responses(snapshot, doomed), *_copies(snapshot, {*gone, *keys}), *_leftovers(snapshot, store)]
     changes += [Remove(path, order=Order.FREE) for path in others]
     for leaf, copies in files.items():
-        changes += [Remove(copies[-1].path), *(Remove(key) for key in keys if last_user[key] is leaf)]
+        changes += [Remove(path) for path in (copies[-1].path, *last_keys.get(leaf, ()))]
     return [*changes]
 
 

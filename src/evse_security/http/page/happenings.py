@@ -1,0 +1,104 @@
+"""Events and entries of the audit log in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from evse_security.http.page.words import Badge, Tone, minute
+from evse_security.service.events import Event, EventKind
+
+LONGEST = 240
+"""Characters of one event: signing requests are told whole elsewhere."""
+SHOWN = 50
+
+_TITLES: dict[EventKind, Badge] = {
+    EventKind.certificate_store_update: Badge("Store changed", Tone.GOOD),
+    EventKind.leaf_certificate_expiring: Badge("Leaf expires", Tone.SOON),
+    EventKind.certificate_signing_request: Badge("Signing request", Tone.IDLE),
+    EventKind.renewal: Badge("Renewal", Tone.IDLE),
+    EventKind.ocsp_request_data: Badge("OCSP wanted", Tone.IDLE),
+    EventKind.ocsp: Badge("OCSP", Tone.IDLE),
+    EventKind.clock: Badge("Clock", Tone.SOON),
+    EventKind.swept: Badge("Swept", Tone.IDLE),
+    EventKind.warning: Badge("Warning", Tone.BAD),
+}
+
+
+class Happening(NamedTuple):
+    """One event."""
+
+    time: str
+    kind: Badge
+    text: str
+
+
+class Entry(NamedTuple):
+    """One entry of the audit log."""
+
+    time: str
+    command: str
+    actor: str
+    result: Badge
+    text: str
+
+
+def happenings(events: Sequence[Event], most: int = SHOWN) -> tuple[Happening, ...]:
+    """The last events, the newest first."""
+    newest = events[-most:][::-1]
+    return tuple(Happening(minute(one.time), _TITLES[one.kind], _words(one)) for one in newest)
+
+
+def _words(event: Event) -> str:
+    data = event.data
+    if event.kind is EventKind.certificate_store_update:
+        what = data.get("leaf_certificate_type"), data.get("ca_certificate_type")
+        kind = f"{what[0]} leaf" if what[0] else f"CA certificate of {what[1]}"
+        return bounded(f"{kind}: {data.get('operation', '')}")
+    if isinstance(data.get("text"), str):
+        return bounded(data["text"])
+    return bounded("; ".join(f"{_plain(name)}: {_plain(value)}" for name, value in data.items() if value is not None))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, str | int | float):
+        return str(value)[:LONGEST].replace("_", " ") if isinstance(value, str) and value.isidentifier() else str(value)
+    if isinstance(value, Mapping):
+        return f"{len(value)} members"
+    return f"{len(value)} of them" if isinstance(value, Sequence) else ""
+
+
+def bounded(text: str) -> str:
+    """A text on one line, cut off where it is too long."""
+    line = " ".join(text[: 2 * LONGEST].split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+_RESULTS = {"done": Tone.GOOD, "refused": Tone.SOON, "failed": Tone.BAD}
+
+
+def entries(bodies: Iterable[Mapping[str, Any]]) -> tuple[Entry, ...]:
+    """Entries of the audit log, as they come."""
+    return tuple(map(_entry, bodies))
+
+
+def _entry(body: Mapping[str, Any]) -> Entry:
+    result = str(body.get("result", ""))
+    about = str(body.get("about", ""))
+    given = [str(one.get("name", "")) for one in body.get("given", ()) if isinstance(one, Mapping)]
+    text = "; ".join(filter(None, [about, *given[:1], str(body.get("why", ""))]))
+    return Entry(
+        time=_time(body.get("time")),
+        command=str(body.get("command", "")),
+        actor=str(body.get("actor", "")),
+        result=Badge(result, _RESULTS.get(result, Tone.IDLE)),
+        text=bounded(text),
+    )
+
+
+def _time(value: object) -> str:
+    try:
+        return minute(datetime.fromisoformat(str(value)))
+    except ValueError:
+        return str(value)[:30]
