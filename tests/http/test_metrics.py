@@ -181,14 +181,17 @@ def test_a_worker_that_does_not_answer_is_not_alive(tmp_path: Path, monkeypatch:
 
     async def work(running: Running) -> None:
         go_on = threading.Event()
-        stuck = asyncio.ensure_future(running.service.ask(lambda _: go_on.wait(30), caller="test"))
+        service = running.service
+        stuck = [
+            asyncio.ensure_future(one(lambda _: go_on.wait(30), caller="test")) for one in (service.ask, service.look)
+        ]
         async with running.client() as client:
             for path in ("/healthz", "/readyz"):
                 answer = await client.get(path)
                 assert (answer.status_code, len(answer.json()["problems"])) == (503, 1)
             assert of(await measured(running), "evse_security_store_readable") == [0]
             go_on.set()
-            await stuck
+            await asyncio.gather(*stuck)
             assert (await client.get("/healthz")).status_code == 200
 
     served(tmp_path, work)
@@ -214,13 +217,13 @@ def test_looking_is_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     looks: list[str] = []
 
     async def work(running: Running) -> None:
-        ask = running.service.ask
+        look = running.service.look
 
         async def counted(question: object, *, caller: str) -> object:
             looks.append(caller)
-            return await ask(question, caller=caller)  # type: ignore[arg-type]
+            return await look(question, caller=caller)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(Service, "ask", staticmethod(counted))
+        monkeypatch.setattr(Service, "look", staticmethod(counted))
         async with running.client() as client:
             await asyncio.gather(*(client.get("/metrics") for _ in range(5)))
         assert looks == ["http:station"]
