@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from evse_security.http.page.forms import LARGEST
-from evse_security.http.scopes import Scope
+from evse_security.http.scopes import Caller, Scope
 from evse_security.lab.authority import name
 from tests.builders import World, world
 from tests.http.page.site import Client, Site, furnish, page, put
@@ -125,6 +125,14 @@ def test_who_may_only_read_sees_everything_but_no_button_and_changes_nothing(
         assert (answer.status_code, "scope install" in answer.text) == (403, True)
         assert path == "/install/confirm" or client.get(path).status_code == 403
     assert sorted(site.certs.rglob("*")) == before
+
+
+def test_who_came_with_a_token_can_go(site: Site, client: Client) -> None:
+    assert "Log out" not in client.get("/").text
+    site.app.caller = Caller("http:token:laptop", Scope.read)
+    text = client.get("/").text
+    assert "You are http:token:laptop, with the scope read." in text
+    assert re.search(r'<form method="post" action="/logout">\s*<button>Log out', text)
 
 
 # ---- installing
