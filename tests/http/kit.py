@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from starlette.routing import BaseRoute
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from evse_security import Station, StationConfig
 from evse_security.http.addresses import Address
-from evse_security.http.scopes import Scope
+from evse_security.http.scopes import Caller, Scope
 from evse_security.http.server import HttpPart
 from evse_security.http.tokens import TokenFile
 from evse_security.service.config import ServiceConfig
@@ -23,6 +25,15 @@ from tests.builders import NOW
 
 ANYWHERE = "0.0.0.0:0"
 """An address that others reach, too."""
+
+
+async def whoami(request: Request) -> Response:
+    caller: Caller = request.state.caller
+    return PlainTextResponse(f"{caller.name} {caller.scope}")
+
+
+PAGES = [Route("/", whoami), Route("/who", whoami)]
+"""Pages that say who asks for them."""
 
 
 @dataclass
@@ -68,7 +79,12 @@ async def serving(
     parts_ready: Callable[[], bool] = lambda: True,
     **station_options: Any,
 ) -> AsyncIterator[Running]:
-    """Run the HTTP part on a station; what it raises before it is ready is raised here."""
+    """Run the HTTP part on a station; what it raises before it is ready is raised here.
+
+    What falls on the floor of the event loop fails the test.
+    """
+    dropped: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: dropped.append(context))
     options = {"clock": lambda: NOW, **station_options}
     with Station.open(StationConfig.under(certs, **options)) as station:
         service = Service(station, config)
@@ -86,6 +102,7 @@ async def serving(
             task.cancel()
             await asyncio.wait({task, waiting})
             service.close()
+    assert not dropped
 
 
 def loopback(**keys: Any) -> ServiceConfig:

@@ -67,7 +67,8 @@ def test_a_page_of_another_site_gets_nothing_done(tmp_path: Path) -> None:
         asked: list[str] = []
 
         async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            flags = [*FLAGS, "--host-resolver-rules=MAP rebound.example 127.0.0.1"]
+            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
             tab = await browser.new_page()
             tab.on("response", lambda answer: asked.append(f"{answer.status} {answer.request.method}"))
             await tab.route("http://evil.example/", lambda route: route.fulfill(
@@ -81,10 +82,6 @@ def test_a_page_of_another_site_gets_nothing_done(tmp_path: Path) -> None:
             blocked = f"fetch('{running.url}/metrics', {{mode: 'no-cors'}}).then(() => 'got it', () => 'refused')"
             assert await tab.evaluate(blocked) == "refused"
             # A name that leads here, as with DNS rebinding.
-            await browser.close()
-            flags = [*FLAGS, "--host-resolver-rules=MAP rebound.example 127.0.0.1"]
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-            tab = await browser.new_page()
             answer = await tab.goto(f"http://rebound.example:{running.port}/metrics")
             assert answer is not None
             assert answer.status == 421

@@ -1,10 +1,12 @@
 """Names, origins, headers and sizes: by rule, and over real sockets."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from evse_security.errors import InvalidConfiguration
@@ -68,6 +70,10 @@ def test_names_of_the_configuration_that_are_none(name: str) -> None:
         ("POST", {"origin": "HTTP://LOCALHOST:8866"}, False),
         ("POST", {"origin": "http://localhost:8866", "sec-fetch-site": "same-site"}, True),
         ("POST", {"sec-fetch-site": "cross-site"}, True),
+        ("POST", {"sec-fetch-site": "none"}, False),
+        ("POST", {"sec-fetch-site": "something new"}, True),
+        ("POST", {"origin": "https://proxy.example", "sec-fetch-site": "same-origin"}, False),
+        ("POST", {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, True),
         ("POST", {"origin": "null"}, True),
         ("POST", {"origin": "http://evil.example"}, True),
         ("POST", {"origin": "https://localhost:8866"}, True),
@@ -122,6 +128,22 @@ def test_every_answer_has_the_headers_and_nothing_names_the_server(tmp_path: Pat
                 assert "server" not in answer.headers
 
     served(tmp_path, work)
+
+
+def test_half_an_answer_does_not_look_like_a_whole_one(tmp_path: Path) -> None:
+    async def half() -> AsyncIterator[str]:
+        yield "half"
+        raise ValueError("the other half")
+
+    async def broken(_: Request) -> Response:
+        return StreamingResponse(half())
+
+    async def work(running: Running) -> None:
+        async with running.client() as client:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await client.get("/broken")
+
+    served(tmp_path, work, pages=[Route("/broken", broken)])
 
 
 def test_a_page_may_keep_its_own_caching_and_fails_without_telling_why(

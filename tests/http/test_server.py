@@ -155,6 +155,42 @@ def test_trickling_does_not_prolong_the_time(tmp_path: Path, monkeypatch: pytest
     served(tmp_path, work)
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\0" * 100, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: {host}\r\nHost: evil.example\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: {host}\r\nX: a\r\n b\r\n\r\n", b"GET /\xff HTTP/1.1\r\nHost: {host}\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: {host}\r\nContent-Length: -1\r\n\r\n",
+        b"POST /login HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+        b"POST /login HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /login HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"GET http://evil.example/healthz HTTP/1.1\r\nHost: {host}\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"TRACE /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n", b"CONNECT evil.example:1 HTTP/1.1\r\nHost: {host}\r\n\r\n",
+        b"GET /%00%0d%0a HTTP/1.1\r\nHost: {host}\r\n\r\n", b"GET /../../etc/passwd HTTP/1.1\r\nHost: {host}\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: {host}\r\nCookie: evse-security=\xff\x80; ;;=\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer \xff\xfe\r\n\r\n",
+    ],
+)  # fmt: skip
+def test_what_is_hardly_http_breaks_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture, sent: bytes) -> None:
+    async def work(running: Running) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(sent.replace(b"{host}", f"localhost:{running.port}".encode()))
+        if writer.can_write_eof():
+            writer.write_eof()
+        with suppress(ConnectionResetError):
+            answer = await asyncio.wait_for(reader.read(), 20)
+            assert not answer or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 200")), answer
+        writer.close()
+        async with running.client() as client:
+            assert (await client.get("/healthz")).status_code == 200
+
+    served(tmp_path, work)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_a_head_has_an_end(tmp_path: Path) -> None:
     async def work(running: Running) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)

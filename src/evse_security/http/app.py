@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -44,8 +45,12 @@ def create_app(
 ) -> Starlette:
     """The whole application. It trusts its server for `request.state.reach` and `request.state.client_name`."""
 
+    @functools.cache
+    def rendered() -> bytes:
+        return bytes(Json(openapi(__version__)).body)
+
     async def document(_: Request) -> Response:
-        return Json(openapi(__version__))
+        return Response(rendered(), media_type=Json.media_type)
 
     async def metrics(_: Request) -> Response:
         return Response(await behind.metrics.text(), media_type=MEDIA_TYPE)

@@ -134,7 +134,7 @@ def client_scopes(table: tuple[str, ...]) -> dict[str, Scope]:
     scopes: dict[str, Scope] = {}
     for row in table:
         name, _, scope = row.rpartition("=")
-        if not name or scope not in Scope.__members__:
+        if not name or name == "?" or scope not in Scope.__members__:
             raise InvalidConfiguration("http_client_scopes", f"{row}: expected NAME={'|'.join(Scope)}")
         scopes[name] = Scope(scope)
     return scopes

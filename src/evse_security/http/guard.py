@@ -5,7 +5,7 @@
 2. Origin: what changes something comes from a page of ours or from no page at all (CSRF); and no page elsewhere may
    load anything of ours, though it may link here.
 3. The caller, whom routes find as `request.state.caller`.
-4. The body, of at most 2 MiB.
+4. The body, of at most 2 MiB; of those who log in, 4 KiB.
 5. Every answer gets the headers that keep browsers from doing more with it than showing it.
 """
 
@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 LARGEST_BODY = 2 << 20
 """Bytes of a body: a chain or a form with one in it is far smaller, and `serve.text` takes as many characters."""
+
+LARGEST_LOGIN = 1 << 12
+"""Bytes of the body of somebody who is not known yet."""
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 OPEN = frozenset({"/login", "/login.css"})
@@ -114,11 +117,16 @@ def _parsed(host: str) -> tuple[str, int | None] | None:
 
 
 def from_elsewhere(method: str, headers: Mapping[str, str], own_origin: str) -> bool:
-    """Whether a browser made this request for a page that is not ours. Others send none of these headers."""
+    """Whether a browser made this request for a page that is not ours. Others send none of these headers.
+
+    Sec-Fetch-Site is the browser's own verdict, which holds behind a proxy, too. Browsers do not send it to plain HTTP
+    beyond loopback: there the Origin must be ours.
+    """
     site, mode, origin = (headers.get(name) for name in ("sec-fetch-site", "sec-fetch-mode", "origin"))
-    if method in SAFE_METHODS:
-        return site in ("cross-site", "same-site") and mode != "navigate"
-    return site in ("cross-site", "same-site") or (origin is not None and origin.lower() != own_origin)
+    if site is not None:
+        is_link = method in SAFE_METHODS and mode == "navigate"
+        return site not in ("same-origin", "none") and not is_link
+    return method not in SAFE_METHODS and origin is not None and origin.lower() != own_origin
 
 
 class Guard:
@@ -137,12 +145,10 @@ class Guard:
             if refusal is not None:
                 await refusal(scope, receive, answering)
             else:
-                await self._app(scope, _Bounded(receive, Headers(scope=scope)), answering)
+                largest = LARGEST_LOGIN if scope["path"] in OPEN else LARGEST_BODY
+                await self._app(scope, _Bounded(receive, Headers(scope=scope), largest), answering)
         except ClientDisconnect:
             pass
-        except HTTPException as refused:  # raised where no route has caught it
-            if not answering.started:
-                await error(refused.status_code, "Refused", refused.detail)(scope, receive, answering)
         except Exception:
             log.exception("http: %s %s failed", scope["method"], _shown(scope["path"]))
             if answering.started:
@@ -172,17 +178,17 @@ class Guard:
 class _Bounded:
     """Receives a body as long as it is not too large."""
 
-    def __init__(self, receive: Receive, headers: Headers) -> None:
-        self._receive, self._left = receive, LARGEST_BODY
+    def __init__(self, receive: Receive, headers: Headers, largest: int) -> None:
+        self._receive, self._largest, self._left = receive, largest, largest
         length = headers.get("content-length", "")
-        self._refused = length.isdigit() and int(length) > LARGEST_BODY
+        self._refused = length.isdigit() and int(length) > largest
 
     async def __call__(self) -> Message:
         if not self._refused:
             message = await self._receive()
             self._left -= len(message.get("body", b""))
         if self._refused or self._left < 0:
-            raise HTTPException(413, f"the body has more than {LARGEST_BODY} bytes")
+            raise HTTPException(413, f"the body has more than {self._largest} bytes")
         return message
 
 

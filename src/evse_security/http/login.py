@@ -12,6 +12,8 @@ from evse_security.http.auth import Access, NotAuthenticated, TooManyAttempts, c
 from evse_security.http.replies import error
 from evse_security.http.sessions import LASTS
 
+FIELDS = 10
+"""Of a form; ours has one."""
 FORM = "application/x-www-form-urlencoded"
 
 _PAGE = """<!doctype html>
@@ -57,32 +59,18 @@ def routes(access: Access) -> list[Route]:
             return HTMLResponse(_PAGE % "")
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
             return error(415, "UnsupportedMediaType", f"expected {FORM}")
-        form = parse_qs((await request.body()).decode("ascii", "replace"), max_num_fields=10, errors="replace")
         try:
-            session = await access.log_in(request, form.get("token", [""])[0].strip())
+            session = await access.log_in(request, _token(await request.body()))
         except TooManyAttempts as refused:
             page = _PAGE % (_PROBLEM % f"Too many failed attempts. Try again in {refused.seconds} seconds.")
             return HTMLResponse(page, 429, {"retry-after": str(refused.seconds)})
         except NotAuthenticated:
             return HTMLResponse(_PAGE % (_PROBLEM % _WRONG), 401)
-        answer = RedirectResponse("/", 303)
-        answer.set_cookie(
-            cookie_name(request),
-            session,
-            max_age=int(LASTS),
-            secure=request.scope["scheme"] == "https",
-            httponly=True,
-            samesite="strict",
-        )
-        return answer
+        return _to("/", request, session)
 
     async def log_out(request: Request) -> Response:
         access.log_out(request)
-        answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(
-            cookie_name(request), secure=request.scope["scheme"] == "https", httponly=True, samesite="strict"
-        )
-        return answer
+        return _to("/login", request, "")
 
     async def style(_: Request) -> Response:
         return Response(_STYLE, media_type="text/css")
@@ -92,3 +80,26 @@ def routes(access: Access) -> list[Route]:
         Route("/login.css", style),
         Route("/logout", log_out, methods=["POST"]),
     ]
+
+
+def _token(form: bytes) -> str:
+    """What was typed, without what copying adds to it."""
+    try:
+        fields = parse_qs(form.decode("ascii", "replace"), max_num_fields=FIELDS, errors="replace")
+    except ValueError:  # more fields
+        return ""
+    return fields.get("token", [""])[0].strip()
+
+
+def _to(path: str, request: Request, session: str) -> Response:
+    """Send a browser on, with its session in a cookie that only this host's own pages send along; or without any."""
+    answer = RedirectResponse(path, 303)
+    answer.set_cookie(
+        cookie_name(request),
+        session,
+        max_age=int(LASTS) if session else 0,
+        secure=request.scope["scheme"] == "https",
+        httponly=True,
+        samesite="strict",
+    )
+    return answer

@@ -20,6 +20,8 @@ SECONDS: dict[Any, float] = {h11.IDLE: 10.0, h11.SEND_BODY: 30.0}
 """Within which the head of a request must be there, and then its body, however slowly they trickle in (slow loris)."""
 IDLE = 5
 """Seconds that a connection is kept for a next request."""
+LONGEST_NAME = 64
+"""Characters of a common name (RFC 5280 Appendix A.1)."""
 UNREAD = 30.0
 """Seconds that an answer may wait for the other side to read on."""
 
@@ -50,6 +52,17 @@ class Connection(H11Protocol):
                 timer.cancel()
         super().connection_lost(exc)
         self._ended()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP, instead of the routes if they are at it: two answers would break off in a fault."""
+        cycle: Any = self.cycle  # None before the first request
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.abort()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -93,9 +106,12 @@ def configured(app: Any) -> Config:
 
 
 def client_name(certificate: Any) -> str | None:
-    """The common name of a client's certificate that TLS has verified; None without a certificate."""
+    """The common name of a client's certificate that TLS has verified; None without a certificate.
+
+    One that has no such name, several, or an odd one goes by `?`: it must not be taken for another.
+    """
     if not certificate:
         return None
     names = [value for rdn in certificate.get("subject", ()) for key, value in rdn if key == "commonName"]
-    name = names[-1] if names else "without a common name"
-    return "".join(each if each.isprintable() else "?" for each in name[:100])
+    usable = len(names) == 1 and names[0].isprintable() and len(names[0]) <= LONGEST_NAME
+    return names[0] if usable else "?"

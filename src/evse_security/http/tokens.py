@@ -70,19 +70,17 @@ class TokenFile:
     def __init__(self, path: Path) -> None:
         """Nothing is read yet."""
         self._path = path
-        self._signature: tuple[int, ...] | None = None
-        self._tokens: tuple[Token, ...] = ()
+        self._seen: tuple[tuple[int, ...], tuple[Token, ...]] | None = None
 
     def tokens(self) -> tuple[Token, ...]:
         """The tokens; the file is read again if it has changed. Raises `InvalidConfiguration`."""
         with self._told():
             found = os.stat(self._path)
             signature = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-            if signature != self._signature:
-                self._signature, self._tokens = None, ()
-                self._tokens = self._read()
-                self._signature = signature
-        return self._tokens
+            seen = self._seen
+            if seen is None or seen[0] != signature:
+                seen = self._seen = signature, self._read()  # at once: several threads may be here
+        return seen[1]
 
     def add(self, name: str, scope: Scope, now: datetime, expires: datetime | None) -> str:
         """Make a token, keep its digest, and return it: it cannot be had again. Raises `InvalidConfiguration`."""
