@@ -189,6 +189,7 @@ def test_several_ca_certificates_are_offered_one_by_one(client: Client, w: World
     ("given", "said"),
     [
         ({"data": {"text": "  "}}, "Choose a file or paste"),
+        ({"data": {"text": "nonsense"}}, "cannot be read: no certificate in the file"),
         ({"data": {"text": "x"}, "files": {"file": ("a.pem", b"y")}}, "not both"),
         ({"files": {"file": ("a.pem", b"\xff\xfe\x00")}}, "neither PEM nor DER"),
         ({"files": {"file": ("a.pem", b"x" * (LARGEST + 1))}}, "256 KiB"),
