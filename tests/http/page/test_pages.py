@@ -302,6 +302,20 @@ def test_events_and_changes_are_seen_at_once(site: Site, client: Client, w: Worl
     assert "NewRoot" in client.get("/").text
 
 
+def test_a_busy_station_says_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evse_security.service.service.MOST_WAITING", 0)
+    answer = client.get("/")
+    assert (answer.status_code, "Try again in a moment" in answer.text) == (503, True)
+
+
+def test_findings_among_many_files_are_looked_for_on_their_own_page(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "All 11 findings" in client.get("/").text
+    monkeypatch.setattr("evse_security.http.page.looking.MANY_FILES", 3)
+    assert "Look for what is wrong" in client.get("/").text
+
+
 def test_a_station_without_audit_log_says_so(tmp_path: Path) -> None:
     with page(tmp_path, audit_log=None) as site:
         client = Client(site)
