@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from evse_security.http.page.forms import LARGEST
-from evse_security.http.scopes import Scope
+from evse_security.http.scopes import Caller, Scope
 from evse_security.lab.authority import name
 from tests.builders import World, world
 from tests.http.page.site import Client, Site, furnish, page, put
@@ -127,6 +127,14 @@ def test_who_may_only_read_sees_everything_but_no_button_and_changes_nothing(
     assert sorted(site.certs.rglob("*")) == before
 
 
+def test_who_came_with_a_token_can_go(site: Site, client: Client) -> None:
+    assert "Log out" not in client.get("/").text
+    site.app.caller = Caller("http:token:laptop", Scope.read)
+    text = client.get("/").text
+    assert "You are http:token:laptop, with the scope read." in text
+    assert re.search(r'<form method="post" action="/logout">\s*<button>Log out', text)
+
+
 # ---- installing
 
 
@@ -181,6 +189,7 @@ def test_several_ca_certificates_are_offered_one_by_one(client: Client, w: World
     ("given", "said"),
     [
         ({"data": {"text": "  "}}, "Choose a file or paste"),
+        ({"data": {"text": "nonsense"}}, "cannot be read: no certificate in the file"),
         ({"data": {"text": "x"}, "files": {"file": ("a.pem", b"y")}}, "not both"),
         ({"files": {"file": ("a.pem", b"\xff\xfe\x00")}}, "neither PEM nor DER"),
         ({"files": {"file": ("a.pem", b"x" * (LARGEST + 1))}}, "256 KiB"),
@@ -291,6 +300,20 @@ def test_events_and_changes_are_seen_at_once(site: Site, client: Client, w: Worl
     client.post("/install/confirm", data={"certificates": carried, "as": "install_ca_certificate:MO"})
     assert "CA certificate of MO: Installed" in client.get("/happenings/list?few=1").text
     assert "NewRoot" in client.get("/").text
+
+
+def test_a_busy_station_says_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evse_security.service.service.MOST_WAITING", 0)
+    answer = client.get("/")
+    assert (answer.status_code, "Try again in a moment" in answer.text) == (503, True)
+
+
+def test_findings_among_many_files_are_looked_for_on_their_own_page(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "All 11 findings" in client.get("/").text
+    monkeypatch.setattr("evse_security.http.page.looking.MANY_FILES", 3)
+    assert "Look for what is wrong" in client.get("/").text
 
 
 def test_a_station_without_audit_log_says_so(tmp_path: Path) -> None:

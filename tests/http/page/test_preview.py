@@ -103,7 +103,7 @@ def test_a_deletion_lists_what_goes_what_is_in_use_and_what_loses_its_issuer() -
     view = deletion_view(deletion(snapshot, id_of(w, "Root")), drawn)
     assert [one.title for one in view.going] == ["Root"]  # the leaf's chain file still holds its sub-CA
     assert view.going[0].state == "trusted as a root"
-    assert view.orphans == (of(w, "SECC").name,)
+    assert view.orphans.lines == (f"{of(w, 'SECC').name}, in use",)
     assert view.edited.lines == ("/station/certs/ca/v2g/V2G_ROOT_CA.pem",)
     leaf = deletion_view(deletion(snapshot, id_of(w, "SECC")), drawn)
     assert leaf.going[0].state == "in use: the newest that is valid and has its key"

@@ -56,6 +56,9 @@ async def _preview(desk: Desk, request: Request, text: str, refused: Refused | N
     explained = await desk.ask(lambda station: station.explain_text(text))
     clock = desk.clock(explained.clock)
     view = preview(explained, clock)
+    if not view.certificates:
+        problem = f"That cannot be read: {view.refused[0].text}."
+        return await desk.draw(request, "install.html", 400, clock=clock, problem=problem)
     alone = []
     if not view.choices and len(view.certificates) > 1:
         pairs = zip(view.certificates, each(text), strict=False)
@@ -66,7 +69,7 @@ async def _preview(desk: Desk, request: Request, text: str, refused: Refused | N
         409 if refused else 200,
         clock=clock,
         view=view,
-        fingerprint=explained.certificates[0].fingerprint if explained.certificates else "",
+        fingerprint=explained.certificates[0].fingerprint,
         carried=carried(text),
         alone=alone,
         refused=refused,

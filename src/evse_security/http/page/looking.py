@@ -32,7 +32,7 @@ _NOT_BEGUN = os.strerror(errno.ENOENT)
 _REQUEST = ("/request", "Make a signing request here")
 _INSTALL = ("/install", "Install it here")
 MENDED_HERE = {
-    **dict.fromkeys(("NoLeaf", "NoUsableLeaf", "LeafExpiring", "LeafExpired"), _REQUEST),
+    **dict.fromkeys(("NoLeaf", "NoUsableLeaf", "LeafExpiring"), _REQUEST),
     **dict.fromkeys(("NoRoot", "NoValidRoot", "RootMissing", "IssuerMissing", "OrphanSubCa", "CaExpiring"), _INSTALL),
 }
 """Findings that pages of ours mend, by their code: the page and what it does."""

@@ -221,7 +221,7 @@ class DeletionView:
     keys: Some
     removed: Some
     edited: Some
-    orphans: tuple[str, ...]
+    orphans: Some
     """Leaves that stay, though they are below what goes."""
     refusal: str
     code: str
@@ -238,7 +238,7 @@ def deletion_view(found: Deletion, overview: Overview) -> DeletionView:
     nodes = [node for domain in overview.domains for node in walk(domain.trees)]
     used = {node.fingerprint: node.because for node in nodes if node.used and node.fingerprint in doomed}
     below = (leaf for node in nodes if node.fingerprint in doomed for leaf in walk(node.children))
-    orphans = {leaf.fingerprint: leaf.name for leaf in below if leaf.role == "leaf" and leaf.fingerprint not in doomed}
+    orphans = {leaf.fingerprint: leaf for leaf in below if leaf.role == "leaf" and leaf.fingerprint not in doomed}
     everything = repr((found.certificates, found.private_keys, found.removed, found.edited))
     return DeletionView(
         going=tuple(
@@ -256,7 +256,7 @@ def deletion_view(found: Deletion, overview: Overview) -> DeletionView:
         keys=some(found.private_keys),
         removed=some(found.removed),
         edited=some(found.edited),
-        orphans=tuple(orphans.values()),
+        orphans=some([f"{leaf.name}, in use" if leaf.used else leaf.name for leaf in orphans.values()]),
         refusal="" if found.refusal is None else found.refusal.text,
         code="" if found.refusal is None else found.refusal.code,
         digest=hashlib.sha256(everything.encode("utf-8", "surrogateescape")).hexdigest(),
