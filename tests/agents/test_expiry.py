@@ -40,7 +40,7 @@ def test_a_leaf_that_expires_within_the_days_is_told_with_what_it_is(tmp_path: P
     [(kind, data)] = told(tmp_path, made)
     assert kind is LEAF
     assert data == {
-        "certificate_type": "V2G",
+        "leaf_certificate_type": "V2G",
         "certificate": "CN=SECC, O=Test",
         "serial": f"{made['SECC'].certificate.serial_number:x}",
         "fingerprint": data["fingerprint"],

@@ -38,13 +38,13 @@ def expiring(overview: Overview, now: datetime, days: int) -> Iterator[Expiring]
             facts = _facts(leaf, now)
             when = "has expired" if facts["days"] < 0 else f"expires in {facts['days']} days"
             kind = LEAF_TYPES[domain.domain]
-            data = {"certificate_type": kind, **facts, "text": f"the {kind} leaf {leaf.name} {when}"}
+            data = {"leaf_certificate_type": kind, **facts, "text": f"the {kind} leaf {leaf.name} {when}"}
             yield Expiring(leaf.fingerprint, EventKind.leaf_certificate_expiring, data)
         for node in nodes:
             if node.role != LEAF and node.used and _is_soon(node, now, days):  # 2
                 facts = _facts(node, now)
                 text = f"the {domain.domain} {node.role} {node.name} expires in {facts['days']} days"
-                data = {"certificate_type": str(domain.domain), **facts, "text": text}
+                data = {"ca_certificate_type": str(domain.domain), **facts, "text": text}
                 yield Expiring(node.fingerprint, EventKind.warning, data)
 
 

@@ -73,7 +73,9 @@ class Stage:
 
     def heard(self, kind: EventKind, leaf: str = "V2G") -> list[Mapping[str, Any]]:
         events = self.service.events.recent()
-        return [event.data for event in events if event.kind is kind and event.data.get("certificate_type") == leaf]
+        return [
+            event.data for event in events if event.kind is kind and event.data.get("leaf_certificate_type") == leaf
+        ]
 
     def states(self) -> list[str]:
         return [data["state"] for data in self.heard(EventKind.renewal)]

@@ -117,7 +117,7 @@ def test_a_program_and_a_restart_while_it_runs(tmp_path: Path) -> None:
 def test_the_loop_wakes_for_triggers_and_for_what_others_install(tmp_path: Path) -> None:
     async def until(stream: AsyncGenerator[Event, None], state: str) -> None:
         async for event in stream:
-            if event.data.get("certificate_type") == "V2G" and event.data.get("state") == state:
+            if event.data.get("leaf_certificate_type") == "V2G" and event.data.get("state") == state:
                 return
 
     async def work(stage: Stage) -> None:

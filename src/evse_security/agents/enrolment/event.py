@@ -15,7 +15,7 @@ class EventPort:
 
     async def enrol(self, request: Request) -> Answer:
         data = {
-            "certificate_type": request.kind.value,
+            "leaf_certificate_type": request.kind.value,
             "csr": request.csr,
             "number": request.number,
             "attempt": request.attempt,

@@ -57,7 +57,7 @@ class Telling:
         level = logging.WARNING if decision.state in _WARNINGS else logging.INFO
         log.log(level, "%s leaf: %s: %s", kind, decision.state, decision.reason)
         data = {
-            "certificate_type": kind.value,
+            "leaf_certificate_type": kind.value,
             "state": decision.state.value,
             "since": _text(record.since),
             "next_attempt": _text(decision.at),
@@ -73,7 +73,7 @@ class Telling:
         days = (leaf.not_after - now).days
         when = "has expired" if days < 0 else f"expires in {days} days"
         data = {
-            "certificate_type": kind.value,
+            "leaf_certificate_type": kind.value,
             "certificate": leaf.name,
             "serial": leaf.serial,
             "fingerprint": leaf.fingerprint,
