@@ -287,6 +287,29 @@ def test_events_follow_each_other_and_go_on_where_a_client_was(tmp_path: Path) -
     served(tmp_path, work)
 
 
+@pytest.mark.parametrize("length", ["Content-Length: 3000000", "Transfer-Encoding: chunked"])
+def test_a_stream_wants_no_body(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, length: str
+) -> None:
+    async def work(running: Running) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        head = f"GET /api/events HTTP/1.1\r\nHost: localhost:{running.port}\r\n{length}\r\n\r\n"
+        body = b"10000\r\n" + b"x" * 0x10000 + b"\r\n" if "chunked" in length else b"x" * 0x10000
+        writer.write(head.encode())
+        with suppress(ConnectionError):
+            for _ in range(45):
+                writer.write(body)
+                await writer.drain()
+            assert await asyncio.wait_for(reader.read(), 20)
+        writer.close()
+        while len(running.service.events._listeners) > 1:
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(protocol, "SECONDS", dict.fromkeys(protocol.SECONDS, 0.5))
+    served(tmp_path, work)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_silence_is_filled_and_streams_end_and_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "KEEP_ALIVE", 0.01)
     monkeypatch.setattr(stream, "MOST_STREAMS", 1)

@@ -142,11 +142,14 @@ class Guard:
         answering = _Answering(send, self._clock)
         try:
             refusal = await self._refusal(Request(scope))
+            largest = LARGEST_LOGIN if scope["path"] in OPEN else LARGEST_BODY
+            length = Headers(scope=scope).get("content-length", "0")
+            if refusal is None and int(length) > largest:
+                refusal = error(413, "BodyTooLarge", _too_large(largest))
             if refusal is not None:
                 await refusal(scope, receive, answering)
             else:
-                largest = LARGEST_LOGIN if scope["path"] in OPEN else LARGEST_BODY
-                await self._app(scope, _Bounded(receive, Headers(scope=scope), largest), answering)
+                await self._app(scope, _Bounded(receive, largest, answering), answering)
         except ClientDisconnect:
             pass
         except Exception:
@@ -178,18 +181,21 @@ class Guard:
 class _Bounded:
     """Receives a body as long as it is not too large."""
 
-    def __init__(self, receive: Receive, headers: Headers, largest: int) -> None:
-        self._receive, self._largest, self._left = receive, largest, largest
-        length = headers.get("content-length", "")
-        self._refused = length.isdigit() and int(length) > largest
+    def __init__(self, receive: Receive, largest: int, answering: _Answering) -> None:
+        self._receive, self._largest, self._left, self._answering = receive, largest, largest, answering
 
     async def __call__(self) -> Message:
-        if not self._refused:
-            message = await self._receive()
-            self._left -= len(message.get("body", b""))
-        if self._refused or self._left < 0:
-            raise HTTPException(413, f"the body has more than {self._largest} bytes")
-        return message
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left >= 0:
+            return message
+        if self._answering.started:  # whoever answers already wants no body, and waits for the end of the connection
+            return {**message, "body": b""}
+        raise HTTPException(413, _too_large(self._largest))
+
+
+def _too_large(largest: int) -> str:
+    return f"the body has more than {largest} bytes"
 
 
 class _Answering:
