@@ -15,17 +15,15 @@ help:  ## say what there is
 setup:
 	@scripts/setup.sh
 
-run: setup  ## play the life of a charging station on ./station; a second run goes on with it
-	@$(bin)/evse-security demo $(ARGS)
+run: setup  ## play the life of a charging station on ./station, then serve it (Ctrl-C ends it); a second run goes on with it
+	@$(bin)/evse-security demo --serve $(ARGS)
 
 test: setup  ## run the tests
-	@command -v openssl >/dev/null || scripts/apt-install.sh openssl
-	@command -v age >/dev/null || scripts/apt-install.sh age || true  # one test is skipped without it
+	@scripts/test-programs.sh
 	@$(bin)/pytest -n auto tests $(ARGS)
 
 test-lowest:  ## run the tests on the lowest cryptography and pyOpenSSL that we declare
-	@command -v openssl >/dev/null || scripts/apt-install.sh openssl
-	@command -v age >/dev/null || scripts/apt-install.sh age || true  # one test is skipped without it
+	@scripts/test-programs.sh
 	@scripts/setup.sh .venv-lowest requirements-lowest.lock
 	@.venv-lowest/bin/pytest -n auto tests $(ARGS)
 

@@ -9,6 +9,7 @@ import gc
 import importlib
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -135,6 +136,46 @@ def signature_memory(path: str, certificate: str, signature: str) -> Mapping[str
     text = Path(certificate).read_text()
     assert interface.verify_file_signature(file_path=path, signing_certificate=text, signature=signature)
     return {"bytes": resident("VmHWM")}
+
+
+def mqtt_echo(port: str, topic: str) -> None:
+    """Send back on `TOPIC/reply` what comes on a topic, through the library that our module uses, too."""
+    import asyncio
+
+    import aiomqtt
+
+    nodelay = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+
+    async def echo() -> None:
+        async with aiomqtt.Client("127.0.0.1", int(port), socket_options=nodelay) as client:
+            await client.subscribe(topic, 2)
+            async for message in client.messages:
+                await client.publish(f"{topic}/reply", message.payload, 2)
+
+    asyncio.run(echo())
+
+
+def mqtt_module(port: str, prefix: str, directory: str) -> None:
+    """Be EVerest's module for a store, at the stations' time."""
+    import asyncio
+
+    from benchmarks.stores import config_under
+    from evse_security import Station
+    from evse_security.everest.protocol import EverestProtocol
+    from evse_security.everest.surroundings import Surroundings
+    from evse_security.everest.wire import Generation
+    from evse_security.mqtt.broker import Broker, BrokerAddress
+    from evse_security.mqtt.client import MqttPart
+    from evse_security.service.config import ServiceConfig
+    from evse_security.service.service import Service
+
+    broker = BrokerAddress.parse(f"mqtt://127.0.0.1:{port}")
+    surroundings = Surroundings("evse_security", Path(directory), broker, prefix, Generation.C)
+
+    async def begin(_: Mapping[str, object]) -> Service:
+        return Service(Station.open(config_under(Path(directory))), ServiceConfig())
+
+    asyncio.run(MqttPart("everest", Broker(broker), EverestProtocol(surroundings, begin).speak).run(lambda: None))
 
 
 def resident(which: str = "VmRSS") -> int:

@@ -21,6 +21,16 @@ def child(name: str, *arguments: str | Path) -> dict[str, float]:
     return cast(dict[str, float], json.loads(done.stdout.splitlines()[-1]))
 
 
+@contextmanager
+def running_child(name: str, *arguments: object) -> Iterator[None]:
+    """A process that runs until the block ends."""
+    with subprocess.Popen(_command(name, *map(str, arguments))) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
 class Renamer:
     """Another process that renames files when it is told to."""
 

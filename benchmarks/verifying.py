@@ -1,8 +1,10 @@
-"""verify_certificate beside OpenSSL itself, for bundles of more and more roots."""
+"""verify_certificate beside OpenSSL itself, for bundles of more and more roots, of chains that were not seen before."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
 
@@ -10,33 +12,53 @@ from OpenSSL import crypto
 
 from benchmarks.measure import Bound, Row, Target, in_turns, paired
 from benchmarks.plan import Plan
-from benchmarks.stores import NOW, V2G_BUNDLE, Stores, config_under
+from benchmarks.stores import NOW, V2G_BUNDLE, Stores, config_under, leaf_template
 from evse_security import CertificateValidationResult, LeafCertificateType, Station
+from evse_security.lab.authority import SUB_CA, name
+from evse_security.lab.hierarchy import Pki
+from evse_security.lab.keys import KeyKind, generate_key
 
 GROUP = "verify_certificate"
 CHAINS = 200
-"""Different chains, used in turn: remembering the last one is no help."""
+"""Different leaves of one sub-CA, used in turn: of each, nothing is known any more when it comes again."""
+STRANGERS = 300
+"""Different chains with sub-CAs of their own, used in turn: more than any memory of the library has room for."""
 TARGET = Target(Bound.RATIO, 1.3)
 FLOORS = "beside OpenSSL, chain loaded already", "beside OpenSSL, chain loaded from PEM"
 END = b"-----END CERTIFICATE-----\n"
 
 
 def rows(plan: Plan, stores: Stores) -> Iterator[Row]:
-    """Twice for each size: the floor with certificates that are loaded already, and loading them from the text too."""
-    texts = [stores.leaf_files(number)[1].read_text() for number in range(CHAINS)]
+    """Twice for each size and kind of chain: the floor with certificates that are loaded, and loading them as well."""
+    kinds = {
+        "": [stores.leaf_files(number)[1].read_text() for number in range(CHAINS)],
+        "sub-CAs new, too; ": [_stranger(stores.pki, number) for number in range(STRANGERS)],
+    }
     for roots in plan.roots:
         with stores.store(20, roots) as directory:
-            samples = _in_turns(directory, texts, plan.seconds)
-        for floor in FLOORS:
-            yield paired(
-                samples["ours"],
-                samples[floor],
-                group=GROUP,
-                what=floor,
-                size=f"{roots} roots",
-                floor_is="OpenSSL by pyOpenSSL, prepared store",
-                target=TARGET,
-            )
+            for kind, texts in kinds.items():
+                samples = _in_turns(directory, texts, plan.seconds)
+                for floor in FLOORS:
+                    yield paired(
+                        samples["ours"],
+                        samples[floor],
+                        group=GROUP,
+                        what=f"{kind}{floor}",
+                        size=f"{roots} roots",
+                        floor_is="OpenSSL by pyOpenSSL, prepared store",
+                        target=TARGET,
+                    )
+
+
+def _stranger(pki: Pki, number: int) -> str:
+    """A chain of which nobody has seen any certificate but the root."""
+    issuer = pki["V2G_ROOT_CA"]
+    for tier in (1, 2):
+        subject = name(CN=f"Stranger {number} Sub-CA {tier}", O="Benchmark", C="DE", DC="V2G")
+        begin, end = NOW - timedelta(days=1), NOW + timedelta(days=700)
+        template = replace(SUB_CA, subject=subject, not_before=begin, not_after=end)
+        issuer = issuer.issue(generate_key(KeyKind.SECP256R1), template)
+    return issuer.issue(generate_key(KeyKind.SECP256R1), leaf_template(10**6 + number)).chain_pem()
 
 
 def _in_turns(directory: Path, texts: list[str], seconds: float) -> dict[str, list[float]]:

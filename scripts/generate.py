@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
+import inspect
+import itertools
 import json
 import os
 import sys
@@ -18,10 +21,12 @@ from evse_security import __version__
 from evse_security.cli import top_parser
 from evse_security.config import AUDIT_LOG, DEFAULT_PATHS
 from evse_security.interface import REVISIONS
+from evse_security.serve.asyncapi import asyncapi
 from evse_security.serve.codec import MAX_ARRAY, MAX_STRING
 from evse_security.serve.command import Command, commands
 from evse_security.serve.openapi import openapi
 from evse_security.serve.schema import Schema, schema
+from evse_security.service.events import EventKind
 from evse_security.settings import CREDENTIAL, declarations, descriptions, keys
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,6 +62,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     for revision in REVISIONS:
         yield REFERENCE / f"schema-{revision}.json", json.dumps(SCHEMAS[revision], indent=2) + "\n"
     yield REFERENCE / "openapi.json", json.dumps(openapi(__version__), indent=2) + "\n"
+    yield REFERENCE / "asyncapi.json", json.dumps(asyncapi(events()), indent=2) + "\n"
     if README.exists() and BEGIN in README.read_text():
         yield README, with_block(README.read_text(), f"```console\n$ evse-security --help\n{command_line_help()}```\n")
 
@@ -198,6 +204,20 @@ def in_words(rule: Schema) -> str:
         return f"array of {in_words(rule['items'])}"
     longest = f" of at most {rule['maxLength']} characters" if "maxLength" in rule else ""
     return f"{'nothing (`null`)' if rule['type'] == 'null' else rule['type']}{longest}"
+
+
+# ---- the document of the API over MQTT
+
+
+def events() -> dict[str, str]:
+    """What each kind of event is about: the text after its member."""
+    body = ast.parse(inspect.getsource(EventKind)).body[0]
+    found = {}
+    for declared, said in itertools.pairwise(getattr(body, "body", ())):
+        match declared, said:
+            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = inspect.cleandoc(text)
+    return found
 
 
 # ---- the page of the configuration

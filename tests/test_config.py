@@ -14,7 +14,7 @@ from evse_security.errors import InvalidConfiguration
 CERTS = Path("/station/certs")
 PATHS = tuple(DEFAULT_PATHS)
 INTEGERS = ("max_store_bytes", "max_store_entries", "csr_lifetime", "keep_newest", "certificate_store_max_length")
-CHOICES = ("certificate_profile", "ocsp_check", "newest_by", "csr_key_type")
+CHOICES = ("certificate_profile", "ocsp_check", "newest_by", "revoked_leaves", "csr_key_type")
 LISTS = ("csr_dns_names", "csr_ip_addresses")
 SWITCHES = ("additional_root_certificate_check", "audit_log_sync")
 OTHERS = ("private_key_password", "clock", "audit_log")
@@ -177,6 +177,7 @@ def test_numbers_beyond_any_machine_are_refused(key: str) -> None:
         ("certificate_profile", ("lenient", "iso15118")),
         ("ocsp_check", ("verified", "unchecked")),
         ("newest_by", ("not_after", "not_before")),
+        ("revoked_leaves", ("withdraw", "offer")),
         (
             "csr_key_type",
             ("secp256r1", "secp384r1", "secp521r1", "ed25519", "ed448", "rsa2048", "rsa3072", "rsa4096"),

@@ -20,7 +20,7 @@ from evse_security.errors import (
 )
 from evse_security.keys import files as key_files
 from evse_security.keys.kinds import KeyType
-from evse_security.leaves import Leaves, parts_for
+from evse_security.leaves import Leaves
 from evse_security.outcomes import answers
 from evse_security.pki import ocsp, pem
 from evse_security.pki.certificate import Certificate
@@ -153,21 +153,31 @@ class Commands:
         self, *, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]
     ) -> CertificateValidationResult:
         """Verify a leaf or chain against the roots of the given domains."""
-        return self.check(certificate_chain, certificate_types).result
+        found = self._checked(certificate_chain, certificate_types)
+        return CertificateValidationResult.Valid if isinstance(found, tuple) else answers(found).validation
 
     def check(self, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]) -> CheckReport:
         """Verify a leaf or chain, and say why not."""
+        found = self._checked(certificate_chain, certificate_types)
+        if isinstance(found, Refusal):
+            return CheckReport(answers(found).validation, found, ())
+        chain, moment = found
+        begin = chain.leaf.not_before if chain.leaf.not_yet_valid(moment.now) else None
+        return CheckReport(CertificateValidationResult.Valid, None, tuple(c.name for c in chain.path), begin)
+
+    def _checked(
+        self, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]
+    ) -> tuple[VerifiedChain, Moment] | Refusal:
+        """The verified chain, and when that was; or why it is none."""
         try:
             if not certificate_types:
                 raise NoTrustAnchor("the domains asked for (there are none)")
             received = pem.chain(certificate_chain, "the certificate chain")
             snapshot, moment = self._core.look([RootsOf(TRUST[LeafCertificateType(one)]) for one in certificate_types])
-            chain = self._verified(snapshot, received, tuple(certificate_types), moment)
+            return self._verified(snapshot, received, tuple(certificate_types), moment), moment
         except Refusal as refusal:
             told("verify_certificate", refusal)
-            return CheckReport(answers(refusal).validation, refusal, ())
-        begin = chain.leaf.not_before if chain.leaf.not_yet_valid(moment.now) else None
-        return CheckReport(CertificateValidationResult.Valid, None, tuple(c.name for c in chain.path), begin)
+            return refusal
 
     def _verified(
         self,
@@ -332,7 +342,7 @@ class Commands:
         self, *, certificate_type: LeafCertificateType, encoding: EncodingFormat, include_ocsp: bool
     ) -> GetCertificateInfoResult:
         """Find the newest usable leaf."""
-        snapshot, moment = self._core.look(EVERYTHING if include_ocsp else parts_for(certificate_type))
+        snapshot, moment = self._core.look(EVERYTHING if include_ocsp else self._leaves.parts_for(certificate_type))
         store = snapshot.leaves.get(certificate_type)
         if store is None:
             return GetCertificateInfoResult(status=GetCertificateInfoStatus.Rejected)
@@ -350,7 +360,7 @@ class Commands:
         self, *, certificate_type: LeafCertificateType, encoding: EncodingFormat, include_ocsp: bool
     ) -> GetCertificateFullInfoResult:
         """Find the newest usable leaf of each root."""
-        snapshot, moment = self._core.look(EVERYTHING if include_ocsp else parts_for(certificate_type))
+        snapshot, moment = self._core.look(EVERYTHING if include_ocsp else self._leaves.parts_for(certificate_type))
         store = snapshot.leaves.get(certificate_type)
         if store is None:
             return GetCertificateFullInfoResult(status=GetCertificateInfoStatus.Rejected, info=())
@@ -358,7 +368,8 @@ class Commands:
             return GetCertificateFullInfoResult(status=self._leaves.status(store, moment), info=())
         trust, newest_by = snapshot.cas[store.kind.ca_type].trust, self._core.config.newest_by
         tried = self._leaves.attempts(store, moment)
-        found = (select.newest_per_root(store, trust, newest_by, *attempt) for attempt in tried)
+        said = self._core.revocations(snapshot)
+        found = (select.newest_per_root(store, trust, newest_by, *attempt, said) for attempt in tried)
         try:
             infos = [
                 self._leaves.info(snapshot, leaf, encoding, moment, with_ocsp=include_ocsp, root=chain.anchor)

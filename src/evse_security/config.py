@@ -15,6 +15,7 @@ from evse_security.errors import InvalidConfiguration
 CertificateProfile = Literal["lenient", "iso15118"]
 OcspCheck = Literal["verified", "unchecked"]
 NewestBy = Literal["not_after", "not_before"]
+RevokedLeaves = Literal["withdraw", "offer"]
 CsrKeyType = Literal["secp256r1", "secp384r1", "secp521r1", "ed25519", "ed448", "rsa2048", "rsa3072", "rsa4096"]
 
 DEFAULT_PATHS = {
@@ -35,6 +36,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "certificate_profile": get_args(CertificateProfile),
     "ocsp_check": get_args(OcspCheck),
     "newest_by": get_args(NewestBy),
+    "revoked_leaves": get_args(RevokedLeaves),
     "csr_key_type": get_args(CsrKeyType),
 }
 _UNBOUNDED = 2**63
@@ -94,6 +96,8 @@ class StationConfig:
     """`unchecked` stores OCSP responses as they come: for laboratories."""
     newest_by: NewestBy = "not_after"
     """Which leaf is the newest: latest notAfter (EVerest), or latest notBefore (OCPP 2.0.1 A02.FR.15)."""
+    revoked_leaves: RevokedLeaves = "withdraw"
+    """Leaves that a cached OCSP response calls revoked, or a sub-CA of theirs: `offer` uses them as EVerest does."""
     certificate_store_max_length: int | None = None
     """Most installed CA certificates (OCPP CertificateStoreMaxLength); None: no limit but the store's."""
     additional_root_certificate_check: bool = False
@@ -129,6 +133,7 @@ class StationConfig:
             certificate_profile: CertificateProfile = ...,
             ocsp_check: OcspCheck = ...,
             newest_by: NewestBy = ...,
+            revoked_leaves: RevokedLeaves = ...,
             certificate_store_max_length: int | None = ...,
             additional_root_certificate_check: bool = ...,
             audit_log: str | os.PathLike[str] | None = ...,
@@ -202,20 +207,22 @@ class StationConfig:
                 bundle = _normal(getattr(self, ca_key))
                 if leaf == bundle or bundle in leaf.parents or leaf == bundle.parent:
                     raise InvalidConfiguration(leaf_key, f"overlaps {ca_key}")
-        self._check_audit_log()
+        if self.audit_log is not None:
+            self.check_apart("audit_log", self.audit_log.parent)
         csms, *others = (_normal(getattr(self, key)) for key in _BUNDLES)
         if self.additional_root_certificate_check and csms in others:
             raise InvalidConfiguration("additional_root_certificate_check", "needs a csms_ca_bundle of its own")
 
-    def _check_audit_log(self) -> None:
-        """Not where certificates and keys are: what lies there is listed, counted and swept."""
-        if self.audit_log is None:
-            return
-        place = _normal(self.audit_log.parent)
+    def check_apart(self, named: str, directory: Path) -> None:
+        """Refuse a directory where certificates and keys are: what lies there is listed, counted and swept.
+
+        Raises `InvalidConfiguration` about the key that named it.
+        """
+        place = _normal(directory)
         for key in DEFAULT_PATHS:
             taken = _normal(getattr(self, key))
             if taken == place or taken in place.parents or (key in _BUNDLES and taken.parent == place):
-                raise InvalidConfiguration("audit_log", f"lies in the directory of {key}")
+                raise InvalidConfiguration(named, f"lies in the directory of {key}")
 
 
 def same_place(one: Path, other: Path) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
 from typing import TypeVar
 from weakref import WeakSet
 
@@ -29,6 +30,7 @@ from evse_security.store.limits import Limits
 from evse_security.store.lock import Missing
 from evse_security.store.parts import EVERYTHING, Parts
 from evse_security.store.picture import Picture
+from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.snapshot import Snapshot
 from evse_security.vocabulary import CertificateStoreUpdate
 
@@ -78,6 +80,7 @@ class Core:
         self._changing = threading.RLock()
         self._subscribers: list[Subscriber] = []
         self._hearing_refusals: list[Callable[[Refused], object]] = []
+        self._hearing_paths: list[Callable[[frozenset[Path]], object]] = []
         self._numbers = count()
         _cores.add(self)
 
@@ -105,12 +108,17 @@ class Core:
         with self._changing:
             self._subscribers.clear()
             self._hearing_refusals.clear()
+            self._hearing_paths.clear()
         self._disk.close()
 
     def look(self, parts: Parts = EVERYTHING) -> tuple[Snapshot, Moment]:
         """The store, or the parts of it that are needed, and the time, for one command."""
         snapshot = self._disk.look(parts)
         return snapshot, judge(self.config.clock(), snapshot.newest_written)
+
+    def revocations(self, snapshot: Snapshot) -> Revocations:
+        """What OCSP responders said is revoked, if that has consequences here."""
+        return snapshot.revocations if self.config.revoked_leaves == "withdraw" else NONE
 
     @property
     def audit_log(self) -> AuditLog:
@@ -156,6 +164,8 @@ class Core:
             if decision is None:
                 self._disk.make_directories()
                 decision = self._changed(decide, deed, Missing.MAKE) or Decision()
+            if decision.changes:
+                self._tell(self._hearing_paths, frozenset(change.path for change in decision.changes))
             self._announce(decision.updates)
         return decision
 
@@ -229,6 +239,10 @@ class Core:
     def hear_refusals(self, hear: Callable[[Refused], object]) -> Callable[[], None]:
         """Tell somebody of every change that was refused, before the answer. Returns how to stop that."""
         return self._add(self._hearing_refusals, hear)
+
+    def hear_paths(self, hear: Callable[[frozenset[Path]], object]) -> Callable[[], None]:
+        """Tell somebody which files every change made, replaced or removed. Returns how to stop that."""
+        return self._add(self._hearing_paths, hear)
 
     def _add(self, listeners: list[Callable[[T], object]], listener: Callable[[T], object]) -> Callable[[], None]:
         """Add a listener, though it may be one already, and say how to take just this one away."""

@@ -96,6 +96,7 @@ class Doctor:
             newest_by=config.newest_by,
             profile=self._core.profile,
             warn=timedelta(days=warn_days),
+            said=self._core.revocations(snapshot),
         )
 
     def _audit_problem(self) -> str | None:

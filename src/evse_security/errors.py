@@ -14,7 +14,7 @@
         │   ├── NoTrustAnchor  IssuerNotFound  SearchExhausted
         │   ├── BadSignature  Expired  NotYetValid
         │   ├── NotACa  NotAnEndEntity  WrongUsage  PathTooLong  WeakKey  WeakDigest  RefusedByOpenSsl
-        │   └── ProfileViolated  NotSignedByPredecessor
+        │   └── ProfileViolated  NotSignedByPredecessor  Revoked
         ├── OcspRefused              an OCSP response that must not be kept
         │   ├── OcspMalformed  OcspUnsuccessful  OcspOtherCertificate  OcspBadSignature
         │   └── OcspNotCurrent  OcspUnknown  OcspOlder
@@ -317,6 +317,16 @@ class NotSignedByPredecessor(ChainRefused):
     predecessor: str
     rank = 9
     template = "{certificate} is not signed by the installed CSMS root {predecessor}"
+
+
+@dataclass(eq=False)
+class Revoked(ChainRefused):
+    """A certificate of which its OCSP responder said that its issuer has revoked it."""
+
+    certificate: str
+    revoked_at: str
+    rank = 10
+    template = "{certificate} was revoked on {revoked_at}, says its OCSP responder"
 
 
 # ---- OCSP

@@ -16,7 +16,7 @@ from evse_security.pki.path import Policy
 from evse_security.store.info import LeafFiles, files_in
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.leafstore import KeysUnread
-from evse_security.store.parts import KeysAt, LeavesFirst, LeavesOf, Parts, RootsOf
+from evse_security.store.parts import AllResponses, AnyPart, KeysAt, LeavesFirst, LeavesOf, Parts, RootsOf
 from evse_security.store.rules import select
 from evse_security.store.rules.cache import offered
 from evse_security.store.rules.times import attempts
@@ -43,7 +43,7 @@ class Leaves:
     def newest(self, certificate_type: LeafCertificateType) -> tuple[LeafStore, Leaf | None, Moment]:
         """The store of a leaf type, and its newest usable leaf."""
         kind = LEAF_KINDS[certificate_type]
-        parts: list[LeavesFirst | RootsOf | KeysAt] = [LeavesFirst(kind.leaf_type), RootsOf(kind.ca_type)]
+        parts: list[AnyPart] = [LeavesFirst(kind.leaf_type), RootsOf(kind.ca_type), *self._responses]
         while True:
             snapshot, moment = self._core.look(parts)
             store = snapshot.leaves[certificate_type]
@@ -55,8 +55,18 @@ class Leaves:
     def chosen(self, snapshot: Snapshot, store: LeafStore, moment: Moment) -> Leaf | None:
         """The leaf of a store that is in use."""
         trust, newest_by = snapshot.cas[store.kind.ca_type].trust, self._core.config.newest_by
-        found = (select.chosen(store, trust, newest_by, *attempt) for attempt in self.attempts(store, moment))
+        said = self._core.revocations(snapshot)
+        found = (select.chosen(store, trust, newest_by, *attempt, said) for attempt in self.attempts(store, moment))
         return next((leaf for leaf in found if leaf is not None), None)
+
+    def parts_for(self, certificate_type: LeafCertificateType) -> Parts:
+        """What of a store is needed to choose a leaf: those of its kind, roots to verify with, and who is revoked."""
+        kind = LEAF_KINDS.get(certificate_type)
+        return [] if kind is None else [LeavesOf(kind.leaf_type), RootsOf(kind.ca_type), *self._responses]
+
+    @property
+    def _responses(self) -> tuple[AllResponses, ...]:
+        return (AllResponses(),) if self._core.config.revoked_leaves == "withdraw" else ()
 
     def attempts(self, store: LeafStore, moment: Moment) -> Iterator[tuple[Policy, datetime]]:
         """What to judge the chains of leaves by: see `rules.times`."""
@@ -117,12 +127,6 @@ class Leaves:
         if isinstance(encoded, key_files.KeyProblem):
             raise NotWritable(str(key.path), encoded)
         return encoded
-
-
-def parts_for(certificate_type: LeafCertificateType) -> Parts:
-    """What of a store is needed to choose a leaf: those of its kind, and the roots to verify them with."""
-    kind = LEAF_KINDS.get(certificate_type)
-    return [] if kind is None else [LeavesOf(kind.leaf_type), RootsOf(kind.ca_type)]
 
 
 def _salts(content: bytes) -> Callable[[int], bytes]:

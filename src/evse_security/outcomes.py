@@ -58,6 +58,7 @@ ANSWERS: dict[type[e.Refusal], Answers] = {
     e.RefusedByOpenSsl: _CHAIN,
     e.ProfileViolated: _CHAIN,
     e.NotSignedByPredecessor: _CHAIN,
+    e.Revoked: _CHAIN,
     e.OcspMalformed: _FORMAT,
     e.OcspUnsuccessful: _FORMAT,
     e.OcspOtherCertificate: _FORMAT,

@@ -78,20 +78,23 @@ class Settings:
 
     def service_config(self) -> ServiceConfig:
         """The service's configuration. Raises as `station_config`."""
-        from evse_security.service.config import ServiceConfig
+        from evse_security.service.config import STATE_DIRECTORY, ServiceConfig
 
+        certs = self.given.get(CERTS)
+        beside = {} if certs is None else {"state_directory": certs.value / STATE_DIRECTORY}
         try:
-            return ServiceConfig(**self._values_of(ServiceConfig))
+            return ServiceConfig(**{**beside, **self._values_of(ServiceConfig)})
         except InvalidConfiguration as refusal:
             raise self._with_source(refusal) from None
 
     def effective(self) -> Iterator[Setting]:
         """Every key with the value that takes effect and its source; of the password only whether there is one."""
         config = {**vars(self.station_config()), **vars(self.service_config())}
+        beside = (*required_keys(), "audit_log", "state_directory")
         if CERTS in self.given:
             yield self.given[CERTS]
         for key in keys():
-            source = CERTS if key in (*required_keys(), "audit_log") and CERTS in self.given else "default"
+            source = CERTS if key in beside and CERTS in self.given else "default"
             yield self.given.get(key) or Setting(key, config[key], source)
         yield Setting(PASSWORD, "(set)" if self.password else None, self.password_source)
 

@@ -15,9 +15,11 @@ from evse_security.core import Core, Subscriber
 from evse_security.doctor import WARN_DAYS, Doctor, Mended, MendReport
 from evse_security.errors import MalformedRequest
 from evse_security.interface import NEWEST, r2023_10, r2026_04
+from evse_security.leaves import Leaves
 from evse_security.older import Commands202310
 from evse_security.pki.hashdata import asked_for
 from evse_security.recovery import BackupReport, Others, Recovery, RestoreReport
+from evse_security.renewing import RenewalFacts, renewal_facts
 from evse_security.serve.dispatch import dispatch
 from evse_security.serve.typed import Typed
 from evse_security.store.changes import Decision
@@ -27,8 +29,10 @@ from evse_security.store.diagnosis import Diagnosis
 from evse_security.store.diagnosis.finding import Finding
 from evse_security.store.explanation import Explanation, PathTried, explain
 from evse_security.store.files import Files
+from evse_security.store.inventory import Inventory, inventory
 from evse_security.store.journal import Link, Verdict
-from evse_security.store.overview import DomainOverview, Node, OcspState, Overview, PendingKey, overview
+from evse_security.store.overview import DomainOverview, Node, Overview, PendingKey, overview
+from evse_security.store.rules.ask import OcspQuestion, OcspState, ocsp_questions
 from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.trial import Attempt, FileExplanation, Received, explain_text
@@ -44,9 +48,12 @@ __all__ = [
     "Explanation",
     "FileExplanation",
     "Finding",
+    "Inventory",
     "MendReport",
     "Mended",
+    "Moment",
     "Node",
+    "OcspQuestion",
     "OcspState",
     "Others",
     "Overview",
@@ -84,6 +91,7 @@ class Station:
         """Use `Station.open`. `files` are the steps of writing; tests give their own."""
         self._core = Core(config, files)
         self._recovery = Recovery(self._core)
+        self._leaves = Leaves(self._core)
         commands = Commands(self._core)
         self._commands = commands
         self._doctor = Doctor(self._core)
@@ -91,6 +99,7 @@ class Station:
             "2023-10": Commands202310(self._core, commands),
             "2026-04": commands,
         }
+        self._inventory: tuple[Snapshot | None, Inventory] = (None, Inventory({}, {}))
         self._typed: dict[str, Any] = {name: Typed(found, name) for name, found in self._revisions.items()}
 
     @classmethod
@@ -150,6 +159,28 @@ class Station:
 
     # ---- beyond it
 
+    def hear_paths(self, hear: Callable[[frozenset[Path]], object]) -> Callable[[], None]:
+        """Tell somebody which files each change here made, replaced or removed. Returns how to stop that."""
+        return self._core.hear_paths(hear)
+
+    def time(self) -> Moment:
+        """What time it is, and why that is not believed, if it is not."""
+        return self._core.look()[1]
+
+    def inventory(self) -> Inventory:
+        """Which certificates are installed where; the same object as before, as long as nothing changed."""
+        snapshot, _ = self._core.look()
+        known, found = self._inventory
+        if known is not snapshot:
+            found = inventory(snapshot)
+            self._inventory = snapshot, found
+        return found
+
+    def ocsp_questions(self) -> tuple[OcspQuestion, ...]:
+        """What to ask OCSP responders about the SECC chains, and what is cached of their answers."""
+        snapshot, moment = self._core.look()
+        return ocsp_questions(snapshot, self.config.newest_by, moment)
+
     def hear_refusals(self, hear: Callable[[Refused], object]) -> Callable[[], None]:
         """Tell somebody of each change that was refused, with its reason, before the answer. Returns how to stop."""
         return self._core.hear_refusals(hear)
@@ -162,10 +193,14 @@ class Station:
         """Whole days until the newest usable leaf expires; None if there is none, 0 on its last day."""
         return self._commands.leaf_expiry_days(certificate_type)
 
+    def renewal_facts(self, certificate_type: LeafCertificateType, csr: str | None = None) -> RenewalFacts:
+        """What is to be known to renew the V2G or CSMS leaf, and what became of a signing request (PEM)."""
+        return renewal_facts(self._core, self._leaves, certificate_type, csr)
+
     def overview(self) -> Overview:
         """All that is installed, as trees, and why each certificate is or is not used."""
         snapshot, moment = self._core.look()
-        return overview(snapshot, moment, self.config.newest_by, self._core.profile)
+        return overview(snapshot, moment, self.config.newest_by, self._core.profile, self._core.revocations(snapshot))
 
     def diagnose(self, warn_days: int = WARN_DAYS) -> Diagnosis:
         """Everything that is wrong with the store, the worst first; certificates that expire in so many days, too."""
@@ -184,8 +219,8 @@ class Station:
         With a fingerprint only the certificate that has it: each path of thousands takes its time.
         """
         snapshot, moment = self._core.look()
-        store, config = snapshot.cas[domain], self.config
-        return explain(snapshot, store, moment, config.newest_by, self._core.profile, only=fingerprint)
+        store, config, said = snapshot.cas[domain], self.config, self._core.revocations(snapshot)
+        return explain(snapshot, store, moment, config.newest_by, self._core.profile, said, only=fingerprint)
 
     def explain_text(self, certificates: str) -> FileExplanation:
         """Whether each command would take these certificates (PEM, leaf first), and why not. Nothing is changed."""

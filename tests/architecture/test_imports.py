@@ -14,7 +14,7 @@ from evse_security import errors, outcomes
 SOURCE = Path(evse_security.__file__).parent
 NAME = "evse_security"
 
-BASE = "vocabulary errors clock"
+BASE = "vocabulary errors clock visible"
 GROUPS: dict[str, tuple[str, str]] = {
     # group: (its modules and packages, the groups that it may import besides itself)
     "vocabulary": ("vocabulary", ""),
@@ -25,34 +25,39 @@ GROUPS: dict[str, tuple[str, str]] = {
     "interface": ("interface", "vocabulary"),
     "outcomes": ("outcomes", "vocabulary errors"),
     "config": ("config settings service.config", BASE),
-    "pki": ("pki", "vocabulary errors"),
+    "tables": ("tables", ""),
+    "pki": ("pki", "vocabulary errors tables"),
     "rules": (
         "store store.archive store.castore store.changes store.contents store.deeds store.deletion store.diagnosis "
-        "store.explanation store.info store.journal store.kinds store.layout store.leaf store.leafstore store.limits "
-        "store.listing store.overview store.parts store.reasons store.rules store.snapshot store.table store.trial",
-        f"{BASE} config pki",
+        "store.explanation store.info store.inventory store.journal store.kinds store.layout store.leaf "
+        "store.leafstore store.limits store.listing store.overview store.parts store.reasons store.rules "
+        "store.snapshot store.stamp store.trial",
+        f"{BASE} config pki tables",
     ),
     "keys": ("keys", "errors pki"),
     "disk": (
-        "store.aside store.audit store.backup store.disk store.files store.firmware store.inotify store.lock "
-        "store.picture store.rehash store.roots store.scan store.surroundings store.turn store.view store.watch",
+        "store.aside store.audit store.backup store.brief store.disk store.files store.firmware store.inotify "
+        "store.lock store.picture store.rehash store.roots store.scan store.surroundings store.turn store.view "
+        "store.watch",
         f"{BASE} actor config pki rules keys",
     ),
     "serve": ("serve", "vocabulary errors interface"),
     "station": (
-        f"station commands older leaves core doctor recovery {NAME}",
+        f"station commands older leaves renewing core doctor recovery {NAME}",
         f"{BASE} interface outcomes config pki rules keys disk serve",
     ),
     "service": ("service", f"{BASE} actor interface config serve station"),
-    "http": ("http", f"{BASE} visible interface serve station config service"),
+    "http": ("http", f"{BASE} interface serve station config service"),
     "mqtt": ("mqtt", f"{BASE} interface serve station config service"),
-    "agents": ("agents", f"{BASE} interface serve station config service"),
+    "agents": ("agents", f"{BASE} actor interface pki serve station config service"),
+    "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents everest"),
+    "everest": ("everest", f"{BASE} interface serve station config service mqtt"),
     "lab": ("lab", ""),
-    "cli": ("cli", f"{BASE} visible interface config serve station service http mqtt agents lab demo"),
-    "demo": ("demo", f"{BASE} visible interface config serve station lab cli"),
+    "cli": ("cli", f"{BASE} interface config serve station service http mqtt agents everest daemon lab demo"),
+    "demo": ("demo", f"{BASE} interface config serve station service daemon lab cli"),
     "main": ("__main__", "cli"),
 }
-PURE = ("vocabulary", "errors", "interface", "outcomes", "pki", "rules", "serve")
+PURE = ("vocabulary", "errors", "interface", "outcomes", "tables", "pki", "rules", "serve")
 """Groups that neither look at the world nor change it."""
 CRYPTOGRAPHERS = {"pki", "keys", "lab"}
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from evse_security.cli.voice import Unusable
+from evse_security.clock import system_clock
 from evse_security.demo.home import UNFINISHED, home
 from evse_security.demo.play import RENEWED_IN_VIEW, play
 from evse_security.interface import REVISIONS
@@ -128,8 +129,8 @@ def test_nothing_secret_is_told(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("encoding", "mark"), [("ascii", "+"), ("latin-1", "+"), ("utf-8", "✓")])
 def test_marks_and_branches_are_those_that_the_terminal_can_show(tmp_path: Path, encoding: str, mark: str) -> None:
     terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    with redirect_stdout(terminal):
-        assert play(tmp_path) == 0
+    with redirect_stdout(terminal), home(tmp_path, system_clock()) as place:
+        assert play(place, tmp_path) == 0
     terminal.seek(0)
     lines = terminal.read().splitlines()
     assert sum(line.startswith(f"  {mark} ") for line in lines) > 40

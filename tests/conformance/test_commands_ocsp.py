@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import ocsp
 
 from evse_security import CommandRefused
+from evse_security.store.overview import Node
 from tests.builders import DAY, NOW, World, key, ocsp_answer, world
 from tests.conformance.kit import NAMED, NEW, OLD, PASSWORD, WAYS, Bench, Revision, Way, bench, record
 from tests.conformance.test_commands_delete import hash_data
@@ -313,10 +314,39 @@ def test_one_entry_per_certificate_in_file_order(tmp_path: Path, config: dict[st
     assert "ocsp" not in b.info()["info"]
 
 
-def test_a_revocation_is_kept_and_offered(tmp_path: Path) -> None:
-    b = living(tmp_path)
+def test_a_revocation_is_kept_and_offered_where_that_is_wanted(tmp_path: Path) -> None:
+    b = living(tmp_path, revoked_leaves="offer")
     keep(b, "SECC", told(ocsp_answer(W, "SECC", status=ocsp.OCSPCertStatus.REVOKED)))
     assert "ocsp_path" in offered(b)[0]
+
+
+@pytest.mark.parametrize("who", ["SECC", "Sub1"])
+def test_a_revoked_leaf_is_withdrawn_at_once_in_every_command(tmp_path: Path, who: str) -> None:
+    b = living(tmp_path)
+    assert b.info()["status"] == "Accepted"
+    keep(b, who, told(ocsp_answer(W, who, status=ocsp.OCSPCertStatus.REVOKED)))
+    asked: dict[str, Any] = {"certificate_type": "V2G", "encoding": "PEM"}
+    fresh = bench(tmp_path)  # another process, which has not seen anything yet
+    for station in (b, fresh):
+        for include_ocsp in (False, True):
+            assert station.info(ocsp=include_ocsp) == {"status": "NotFoundValid"}
+            every = station.ask("get_all_valid_certificates_info", **asked, include_ocsp=include_ocsp)
+            assert every == {"status": "NotFoundValid", "info": []}
+        assert station.ask("get_key_pair", OLD, **asked) == {"status": "NotFoundValid"}
+        assert station.ask("get_leaf_expiry_days_count", certificate_type="V2G") == 0
+        assert station.listed("V2GCertificateChain")  # it is there, and can be deleted
+        [domain] = [each for each in station.station.overview().domains if each.domain == "V2G"]
+        assert [leaf.reason for leaf in leaves_of(domain.trees)] == ["Revoked"]
+        assert [leaf.reason.code for leaf in station.station.explain(domain.domain).leaves] == ["Revoked"]
+        codes = {finding.code for finding in station.station.diagnose().findings}
+        assert {"OcspRevoked", "NoUsableLeaf"} <= codes
+    keep(b, who, told(ocsp_answer(W, who, this_update=NOW)))  # it was on hold
+    assert b.info()["status"] == fresh.info()["status"] == "Accepted"
+
+
+def leaves_of(nodes: tuple[Node, ...]) -> list[Node]:
+    found = [node for node in nodes if node.role == "leaf"]
+    return found + [leaf for node in nodes for leaf in leaves_of(node.children)]
 
 
 def test_csms_leaves_have_answers_too(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tests.hostile import commands, configured, keys, pki, stores
+from tests.hostile import api, commands, configured, keys, pki, stores
 from tests.hostile.target import Target
 
 TARGETS: dict[str, Target] = {
     **pki.TARGETS,
     **keys.TARGETS,
     **configured.TARGETS,
+    **api.TARGETS,
     **commands.TARGETS,
     **stores.TARGETS,
 }

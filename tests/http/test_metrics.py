@@ -11,8 +11,9 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from prometheus_client.parser import text_string_to_metric_families
 
+from evse_security.config import StationConfig
 from evse_security.http import looking
-from evse_security.http.metrics import MOST_WORDS, OTHER, Words
+from evse_security.http.metrics import MOST_WORDS, OTHER, Metrics, Words
 from evse_security.lab.authority import name
 from evse_security.lab.hierarchy import Edition, Pki, make_pki
 from evse_security.lab.layouts import write_everest
@@ -22,7 +23,7 @@ from evse_security.service.events import EventKind
 from evse_security.service.service import Service
 from evse_security.station import Station
 from tests.builders import NOW, at, key_source, world
-from tests.http.kit import Running, served
+from tests.http.kit import Running, loopback, served
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -106,7 +107,7 @@ def test_commands_refusals_and_renewals_are_counted(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="command"):
             await running.service.call("no such command " * 9, {}, caller="test")
         for state in ("waiting", "done"):
-            running.service.events.publish(EventKind.renewal, {"leaf_certificate_type": "V2G", "state": state})
+            running.service.events.publish(EventKind.renewal, {"certificate_type": "V2G", "state": state})
         samples = await measured(running)
         install = "install_ca_certificate"
         assert of(samples, "evse_security_commands_total", command=install, result="Accepted") == [1]
@@ -118,6 +119,20 @@ def test_commands_refusals_and_renewals_are_counted(tmp_path: Path) -> None:
         assert of(samples, "evse_security_renewal_state", certificate_type="V2G", state="done") == [1]
 
     served(tmp_path, work)
+
+
+def test_renewals_from_before_it_listened_are_known(tmp_path: Path) -> None:
+    async def run() -> None:
+        with Station.open(StationConfig.under(tmp_path, clock=lambda: NOW)) as station:
+            service = Service(station, loopback())
+            metrics = Metrics(service, looking.Looking(service))
+            service.events.publish(EventKind.renewal, {"certificate_type": "CSMS", "state": "waiting"})
+            stop = await metrics.listen()
+            assert b'evse_security_renewal_state{certificate_type="CSMS",state="waiting"} 1.0' in await metrics.text()
+            stop()
+            service.close()
+
+    asyncio.run(run())
 
 
 def test_there_is_an_end_to_series(certs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,14 +196,17 @@ def test_a_worker_that_does_not_answer_is_not_alive(tmp_path: Path, monkeypatch:
 
     async def work(running: Running) -> None:
         go_on = threading.Event()
-        stuck = asyncio.ensure_future(running.service.ask(lambda _: go_on.wait(30), caller="test"))
+        service = running.service
+        stuck = [
+            asyncio.ensure_future(one(lambda _: go_on.wait(30), caller="test")) for one in (service.ask, service.look)
+        ]
         async with running.client() as client:
             for path in ("/healthz", "/readyz"):
                 answer = await client.get(path)
                 assert (answer.status_code, len(answer.json()["problems"])) == (503, 1)
             assert of(await measured(running), "evse_security_store_readable") == [0]
             go_on.set()
-            await stuck
+            await asyncio.gather(*stuck)
             assert (await client.get("/healthz")).status_code == 200
 
     served(tmp_path, work)
@@ -214,13 +232,13 @@ def test_looking_is_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     looks: list[str] = []
 
     async def work(running: Running) -> None:
-        ask = running.service.ask
+        look = running.service.look
 
         async def counted(question: object, *, caller: str) -> object:
             looks.append(caller)
-            return await ask(question, caller=caller)  # type: ignore[arg-type]
+            return await look(question, caller=caller)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(Service, "ask", staticmethod(counted))
+        monkeypatch.setattr(Service, "look", staticmethod(counted))
         async with running.client() as client:
             await asyncio.gather(*(client.get("/metrics") for _ in range(5)))
         assert looks == ["http:station"]

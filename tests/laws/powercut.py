@@ -52,6 +52,7 @@ class Scenario(NamedTuple):
 COMMANDS_THAT_FAIL = (
     Scenario("install into a bundle", failure=Failure(0, errno.EIO, "sync_directory")),
     Scenario("delete a leaf", failure=Failure(4, errno.ENOSPC, "replace")),
+    Scenario("delete a leaf", failure=Failure(2, errno.EIO, "sync_directory")),
     Scenario("delete a root with what it issued from a directory", failure=Failure(1, errno.EIO, "sync_directory")),
     Scenario("install into a bundle", Peculiarity.NO_SECOND_NAMES, Failure(0, errno.EIO, "sync_directory")),
     Scenario("install into a bundle", failure=Failure(0, KILLED, "sync_directory")),

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from evse_security import Station
 from evse_security.errors import CommandRefused, NotWritable
 from evse_security.store.files import Files
-from evse_security.store.layout import BUNDLE_DIRECTORY
+from evse_security.store.layout import BUNDLE_DIRECTORY, TEMPORARY_SUFFIX
 from evse_security.store.lock import LOCK_FILE
 from evse_security.vocabulary import (
     CertificateType,
@@ -88,6 +88,25 @@ def test_a_disk_that_fails_for_good_leaves_a_lawful_store(name: str, cases: Case
         attempted(case.run, store.station(FailingAt(step.number, errno.EIO, for_good=True)), store)
         for law in LAWS:
             law(case, facts(store))
+
+
+def test_a_key_whose_deletion_cannot_be_forced_is_as_it_was(tmp_path: Path) -> None:
+    """It was let go before the directory is forced, and is made anew."""
+    rehearsed = file_store(tmp_path / "rehearsed")
+    files = Watched()
+    assert delete_leaf(rehearsed.station(files), rehearsed) is DeleteCertificateResult.Accepted
+    forced = next(step.number for step in files.steps if step.name == "remove") + 1
+    assert files.steps[forced].name == "sync_directory"
+    store = file_store(tmp_path / "store")
+
+    def keys() -> dict[Path, tuple[bytes, int, float]]:
+        found = {path: path.lstat() for path in store.root.rglob("*") if path.suffix in (".key", TEMPORARY_SUFFIX)}
+        return {path: (path.read_bytes(), seen.st_mode, round(seen.st_mtime, 3)) for path, seen in found.items()}
+
+    before = keys()
+    assert before
+    assert delete_leaf(store.station(FailingAt(forced, errno.EIO)), store) is DeleteCertificateResult.Failed
+    assert keys() == before
 
 
 # ---- the answers

@@ -240,8 +240,11 @@ def everything(forest: Forest, asked: list[Certificate]) -> list[object]:
     ]
 
 
+@pytest.mark.parametrize("few", [2, 32])
 @pytest.mark.parametrize("seed", range(20))
-def test_a_changed_forest_is_the_same_as_a_new_one(seed: int) -> None:
+def test_a_changed_forest_is_the_same_as_a_new_one(seed: int, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether what is of one name counts as few or as many, which is kept in another way."""
+    monkeypatch.setattr("evse_security.pki.forest._FEW", few)
     chance = random.Random(seed)
     known = tangle()
     forest = Forest(chance.sample(known, chance.randrange(len(known))))

@@ -27,9 +27,10 @@ from evse_security.pki.hashdata import CertID, certificate_id
 from evse_security.store.changes import Change, Edit, Link, Remove, Write
 from evse_security.store.layout import OCSP_DIRECTORY, TEMPORARY_SUFFIX, Layout
 from evse_security.store.limits import Limits
-from evse_security.store.listing import NO_DIRECTORY, Listing, Stamp
+from evse_security.store.listing import NO_DIRECTORY, Listing
 from evse_security.store.picture import Picture
 from evse_security.store.snapshot import Snapshot, StoreForm
+from evse_security.store.stamp import Stamp, stamp_of
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 from tests.builders import NOW, World
 
@@ -223,7 +224,7 @@ class Shelf:
 
 
 def _stamp(stored: Stored) -> Stamp:
-    return Stamp.of(
+    return stamp_of(
         SimpleNamespace(
             st_size=1 if stored.content is None else len(stored.content),
             st_ino=0,

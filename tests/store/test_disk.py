@@ -516,10 +516,12 @@ def test_a_deletion_half_seen_is_looked_at_again(store: Prepared) -> None:
     chains = [path for path in (store.root / "client" / "cso").glob("*.pem") if "CHAIN" in path.name]
 
     class Late(Picture):
-        def take(self, listing: Listing, changed: Iterable[str], parts: Parts = EVERYTHING) -> Snapshot:
+        def take(
+            self, listing: Listing, changed: Iterable[str], parts: Parts = EVERYTHING, *, briefly: bool = False
+        ) -> Snapshot:
             for path in chains:
                 path.unlink(missing_ok=True)
-            return super().take(listing, changed, parts)
+            return super().take(listing, changed, parts, briefly=briefly)
 
     found = Disk(layout, Late(layout, lambda _: stores.NO_KEY)).look()
     assert chains

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.store.contents import CertificateFile, KeyFile
+from evse_security.store.contents import CertificateFile, KeyFile, stem_of
 from evse_security.store.kinds import SECC
 from evse_security.store.leafstore import LeafStore, group_of
 from evse_security.store.picture import read_certificates
+from evse_security.store.stamp import stamp_of
 from tests.builders import DAY, NOW, World, world
 from tests.store.pictures import junk_block, of
 
@@ -44,6 +47,7 @@ KEYS = st.dictionaries(
     st.one_of(st.none(), st.sampled_from([*LEAVES, "no key"])),
     max_size=2,
 )
+STAMP = stamp_of(SimpleNamespace(st_size=1, st_ino=1, st_dev=1, st_mtime_ns=1, st_ctime_ns=1, st_mode=0o600))
 
 
 def file(location: str, what: str) -> CertificateFile:
@@ -52,7 +56,7 @@ def file(location: str, what: str) -> CertificateFile:
 
 def key(location: str, holder: str) -> KeyFile:
     token = None if holder == "no key" else token_of_certificate(of(pki(), holder))
-    return KeyFile(location, token, None if token else "no key", encrypted=False, size=1, mode=0o600, modified_ns=1)
+    return KeyFile(location, token, None if token else "no key", encrypted=False, stamp=STAMP)
 
 
 def shown(store: LeafStore) -> object:
@@ -113,3 +117,8 @@ def test_what_is_shown_of_a_leaf_has_no_key_in_it() -> None:
     store = LeafStore(SECC, HERE, HERE).changed({"/store/0.pem": file("/store/0.pem", "chain A")})
     assert repr(store.leaves[0]).startswith("<Leaf CN=A")
     assert repr(store.files[0]) == "<CertificateFile /store/0.pem>"
+
+
+@pytest.mark.parametrize("name", ["a.key", "a.b.key", ".key", "..key", "a.", "a", ".a.key", "a..", "a. "])
+def test_the_stem_of_a_path_is_that_of_pathlib(name: str) -> None:
+    assert stem_of(f"/some.where/{name}") == Path(f"/some.where/{name}").stem

@@ -17,11 +17,12 @@ from evse_security.pki.hashdata import certificate_id
 from evse_security.store.disk import Disk
 from evse_security.store.layout import Layout
 from evse_security.store.leafstore import KeysUnread
-from evse_security.store.listing import Listing, Stamp
+from evse_security.store.listing import Listing
 from evse_security.store.parts import KeysAt, LeavesFirst, LeavesOf, Parts
 from evse_security.store.picture import Picture
 from evse_security.store.scan import COARSE_SETTLING_NS
 from evse_security.store.snapshot import Snapshot, StoreForm
+from evse_security.store.stamp import stamp_of
 from evse_security.store.view import View
 from evse_security.store.watch import Watch
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
@@ -245,7 +246,7 @@ def test_a_file_time_that_no_calendar_has_stops_nothing(stamp: int, bench: Bench
     key = bench.write(keys / "SECC_LEAF_M01_D01_Y2030_H00_M00_S00_i3_r119942029.key", "")
     look = SimpleNamespace(st_size=1, st_ino=1, st_dev=1, st_mtime_ns=stamp * 10**9, st_ctime_ns=1, st_mode=0o600)
     forms = dict.fromkeys(bench.layout.bundles, StoreForm.MISSING)
-    listing = Listing.of(forms, {str(key): Stamp.of(look)}, {}, {})
+    listing = Listing.of(forms, {str(key): stamp_of(look)}, {}, {})
     found = bench.picture.take(listing, listing.everything())
     assert found.leaves[LeafCertificateType.V2G].keys[0].path == key
     assert found.newest_written is None

@@ -10,7 +10,6 @@ import pytest
 
 from evse_security.store import scan
 from evse_security.store.layout import TEMPORARY_SUFFIX
-from evse_security.store.listing import Stamp
 from evse_security.store.lock import LOCK_FILE
 from evse_security.store.scan import (
     COARSE_SETTLING_NS,
@@ -23,6 +22,7 @@ from evse_security.store.scan import (
     settled,
     walk,
 )
+from evse_security.store.stamp import changed_ns, mode_of, modified_ns, size_of, stamp_of
 
 SECOND = 1_000_000_000
 
@@ -30,7 +30,7 @@ SECOND = 1_000_000_000
 def found(directory: Path) -> dict[str, str | None]:
     """Names below a directory: None for a file that was seen, else why it was not."""
     return {
-        os.path.relpath(one.location, directory): None if isinstance(one.found, Stamp) else one.found
+        os.path.relpath(one.location, directory): None if isinstance(one.found, bytes) else one.found
         for one in sorted(one for one in walk(str(directory)) if isinstance(one, Seen))
     }
 
@@ -69,8 +69,8 @@ def test_links_to_files_are_followed_and_links_to_directories_are_not(tmp_path: 
     (tmp_path / "store" / "links").symlink_to("../other")
     assert found(tmp_path / "store") == {"link.pem": None}
     stamp = seen(tmp_path / "store" / "link.pem").found
-    assert isinstance(stamp, Stamp)
-    assert stamp.size == 4
+    assert isinstance(stamp, bytes)
+    assert size_of(stamp) == 4
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_how_a_name_leads_to_a_file_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("stamp", "needed"), [(5 * SECOND + 1, SETTLING_NS), (5 * SECOND, COARSE_SETTLING_NS)])
 def test_coarse_time_stamps_take_longer_to_settle(stamp: int, needed: int) -> None:
     look = SimpleNamespace(st_size=1, st_ino=1, st_dev=1, st_mtime_ns=stamp, st_ctime_ns=stamp, st_mode=0o644)
-    file = Stamp.of(look)
+    file = stamp_of(look)
     assert not settled(file, stamp + needed)
     assert settled(file, stamp + needed + 1)
     assert not settled(file, stamp - SECOND)
@@ -184,6 +184,6 @@ def test_coarse_time_stamps_take_longer_to_settle(stamp: int, needed: int) -> No
 
 def test_a_stamp_tells_what_it_was_made_of() -> None:
     look = SimpleNamespace(st_size=5, st_ino=7, st_dev=9, st_mtime_ns=-11, st_ctime_ns=1 << 70, st_mode=0o100640)
-    stamp = Stamp.of(look)
-    assert (stamp.size, stamp.modified_ns, stamp.mode) == (5, -11, 0o640)
-    assert stamp.changed_ns == (1 << 63) - 1  # the farthest that fits
+    stamp = stamp_of(look)
+    assert (size_of(stamp), modified_ns(stamp), mode_of(stamp)) == (5, -11, 0o640)
+    assert changed_ns(stamp) == (1 << 63) - 1  # the farthest that fits

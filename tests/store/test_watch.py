@@ -195,3 +195,17 @@ def test_doubt_lasts_until_the_next_beginning(store: Path) -> None:
     assert watch.news() is None
     watch.begin()
     assert watch.news() == set()
+
+
+def test_asking_lets_no_other_thread_run(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Getting the interpreter back may take milliseconds, so nothing is asked by calls that let go of it."""
+    watch = watching(store)
+    (store / "a.pem").write_text("other")
+
+    def never(*_: object, **__: object) -> object:
+        raise AssertionError("a call that lets other threads run")
+
+    for call in ("stat", "lstat", "read"):
+        monkeypatch.setattr(os, call, never)
+    assert watch.news() == {f"{store}/a.pem"}
+    assert watch.news() == set()

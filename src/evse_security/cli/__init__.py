@@ -55,9 +55,11 @@ SUBCOMMANDS = {
     "backup": Subcommand("evse_security.cli.backup", "write everything to one file"),
     "restore": Subcommand("evse_security.cli.restore", "put back what a backup holds"),
     "audit": Subcommand("evse_security.cli.audit", "show the audit log, or check that it is whole"),
+    "serve": Subcommand("evse_security.cli.serve", "serve the interface and watch over the station"),
     "sweep": Subcommand("evse_security.cli.sweep", "collect garbage"),
     "token": Subcommand("evse_security.cli.token", "make, list and revoke tokens for the HTTP API"),
     "config": Subcommand("evse_security.cli.config", "print the configuration and where each value came from"),
+    "everest": Subcommand("evse_security.cli.everest", "put this module into an EVerest", configured=False),
     "demo": Subcommand("evse_security.cli.demo", "play the life of a charging station", configured=False),
     "pki": Subcommand("evse_security.cli.pki", "make a throw-away ISO 15118 PKI", configured=False),
 }

@@ -11,7 +11,7 @@ from evse_security import Station
 from evse_security.cli.show import render
 from evse_security.clock import Clock, system_clock
 from evse_security.demo.cast import Cast
-from evse_security.demo.home import Home, home
+from evse_security.demo.home import Home
 from evse_security.demo.scenes import PLAY
 from evse_security.demo.stage import Missing, Scene, Stage, Step, listening
 from evse_security.errors import CommandRefused, EvseSecurityError
@@ -29,12 +29,14 @@ RENEWED_IN_VIEW = 2
 """Leaves that were renewed, as the tree shows them for each CA."""
 
 
-def play(directory: Path, *, clock: Clock = system_clock) -> int:
-    """Play the life of a charging station; 1 if a step did not give the expected answer. Raises `Unusable`."""
-    now = clock()
-    with home(directory.absolute(), now) as place, Station.open(place.config(clock)) as station:
-        stage = Stage(place, Cast(place.pki, now), station)
-        _say_where(directory, place)
+def play(place: Home, shown: Path, clock: Clock = system_clock) -> int:
+    """Play the life of a charging station; 1 if a step did not give the expected answer.
+
+    `shown` is the directory as it was given.
+    """
+    with Station.open(place.config(clock)) as station:
+        stage = Stage(place, Cast(place.pki, clock()), station)
+        _say_where(shown, place)
         with listening(stage) as reasons:
             outcomes = [_perform(stage, step, reasons) for step in _steps(PLAY)]
         done = [outcome for outcome in outcomes if outcome is not None]
@@ -45,7 +47,7 @@ def play(directory: Path, *, clock: Clock = system_clock) -> int:
 
 def _steps(scenes: tuple[Scene, ...]) -> Iterator[Step]:
     for scene in scenes:
-        _say(scene.title)
+        say(scene.title)
         yield from scene.steps
 
 
@@ -65,10 +67,10 @@ def _perform(stage: Stage, step: Step, reasons: list[str]) -> bool | None:
         as_expected = answer == step.expected
     head = f"{step.name:27}  {step.about}"
     if as_expected:
-        _say(f"  ✓ {head:49}  {answer}: {'; '.join(stage.notes) or step.meaning}")
+        say(f"  ✓ {head:49}  {answer}: {'; '.join(stage.notes) or step.meaning}")
     else:
         wanted = f"expected {step.expected}, " if step.expected is not None else ""
-        _say("; ".join([f"  ✗ {head:49}  {wanted}got {answer}", *reasons]))
+        say("; ".join([f"  ✗ {head:49}  {wanted}got {answer}", *reasons]))
     return as_expected
 
 
@@ -83,17 +85,17 @@ def _in_words(problem: Exception) -> str:
 
 def _say_where(directory: Path, place: Home) -> None:
     story = "begins in a new directory" if place.is_new else "goes on"
-    _say(f"The life of a charging station {story}: {directory}")
-    _say("  certs/     the station's certificates and keys, in EVerest's layout")
-    _say(f"  pki/       everyone else's: {len(place.pki)} certificates with their keys, all throw-away")
-    _say("  firmware/  what it downloads")
+    say(f"The life of a charging station {story}: {directory}")
+    say("  certs/     the station's certificates and keys, in EVerest's layout")
+    say(f"  pki/       everyone else's: {len(place.pki)} certificates with their keys, all throw-away")
+    say("  firmware/  what it downloads")
 
 
 def _say_what_is_installed(overview: Overview) -> None:
-    _say("What is installed")
+    say("What is installed")
     domains = tuple(replace(each, trees=tuple(map(_brief, each.trees))) for each in overview.domains)
     for line in render(replace(overview, domains=domains)).splitlines():
-        _say(f"  {line}")
+        say(f"  {line}")
 
 
 def _brief(node: Node) -> Node:
@@ -112,11 +114,11 @@ def _say_how_it_went(stage: Stage, done: list[bool]) -> None:
     for revision in REVISIONS:
         names = {name for _, name in stage.called} & set(commands(revision))
         counts.append(f"{len(names)} of {len(commands(revision))} commands of {revision}")
-    _say(f"{told} the expected answer")
-    _say(f"  {', '.join(counts)}; certificate_store_update published {stage.updates} times")
+    say(f"{told} the expected answer")
+    say(f"  {', '.join(counts)}; certificate_store_update published {stage.updates} times")
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     """Print a line at once, so that a killed play has told how far it got."""
     try:
         line.encode(sys.stdout.encoding)

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from evse_security.errors import EvseSecurityError
-from evse_security.http.replies import Json, error, refused
+from evse_security.http.replies import Json, error, of_other_form, refused
 from evse_security.http.scopes import Caller, Scope
 from evse_security.interface import REVISIONS
 from evse_security.serve.command import Command, commands
@@ -49,8 +49,9 @@ def _answering(
             return error(
                 403, "NotAllowed", f"{command.name} needs the scope {needed}; {caller.name} has {caller.scope}"
             )
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
-            return error(415, "UnsupportedMediaType", f"expected {JSON}")
+        other = of_other_form(request, JSON)
+        if other is not None:
+            return other
         body = await request.body()
         try:
             async with asyncio.timeout(PATIENCE), at_once:

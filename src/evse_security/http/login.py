@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from evse_security.http.auth import Access, NotAuthenticated, TooManyAttempts, cookie_name
-from evse_security.http.replies import error
+from evse_security.http.replies import of_other_form
 from evse_security.http.sessions import LASTS
 
 FIELDS = 10
@@ -57,8 +57,9 @@ def routes(access: Access) -> list[Route]:
     async def log_in(request: Request) -> Response:
         if request.method != "POST":
             return HTMLResponse(_PAGE % "")
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-            return error(415, "UnsupportedMediaType", f"expected {FORM}")
+        other = of_other_form(request, FORM)
+        if other is not None:
+            return other
         try:
             session = await access.log_in(request, _token(await request.body()))
         except TooManyAttempts as refused:

@@ -11,7 +11,7 @@ from evse_security.service.service import Service
 from evse_security.station import Overview, Station
 
 FRESH = 5.0
-"""Seconds for which a picture is good enough: commands wait while it is drawn."""
+"""Seconds for which a picture is good enough."""
 PATIENCE = 5.0
 """Seconds within which a worker that is alive answers."""
 CALLER = "http:station"
@@ -44,7 +44,7 @@ class Looking:
         now = asyncio.get_running_loop().time
         async with asyncio.timeout(PATIENCE), self._alone:
             if self._seen is None or now() >= self._until:
-                self._seen = await self._service.ask(_seen, caller=CALLER)
+                self._seen = await self._service.look(_seen, caller=CALLER)
                 self._until = now() + FRESH
             return self._seen
 

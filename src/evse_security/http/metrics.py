@@ -80,7 +80,9 @@ class Metrics:
         service.observe(self._called)
 
     async def listen(self) -> Callable[[], None]:
-        """Hear of refusals and renewals from now on. Returns how to stop that."""
+        """Hear of refusals and renewals from now on, and of renewals just before. Returns how to stop that."""
+        for event in self._service.events.recent():
+            self._happened(event)
         stop_events = self._service.events.hear(self._happened)
         stop_refusals = await self._service.ask(
             lambda station: station.hear_refusals(lambda refused: self._refused(refused.command, refused.why)),
@@ -112,7 +114,7 @@ class Metrics:
     def _happened(self, event: Event) -> None:
         if event.kind is not EventKind.renewal:
             return
-        kind, state = (str(event.data.get(name, "")) for name in ("leaf_certificate_type", "state"))
+        kind, state = (str(event.data.get(name, "")) for name in ("certificate_type", "state"))
         kind, state = self._states.of(kind), self._states.of(state)
         for metric in self._renewals.collect():
             for sample in metric.samples:

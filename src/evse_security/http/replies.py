@@ -35,6 +35,12 @@ def error(status: int, code: str, message: str, headers: dict[str, str] | None =
     return Json({"error": {"code": code, "message": message}}, status, headers)
 
 
+def of_other_form(request: Request, media_type: str) -> Response | None:
+    """The answer to a body that is not what its route takes; None to one that says it is."""
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return None if sent == media_type else error(415, "UnsupportedMediaType", f"expected {media_type}")
+
+
 def refused(problem: EvseSecurityError) -> Json:
     """What a caller is told instead of the answer to a command."""
     status = _STATUS.get(type(problem), 500)

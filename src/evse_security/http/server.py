@@ -167,6 +167,7 @@ class _Server:
     async def _renew(self, config: ServiceConfig) -> None:
         """Serve with files of TLS that have changed; connections that are open go on as they are."""
         seen: tuple[object, ...] = ()
+        told = ""
         with suppress(OSError):
             seen = await asyncio.to_thread(tls.signature, config)
         while True:
@@ -177,9 +178,11 @@ class _Server:
                     continue
                 self._contexts = await asyncio.to_thread(tls.contexts, config)
             except (OSError, InvalidConfiguration) as problem:
-                log.error("http: TLS goes on with the old certificate: %s", problem)
+                if str(problem) != told:
+                    log.error("http: TLS goes on with the old certificate: %s", problem)
+                told = str(problem)
                 continue
-            seen = found
+            seen, told = found, ""
             log.info("http: TLS has taken up a new certificate")
 
     async def close(self) -> None:

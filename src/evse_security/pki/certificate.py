@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from weakref import WeakValueDictionary
 
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
@@ -214,7 +215,8 @@ class Certificate:
 
     def _said(self) -> Facts:
         if self._facts is None:
-            facts, self._subject_key_id = extensions.facts(self._listed)
+            facts, own_key = extensions.facts(self._listed)
+            self._subject_key_id = own_key if facts.is_ca else None
             self._facts = facts  # last: whoever sees it sees the other, too
         return self._facts
 
@@ -236,8 +238,9 @@ class Certificate:
     @property
     def subject_key_id(self) -> bytes | None:
         """The subject key identifier."""
-        self._said()
-        return self._subject_key_id
+        if self._said().is_ca:
+            return self._subject_key_id
+        return extensions.facts(self._listed)[1]  # not kept: issuers are asked for theirs, leaves hardly ever
 
     @property
     def authority_key_id(self) -> bytes | None:
@@ -248,6 +251,11 @@ class Certificate:
     def ocsp_urls(self) -> tuple[str, ...]:
         """The OCSP responders that the authority information access names, in order."""
         return self._said().ocsp_urls
+
+    @property
+    def concerns_none_below(self) -> bool:
+        """Whether as a CA it says nothing of certificates further down, as of their names, but for how many CAs."""
+        return self._said().concern_one
 
     @property
     def malformed(self) -> tuple[str, ...]:
@@ -306,7 +314,14 @@ class Certificate:
     def signature_was_confirmed_by(self, issuer: Certificate) -> None:
         """Remember that OpenSSL verified the signature with the key of `issuer`, so that it need not be done again."""
         if issuer.fingerprint not in self._signers:  # never altered: other threads may be reading them
-            self._signers = (*self._signers, issuer.fingerprint)[-MAX_CONFIRMATIONS:]
+            known = self._signers
+            self._signers = (*known, issuer.fingerprint)[-MAX_CONFIRMATIONS:] if known else _only(issuer.fingerprint)
+
+
+@lru_cache(64)
+def _only(signer: str) -> tuple[str]:
+    """One signer alone, as nearly all certificates have: one object for all that it signed."""
+    return (signer,)
 
 
 _in_use: WeakValueDictionary[bytes, Certificate] = WeakValueDictionary()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 
 
 def tlv(tag: int, *parts: bytes) -> bytes:
@@ -20,6 +21,7 @@ def integer(value: int) -> bytes:
     return tlv(0x02, value.to_bytes(value.bit_length() // 8 + 1, signed=True))
 
 
+@lru_cache(64)
 def oid(dotted: str) -> bytes:
     """An OBJECT IDENTIFIER from its dotted form."""
     first, second, *rest = map(int, dotted.split("."))

@@ -70,13 +70,27 @@ def read_all(sequence: der.Tlv | None) -> Extensions:
     problems = []
     try:
         for _, start, _, _, end in der.spans(sequence.data, sequence.content, sequence.content_end):
-            identifier, extension = _read(sequence.data[start:end])
+            identifier, extension = _plain(sequence.data, start, end) or _read(sequence.data[start:end])
             if identifier in found and identifier in _ONCE:
                 problems.append(f"extension {identifier} twice")
             found.setdefault(identifier, extension)
     except ValueError:
         problems.append("malformed extensions")
     return Extensions(found, tuple(problems))
+
+
+def _plain(data: bytes, start: int, end: int) -> tuple[str, Extension] | None:
+    """The same for an extension as nearly all are: DER, all lengths below 128. None for any other."""
+    at = start + 4
+    if not 4 <= end - start < 130 or data[start : start + 3 : 2] != b"\x30\x06" or data[start + 1] != end - start - 2:
+        return None
+    after = at + data[start + 3]
+    identifier = data[at:after]
+    critical = data[after : after + 2] == b"\x01\x01"
+    content = after + (5 if critical else 2)
+    if content > end or data[content - 2] != der.OCTET_STRING or content + data[content - 1] != end:
+        return None
+    return der.dotted(identifier), Extension(critical and data[after + 2] != 0, data[content:end])
 
 
 @_remembered
@@ -145,6 +159,21 @@ BEARING_ON_TRUST: Mapping[str, Callable[[bytes], object]] = {
 }
 """What a certificate must not be trusted with when it cannot be read; OpenSSL refuses such ones, too."""
 
+_CONCERNING_ONE = frozenset(
+    {
+        *BEARING_ON_TRUST,
+        AUTHORITY_INFO_ACCESS,
+        "2.5.29.17",  # subjectAltName
+        "2.5.29.18",  # issuerAltName
+        "2.5.29.31",  # cRLDistributionPoints
+        "2.5.29.32",  # certificatePolicies, which OpenSSL looks at only where it is told to
+        "2.5.29.46",  # freshestCRL
+        "1.3.6.1.5.5.7.1.11",  # subjectInfoAccess
+    }
+)
+"""Extensions that say nothing of certificates further down. Others may: nameConstraints, addresses (RFC 3779), and
+whatever is not known here."""
+
 _ONCE = frozenset({*BEARING_ON_TRUST, _NAME_CONSTRAINTS})
 
 
@@ -158,6 +187,13 @@ class Facts(NamedTuple):
     ocsp_urls: tuple[str, ...]
     problems: tuple[str, ...]
     """What bears on trust and cannot be read, or is there twice."""
+    concern_one: bool
+    """Whether they say nothing of certificates further down, but for how many CAs there may be."""
+
+    @property
+    def is_ca(self) -> bool:
+        """Whether the basicConstraints say that it is a CA."""
+        return self.basic_constraints is not None and self.basic_constraints.ca
 
 
 def facts(sequence: der.Tlv | None) -> tuple[Facts, bytes | None]:
@@ -176,7 +212,8 @@ def facts(sequence: der.Tlv | None) -> tuple[Facts, bytes | None]:
     constraints, usage = said(BASIC_CONSTRAINTS, basic_constraints), said(KEY_USAGE, key_usage)
     extended, own_key = said(EXTENDED_KEY_USAGE, extended_key_usage), said(SUBJECT_KEY_ID, subject_key_id)
     authority, urls = said(AUTHORITY_KEY_ID, authority_key_id), said(AUTHORITY_INFO_ACCESS, ocsp_urls)
-    facts = Facts(constraints, usage, extended, authority, urls or (), (*problems, *unreadable))
+    concern_one = found.keys() <= _CONCERNING_ONE
+    facts = Facts(constraints, usage, extended, authority, urls or (), (*problems, *unreadable), concern_one)
     is_short = sequence is not None and sequence.end - sequence.start <= _MAX_SHARED
     return _shared(facts) if is_short else facts, own_key
 

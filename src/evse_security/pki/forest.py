@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
-from typing import TypeVar
+from typing import Literal
 
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import CertID, certificate_id
+from evse_security.tables import Notes, Table
 from evse_security.vocabulary import HashAlgorithm
 
 MAX_CHECKS = 100
 """Signatures verified for one lineage (webpki allows as many for a path). Real ones need a few."""
+_FEW = 32
+"""Certificates that are kept as a tuple, which a change copies. What a sub-CA issued may be thousands."""
 
-T = TypeVar("T")
-Group = tuple[Certificate, ...]
-Issuers = dict[Certificate, Certificate | None]
-Issued = dict[Certificate, Group]
+Group = tuple[Certificate, ...] | Table[Certificate, Literal[True]]
+"""Some certificates, in order."""
+Index = Table[object, Certificate | Group]
+"""Certificates by something that most have for themselves."""
+Issuers = Table[Certificate, Certificate | Literal[False]]
+"""Issuers as far as they were looked for; False where there is none."""
 
 
 def _subject(certificate: Certificate) -> object:
@@ -40,29 +45,29 @@ class Forest:
 
     def __init__(self, certificates: Iterable[Certificate]) -> None:
         """Arrange these certificates; copies of one count once."""
-        self._members = dict.fromkeys(certificates)
-        self._issuers: Issuers = {}
-        self._issued: Issued = {}
+        self._members: Table[Certificate, Literal[True]] = Table(dict.fromkeys(certificates, True))
+        self._issuers: Notes[Certificate, Certificate | Literal[False]] = Notes()
+        self._issued: Notes[Certificate, Group] = Notes()
 
     def __contains__(self, certificate: object) -> bool:
-        return certificate in self._members
+        return isinstance(certificate, Certificate) and certificate in self._members
 
     @cached_property
-    def certificates(self) -> Group:
+    def certificates(self) -> tuple[Certificate, ...]:
         """The certificates, each once, in the order given."""
         return tuple(self._members)
 
     @cached_property
-    def _by_subject(self) -> dict[object, Group]:
-        return _grouped(self._members, _subject)
+    def _by_subject(self) -> Index:
+        return _index(self._members, _subject)
 
     @cached_property
-    def _by_issuer(self) -> dict[object, Group]:
-        return _grouped(self._members, _issuer)
+    def _by_issuer(self) -> Index:
+        return _index(self._members, _issuer)
 
     @cached_property
-    def _by_serial(self) -> dict[object, Group]:
-        return _grouped(self._members, _serial)
+    def _by_serial(self) -> Index:
+        return _index(self._members, _serial)
 
     def changed(self, added: Iterable[Certificate], removed: Iterable[Certificate]) -> Forest:
         """The forest without some certificates and with others, which come last; what is known already stays known.
@@ -73,67 +78,74 @@ class Forest:
         leaving = frozenset(gone)
         come = [one for one in dict.fromkeys(added) if one not in self._members or one in leaving]
         other = Forest(())
-        other._members = _without(self._members, gone) | dict.fromkeys(come)
+        other._members = self._members.changed(_moves(come, gone))
         for index, token in _INDEXES.items():
             if index in vars(self):
-                vars(other)[index] = _regrouped(vars(self)[index], token, come, gone)
+                vars(other)[index] = _indexed_anew(vars(self)[index], token, come, gone)
         if self._issuers:
-            other._issuers = other._issuers_kept(_without(self._issuers, gone), come, gone)
+            other._issuers = Notes(other._issuers_kept(self._issuers.settled(), come, gone))
         if self._issued:
-            other._issued = other._issued_kept(_without(self._issued, gone), come, gone)
+            other._issued = Notes(other._issued_kept(self._issued.settled(), come, gone))
         return other
 
     def _issuers_kept(self, known: Issuers, come: Sequence[Certificate], gone: Sequence[Certificate]) -> Issuers:
         """The issuers known before, but for those that went, and for the lack of one where one of that name came."""
         leaving = {one.der for one in gone}
+        forgotten = list(gone)
         for name in {one.subject_key for one in (*come, *gone)}:
-            for child in self._by_issuer.get(name, ()):
-                issuer = known.get(child, child)
-                if issuer is None or issuer.der in leaving:
-                    known.pop(child, None)
-        return known
+            for child in _found(self._by_issuer, name):
+                issuer = known.get(child)
+                if issuer is not None and (issuer is False or issuer.der in leaving):
+                    forgotten.append(child)
+        return known.changed(dict.fromkeys(forgotten))
 
-    def _issued_kept(self, known: Issued, come: Sequence[Certificate], gone: Sequence[Certificate]) -> Issued:
+    def _issued_kept(
+        self, known: Table[Certificate, Group], come: Sequence[Certificate], gone: Sequence[Certificate]
+    ) -> Table[Certificate, Group]:
         """What was known to be issued by whom, without those that went and with those that came."""
-        leaving, new = {one.der for one in gone}, _grouped(come, _issuer)
-        for name in {one.issuer_key for one in (*come, *gone)}:
-            for issuer in self._by_subject.get(name, ()):
-                if issuer in known:
-                    stayed = (one for one in known[issuer] if one.der not in leaving)
-                    known[issuer] = (*stayed, *(one for one in new.get(name, ()) if _issued_it(issuer, one)))
-        return known
+        new, old = _grouped(come, _issuer), _grouped(gone, _issuer)
+        changes: dict[Certificate, Group | None] = dict.fromkeys(gone)
+        for name in {*new, *old}:
+            for issuer in _found(self._by_subject, name):
+                before = known.get(issuer) if issuer not in changes else None
+                if before is not None:
+                    came = [one for one in new.get(name, ()) if _issued_it(issuer, one)]
+                    changes[issuer] = _changed(before, came, old.get(name, ()))
+        return known.changed(changes)
 
     def possible_issuers(self, certificate: Certificate) -> list[Certificate]:
         """Those whose name and key identifier fit; their signatures are not looked at."""
         return [c for c in self.named_as_issuer(certificate) if _fits(certificate, c)]
 
-    def named_as_issuer(self, certificate: Certificate) -> Group:
+    def named_as_issuer(self, certificate: Certificate) -> Iterable[Certificate]:
         """Those that bear the name of its issuer."""
-        return self._by_subject.get(certificate.issuer_key, ())
+        return _found(self._by_subject, certificate.issuer_key)
 
     def issuer_of(self, certificate: Certificate) -> Certificate | None:
         """The certificate whose key signed this one; a self-signed one is its own. Of several with one key, any.
 
         Asked about what is installed only: nothing bounds the signatures that are verified for it.
         """
-        if certificate in self._issuers:
-            return self._issuers[certificate]
+        known = self._issuers.get(certificate)
+        if known is not None:
+            return known or None
         if certificate.self_signed:
             issuer: Certificate | None = certificate
         else:
             issuer = next((c for c in self.possible_issuers(certificate) if certificate.signed_by(c)), None)
         if certificate in self._members:
-            self._issuers[certificate] = issuer
+            self._issuers.add(certificate, issuer or False)
         return issuer
 
     def issued_by(self, issuer: Certificate) -> list[Certificate]:
         """The certificates that the key of `issuer`, one of this set, signed; itself excepted."""
         if issuer not in self._members:
             return []
-        if issuer not in self._issued:
-            named = self._by_issuer.get(issuer.subject_key, ())
-            self._issued[issuer] = tuple(one for one in named if _issued_it(issuer, one))
-        return list(self._issued[issuer])
+        issued = self._issued.get(issuer)
+        if issued is None:
+            issued = _group([one for one in _found(self._by_issuer, issuer.subject_key) if _issued_it(issuer, one)])
+            self._issued.add(issuer, issued)
+        return list(issued)
 
     def descendants(self, certificate: Certificate) -> list[Certificate]:
         """All that was issued below a certificate, depth first, parents before children, each once."""
@@ -158,7 +170,7 @@ class Forest:
 
     def identified(self, wanted: CertID) -> list[Certificate]:
         """The certificates with this identity; several only where a CA gave one serial number twice."""
-        return [c for c in self._by_serial.get(wanted.serial, ()) if self.id_of(c, wanted.algorithm) == wanted]
+        return [c for c in _found(self._by_serial, wanted.serial) if self.id_of(c, wanted.algorithm) == wanted]
 
 
 def lineage(certificate: Certificate, *forests: Forest) -> list[Certificate]:
@@ -199,33 +211,61 @@ def _fits(certificate: Certificate, issuer: Certificate) -> bool:
     return authority is None or issuer.subject_key_id in (None, authority)
 
 
-def _grouped(certificates: Iterable[Certificate], token: Callable[[Certificate], object]) -> dict[object, Group]:
+def _grouped(
+    certificates: Iterable[Certificate], token: Callable[[Certificate], object]
+) -> dict[object, list[Certificate]]:
     groups: dict[object, list[Certificate]] = {}
     for certificate in certificates:
         groups.setdefault(token(certificate), []).append(certificate)
-    return {key: tuple(group) for key, group in groups.items()}
+    return groups
 
 
-def _regrouped(
-    groups: dict[object, Group],
-    token: Callable[[Certificate], object],
-    come: list[Certificate],
-    gone: list[Certificate],
-) -> dict[object, Group]:
-    """A copy in which the groups that do not change are the same objects."""
-    changed = groups.copy()
-    leaving = frozenset(one.der for one in gone)
-    for key in {token(one) for one in gone}:
-        left = tuple(one for one in changed.pop(key) if one.der not in leaving)
-        if left:
-            changed[key] = left
-    for key, group in _grouped(come, token).items():
-        changed[key] = (*changed.get(key, ()), *group)
-    return changed
+def _index(certificates: Iterable[Certificate], token: Callable[[Certificate], object]) -> Index:
+    return Table({key: _one_or_more(group) for key, group in _grouped(certificates, token).items()})
 
 
-def _without(kept: Mapping[Certificate, T], gone: Iterable[Certificate]) -> dict[Certificate, T]:
-    copy = dict(kept)
-    for one in gone:
-        copy.pop(one, None)
-    return copy
+def _indexed_anew(
+    index: Index, token: Callable[[Certificate], object], come: Sequence[Certificate], gone: Sequence[Certificate]
+) -> Index:
+    """The index after some certificates came and others went."""
+    new, old = _grouped(come, token), _grouped(gone, token)
+    changes: dict[object, Certificate | Group | None] = {}
+    for key in {*new, *old}:
+        group = _changed(_all(index.get(key)), new.get(key, ()), old.get(key, ()))
+        changes[key] = _one_or_more(group) if group else None
+    return index.changed(changes)
+
+
+def _found(index: Index, key: object) -> Group:
+    """The certificates that an index has under a key."""
+    return _all(index.get(key))
+
+
+def _all(found: Certificate | Group | None) -> Group:
+    if isinstance(found, Certificate):
+        return (found,)
+    return () if found is None else found
+
+
+def _one_or_more(members: Group | list[Certificate]) -> Certificate | Group:
+    """How an index keeps certificates: most are alone, and thousands must not be copied for one more."""
+    return next(iter(members)) if len(members) == 1 else _group(members)
+
+
+def _group(members: Group | list[Certificate]) -> Group:
+    if isinstance(members, Table):
+        return members
+    return tuple(members) if len(members) <= _FEW else Table(dict.fromkeys(members, True))
+
+
+def _changed(group: Group, come: Collection[Certificate], gone: Collection[Certificate]) -> Group:
+    """A group without some certificates and with others, which come last."""
+    if isinstance(group, Table):
+        return group.changed(_moves(come, gone))
+    return _group((*(one for one in group if one not in gone), *come))
+
+
+def _moves(come: Iterable[Certificate], gone: Iterable[Certificate]) -> dict[Certificate, Literal[True] | None]:
+    """The changes of a table in which some go and others come last, or go there."""
+    coming: dict[Certificate, Literal[True] | None] = dict.fromkeys(come, True)
+    return {one: None for one in gone if one not in coming} | coming

@@ -40,8 +40,11 @@ _ASCII_KINDS = frozenset({0x0C, 0x12, 0x13, 0x14, 0x16, 0x1A})
 _MAX_SHOWN = 1000
 _MAX_ATTRIBUTES = 100
 """More make a name unreadable. Real ones have up to ten; 64 KiB hold 6,000, which take megabytes when they are read."""
-_REMEMBERED, _MAX_REMEMBERED = 512, 1024
-"""Most names that are remembered, and the longest of them, in octets: some 20 MiB at the worst. Real ones have 300."""
+_REMEMBERED, _MAX_REMEMBERED = 128, 1024
+"""Most names that are remembered, and the longest of them, in octets: some 5 MiB at the worst. Real ones have 300.
+
+Those of CAs matter, which come again and again; leaves have one each.
+"""
 _ESCAPED = str.maketrans({character: f"\\{character}" for character in '\\,+"<>;'})
 """What would make one attribute look like two (RFC 4514 §2.4)."""
 

@@ -42,6 +42,9 @@ SKEW = timedelta(seconds=300)
 MAX_AGE = timedelta(days=7)
 """How long a response without nextUpdate is offered (M07.FR.09)."""
 
+MAX_RESPONDERS = 4
+"""Responders of one certificate; real ones name one."""
+
 _OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
 _MAY_SIGN = frozenset({"digitalSignature", "nonRepudiation"})
 _NONCE = "1.3.6.1.5.5.7.48.1.2"
@@ -155,8 +158,13 @@ def current(answer: OcspAnswer, now: datetime) -> bool:
 
 def responder_url(certificate: Certificate) -> str | None:
     """Where to ask about a certificate: its first OCSP responder at an HTTP URL of at most 512 characters."""
+    return next(iter(responder_urls(certificate)), None)
+
+
+def responder_urls(certificate: Certificate) -> tuple[str, ...]:
+    """Its OCSP responders at such URLs, each once, at most four."""
     usable = (url for url in certificate.ocsp_urls if len(url) <= MAX_URL_CHARACTERS and _URL.fullmatch(url))
-    return next(usable, None)
+    return tuple(dict.fromkeys(usable))[:MAX_RESPONDERS]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from evse_security.pki import der
+from evse_security.pki.remembered import shared
 
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:[.,]\d+)?(?:Z|([+-])(\d\d)(\d\d))", re.ASCII)
@@ -63,7 +64,7 @@ def outline(whole: der.Tlv) -> Outline:
     if signature[0] != der.BIT_STRING or signature[2] == signature[3]:
         der.bit_string(der.Tlv(data, *signature))  # may be one in parts
     found = (tbs, tbs_algorithm, issuer, subject, spki, algorithm, signature, extensions)
-    places = _PLACES.pack(*chain.from_iterable(part[1::3] for part in found))
+    places = shared(_PLACES.pack(*chain.from_iterable(part[1::3] for part in found)))
     return Outline(version, number, (der.Tlv(data, *begin), der.Tlv(data, *end)), places)
 
 

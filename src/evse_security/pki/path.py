@@ -12,10 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from functools import cached_property, lru_cache
-from itertools import pairwise
 from typing import Self
-
-from OpenSSL import crypto
 
 from evse_security.errors import (
     BadSignature,
@@ -26,18 +23,14 @@ from evse_security.errors import (
     NotAnEndEntity,
     NoTrustAnchor,
     NotYetValid,
-    PathTooLong,
-    RefusedByOpenSsl,
     SearchExhausted,
     WeakDigest,
     WeakKey,
     WrongUsage,
 )
-from evse_security.pki import algorithm, profile
+from evse_security.pki import algorithm, profile, verdict
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
-from evse_security.pki.loaded import trusting
-from evse_security.pki.signing import NO_CHECK_TIME
 from evse_security.vocabulary import LeafCertificateType
 
 MAX_CANDIDATES = 64
@@ -61,9 +54,6 @@ COLLIDING = frozenset({"md5", "sha1"})
 _BROKEN = frozenset({"md5"})
 """Digests under which certificates were forged. SHA-1 chains are still in the field (RISE V2G's test PKI) and end at an
 installed root; the profile `iso15118` refuses them."""
-
-_SIGNATURE, _PATH_LENGTH = 7, 25
-"""X509_V_ERR_CERT_SIGNATURE_FAILURE and X509_V_ERR_PATH_LENGTH_EXCEEDED."""
 
 
 class LeafStart(Enum):
@@ -323,7 +313,7 @@ def _judge(path: tuple[Certificate, ...], policy: Policy, now: datetime) -> None
         problem = why_not_ca(certificate)
         if problem is not None:
             raise NotACa(certificate.name, problem)  # 1
-    _ask_openssl(path)  # 2
+    verdict.ask(path)  # 2
     for certificate in path[1:]:
         _check_ca_time(certificate, policy, now)  # 3; the leaf's is checked
     for certificate in path:
@@ -339,29 +329,3 @@ def _check_ca_time(certificate: Certificate, policy: Policy, now: datetime) -> N
     except NotYetValid:
         if policy.leaf_start is not LeafStart.UNKNOWN:
             raise
-
-
-def _ask_openssl(path: tuple[Certificate, ...]) -> None:
-    """Let OpenSSL verify exactly this path; it checks signatures, CA flags, path lengths and critical extensions."""
-    *chain, anchor = path
-    partial = crypto.X509StoreFlags.PARTIAL_CHAIN if not anchor.self_signed else 0
-    try:
-        store = trusting(anchor.der, NO_CHECK_TIME | partial)
-        crypto.X509StoreContext(store, chain[0].openssl, [c.openssl for c in chain[1:]]).verify_certificate()
-    except crypto.X509StoreContextError as error:
-        raise _refusal(path, *error.errors) from None
-    except crypto.Error:  # pragma: no cover  where OpenSSL finds no memory: a Certificate is one that it reads
-        raise RefusedByOpenSsl(path[0].name, 0, "OpenSSL failed") from None
-    if len({issuer.subject_key for issuer in path[1:]}) == len(path) - 1:  # then it can only have taken this path
-        for certificate, issuer in pairwise(path):
-            certificate.signature_was_confirmed_by(issuer)
-
-
-def _refusal(path: tuple[Certificate, ...], code: int, depth: int, text: str) -> ChainRefused:
-    """Translate OpenSSL's verdict (X509_V_ERR_…, depth from the leaf)."""
-    at = path[min(depth, len(path) - 1)]
-    if code == _SIGNATURE:
-        return BadSignature(at.name, at.issuer_name, depth)
-    if code == _PATH_LENGTH:
-        return PathTooLong(at.name)
-    return RefusedByOpenSsl(at.name, code, text)

@@ -25,3 +25,12 @@ def remembered(count: int, *, longest: int) -> Callable[[Callable[[bytes], T]], 
         return ask
 
     return remembering
+
+
+def shared(octets: bytes) -> bytes:
+    """One object for equal octets that come again and again, such as where the parts of alike certificates lie."""
+    return _shared(octets) if len(octets) <= _LONGEST_SHARED else octets
+
+
+_LONGEST_SHARED = 64
+_shared = lru_cache(256)(bytes)

@@ -14,6 +14,8 @@ LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 DAY = 86_400
+STATE_DIRECTORY = "service"
+"""Beside the certificates, in a directory of its own that no store lists."""
 _CHOICES: dict[str, tuple[str, ...]] = {
     "renewal_v2g": get_args(Enrolment),
     "renewal_csms": get_args(Enrolment),
@@ -73,15 +75,15 @@ class ServiceConfig:
     mqtt_communication_check: int = 5
     """Seconds within which a client must send communication_check again; 0: not watched."""
     state_directory: Path | None = None
-    """Where the service remembers pending renewals; `none`: beside the certificates, in `service`."""
+    """Where the service remembers renewals; `none`: nowhere, as where no `certs` directory is given."""
     renewal_v2g: Enrolment = "event"
     """How V2G leaves are renewed: `event` publishes the request, `command` runs a program, or by `est` or `cmp`."""
     renewal_csms: Enrolment = "event"
     """How CSMS leaves are renewed."""
     renewal_days_v2g: int = 30
-    """Days before expiry at which V2G leaves are renewed, at most a third of their lifetime."""
+    """Days before expiry by which V2G leaves are being renewed; a third of their lifetime if that is shorter."""
     renewal_days_csms: int = 30
-    """Days before expiry at which CSMS leaves are renewed, at most a third of their lifetime."""
+    """Days before expiry by which CSMS leaves are being renewed; a third of their lifetime if that is shorter."""
     renewal_wait: int = 60
     """Seconds before an unanswered request is made anew, doubled each time (OCPP CertSigningWaitMinimum)."""
     renewal_repeats: int = 3
@@ -95,9 +97,9 @@ class ServiceConfig:
     csr_common_name_csms: str = ""
     """Common name (CN) of CSMS leaves; empty: that of the leaf in use."""
     enrolment_command: tuple[str, ...] = ()
-    """The program of `command` and its arguments: the request (PEM) on its input, the chain (PEM) on its output."""
+    """The program of `command`, its arguments after it: the request (PEM) comes in, the chain (PEM) goes out."""
     enrolment_url: str = ""
-    """The server of `est` (RFC 7030) or `cmp` (RFC 9810)."""
+    """The server of `est` (RFC 7030) or `cmp` (RFC 9810); `{kind}` in it becomes `v2g` or `csms`."""
     enrolment_ca: Path | None = None
     """CA certificates (PEM) for that server's TLS; without it the system's."""
     enrolment_user: str = ""

@@ -40,11 +40,16 @@ class Called(NamedTuple):
 class Service:
     """What transports and agents share. Its methods are for the event loop's thread."""
 
-    def __init__(self, station: Station, config: ServiceConfig) -> None:
-        """Serve an open station; closing it is the caller's."""
+    def __init__(self, station: Station, config: ServiceConfig, events: Events | None = None) -> None:
+        """Serve an open station; closing it is the caller's. `events`: a stream to go on with.
+
+        Raises `InvalidConfiguration`.
+        """
+        if config.state_directory is not None:
+            station.config.check_apart("state_directory", config.state_directory)
         self.config = config
         self.clock: Clock = station.config.clock
-        self.events = Events(self.clock)
+        self.events = events or Events(self.clock)
         self._station = station
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security-reader")

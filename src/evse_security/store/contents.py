@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import CertID
 from evse_security.pki.ocsp import OcspAnswer
 from evse_security.pki.pem import Block, Flaw
+from evse_security.pki.remembered import shared
+from evse_security.store.stamp import Stamp, mode_of, modified_ns, size_of
 
 _LAST_NS = 253_402_300_800_000_000_000
 """The end of the year 9999: no file was written later than that."""
@@ -58,7 +60,7 @@ class CertificateFile:
         self.certificates = tuple(block.certificate for block in blocks if block.certificate is not None)
         sound = len(self.certificates) == len(blocks) and not any(block.flaw for block in blocks)
         self._blocks = None if sound else tuple(blocks)
-        self._spans = b"".join(_SPAN.pack(block.start, block.end) for block in blocks) if sound else b""
+        self._spans = shared(b"".join(_SPAN.pack(block.start, block.end) for block in blocks)) if sound else b""
 
     def __repr__(self) -> str:
         return f"<CertificateFile {self.location}>"
@@ -125,14 +127,27 @@ class KeyFile:
     token: bytes | None
     problem: str | None
     encrypted: bool
-    size: int
-    mode: int
-    modified_ns: int
+    stamp: Stamp
 
     @property
     def path(self) -> Path:
         """Where it lies."""
         return Path(self.location)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return size_of(self.stamp)
+
+    @property
+    def mode(self) -> int:
+        """Its rights."""
+        return mode_of(self.stamp)
+
+    @property
+    def modified_ns(self) -> int:
+        """When it was written last, in nanoseconds of the epoch."""
+        return modified_ns(self.stamp)
 
     @property
     def modified(self) -> datetime:
@@ -150,12 +165,21 @@ class OcspEntry:
     answer: OcspAnswer | None
     has_hash: bool
     has_response: bool
+    evidence: bytes | None = field(default=None, repr=False)
+    """The response itself, where it says that the certificate is revoked: for who acts upon it and must verify it."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """The halves that are there."""
         halves = ((self.hash_path, self.has_hash), (self.response_path, self.has_response))
         return tuple(path for path, is_there in halves if is_there)
+
+
+def stem_of(location: str) -> str:
+    """A file's name without its suffix, as pathlib has it, which would keep each part of each path for ever."""
+    name = location.rpartition("/")[2]
+    at = name.rfind(".")
+    return name[:at] if 0 < at < len(name) - 1 else name
 
 
 def moment_of(nanoseconds: int) -> datetime:

@@ -3,7 +3,7 @@
 Looking takes no lock and changes nothing. Changes are staged first (written aside and forced to the disk), then given
 their names one by one in the order of the decision, each forced to the disk before the next: being killed between any
 two steps leaves a lawful store and at most leftovers that a sweep removes. What is replaced or removed stays aside
-until all is done, so that a change that fails is taken back.
+until all is done, so that a change that fails is taken back; of a key that is removed, in memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evse_security.errors import NotWritable
 from evse_security.pki.pem import MAX_FILE_BYTES
 from evse_security.store import scan
 from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Edit, Link, Order, Remove, Write
-from evse_security.store.files import Files
+from evse_security.store.files import Files, Recalled
 from evse_security.store.layout import DER_DIRECTORY, DERIVED_DIRECTORIES, KEY_SUFFIXES, TEMPORARY_SUFFIX, Layout
 from evse_security.store.lock import PATIENCE, Missing, WriterLock
 from evse_security.store.parts import EVERYTHING, Parts
@@ -33,6 +33,8 @@ from evse_security.store.view import View
 
 _TRIES = 5
 """Looks at a directory that others are changing, before the last one is taken."""
+_FEW = 32
+"""Changed files that are read in one go, while no other thread runs; a command writes up to a dozen."""
 _CANNOT_REPLACE = frozenset({errno.EBUSY, errno.EXDEV})
 """What rename(2) answers for a file that is mounted by itself."""
 _CANNOT_KEEP = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -51,10 +53,11 @@ class _Staged(NamedTuple):
 class _Done(NamedTuple):
     """A change that is visible. `old` is where that is kept which had the name before; None where nothing had it."""
 
+    change: Change
     target: Path
     old: Path | None
-    must_be_gone: bool = False
-    """Whether what is kept aside must not come back after a power cut."""
+    recalled: Recalled | None = None
+    """What was kept aside, after it was let go."""
 
 
 class Disk:
@@ -93,9 +96,10 @@ class Disk:
     def _looked(self, parts: Parts) -> Snapshot:
         for _ in range(_TRIES):  # somebody may be changing it: one look may see half of a change
             changed = self._view.refresh()
+            briefly = self._view.is_watched and len(changed) <= _FEW
             doubtful = self._view.doubtful | self._picture.doubtful
             if changed or doubtful or not self._picture.shows(parts):
-                self._picture.take(self._view.listing, changed | doubtful, parts)
+                self._picture.take(self._view.listing, changed | doubtful, parts, briefly=briefly)
             if not changed:
                 break
         return self._picture.last
@@ -161,10 +165,12 @@ class Disk:
                 self._make_visible(one, done)
                 if not _can_wait(one.change):
                     (others if one.change.order is Order.FREE else waited_for)[one.target.parent] = None
+            self._let_go(done, waited_for)
             self._force(waited_for | others)
             self._check_places(done)
         except (OSError, ValueError) as error:
             self._take_back(staged, done)
+            done.clear()  # whoever has the traceback needs no keys
             raise _not_writable(path, error) from error
         self._forget(done)
 
@@ -243,7 +249,7 @@ class Disk:
                 self._files.replace(one.target, old)
             except FileNotFoundError:  # somebody removed it already
                 return
-            done.append(_Done(one.target, old, _is_gone_for_good(one.change)))
+            done.append(_Done(one.change, one.target, old))
         else:
             kept = None if _is_copy(one.target) else self._keep(one.target, old)
             try:
@@ -251,13 +257,27 @@ class Disk:
             except (OSError, ValueError):
                 self._drop(old)
                 raise
-            done.append(_Done(one.target, kept))
+            done.append(_Done(one.change, one.target, kept))
 
     def _force(self, directories: dict[Path, None]) -> None:
         """Force the names in directories to the disk, and forget that it was to be done."""
         for directory in directories:
             self._files.sync_directory(directory)
         directories.clear()
+
+    def _let_go(self, done: list[_Done], waited_for: dict[Path, None]) -> None:
+        """Remove what is kept aside of keys before the last forcing, so that it counts for that, too.
+
+        What they held is kept here meanwhile: the forcing may fail, and then the change is taken back.
+        """
+        for number, one in enumerate(done):
+            if one.old is None or one.change.order is Order.FREE or not _is_gone_for_good(one.change):
+                continue
+            recalled = self._files.recall(one.old)
+            if recalled is not None:
+                self._files.remove(one.old)
+                done[number] = one._replace(recalled=recalled)
+                waited_for[one.target.parent] = None
 
     def _check_places(self, done: Iterable[_Done]) -> None:
         """Refuse to have written into directories that were replaced meanwhile: nobody would find it there."""
@@ -301,6 +321,8 @@ class Disk:
     def _take_back(self, staged: Iterable[_Staged], done: list[_Done]) -> None:
         """Undo what a failed list of changes did, the last first, and remove what was written aside."""
         for one in reversed(done):
+            if one.recalled is not None and not self._is_made_anew(one):
+                break  # a leaf must not come back without its key
             with suppress(OSError):
                 if one.old is None:
                     self._files.remove(one.target)
@@ -312,13 +334,24 @@ class Disk:
             if not isinstance(ready.change, Remove):
                 self._drop(ready.temporary)
 
+    def _is_made_anew(self, one: _Done) -> bool:
+        """Whether what was let go could be kept aside again, forced to the disk."""
+        if one.old is None or one.recalled is None:
+            return False
+        try:
+            self._files.write_new(one.old, *one.recalled)
+        except OSError:
+            self._drop(one.old)
+            return False
+        return True
+
     def _forget(self, done: Iterable[_Done]) -> None:
         """Remove what was kept aside, and force that where it matters. The changes are made: no error undoes them."""
         directories: dict[Path, None] = {}
         for one in done:
-            if one.old is not None and one.old != one.target:
+            if one.old is not None and one.old != one.target and one.recalled is None:
                 self._drop(one.old)
-                if one.must_be_gone:
+                if _is_gone_for_good(one.change):
                     directories[one.target.parent] = None
         for directory in directories:
             with suppress(OSError):
@@ -342,8 +375,10 @@ def _can_wait(change: Change) -> bool:
     return change.order is Order.FREE if isinstance(change, Remove) else _is_copy(change.path)
 
 
-def _is_gone_for_good(change: Remove) -> bool:
+def _is_gone_for_good(change: Change) -> bool:
     """Whether nothing of it may come back after a power cut, not even under the name that it was kept aside with."""
+    if not isinstance(change, Remove):
+        return False
     return change.order is Order.FREE or change.path.suffix in KEY_SUFFIXES or _is_copy(change.path)
 
 

@@ -12,6 +12,7 @@ from evse_security.pki.candidates import Tried, candidates
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.profile import ProfileName
 from evse_security.store.reasons import Domain, Reason, Role
+from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.snapshot import CaStore, Leaf, Snapshot
 from evse_security.vocabulary import CaCertificateType
 
@@ -82,11 +83,12 @@ def explain(
     moment: Moment,
     newest_by: str,
     profile: ProfileName = ProfileName.LENIENT,
+    said: Revocations = NONE,
     *,
     only: str | None = None,
 ) -> Explanation:
     """Explain one domain; `only` what has this fingerprint, where one is given."""
-    domain = Domain(snapshot, store, moment, newest_by, profile)
+    domain = Domain(snapshot, store, moment, newest_by, profile, said)
     asked = [c for c in domain.forest.certificates if only is None or c.fingerprint == only]
     explained = [_leaf(domain, leaf) for c, leaf in domain.leaves.items() if only is None or c.fingerprint == only]
     cas = [c for c in asked if c not in domain.leaves]

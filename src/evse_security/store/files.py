@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from evse_security.pki.pem import MAX_FILE_BYTES
 
@@ -18,35 +19,46 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TO_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
+class Recalled(NamedTuple):
+    """What a file was: what it takes to make it anew."""
+
+    content: bytes
+    mode: int
+    owner: tuple[int, int] | None
+    time: float
+    """When it was written last, in seconds of the epoch."""
+
+
 class Files:
     """The operating system's files. What changes something is a step, but `copy` and `force`; each raises OSError."""
 
-    _places: dict[Path, int] | None = None
+    _places: dict[str, int] | None = None
     """Directories that are open, by the paths that led to them; None where there is no writer."""
 
     @contextmanager
     def within(self, places: Mapping[Path, int]) -> Iterator[None]:
         """Work relative to these open directories: whoever swaps in a link for one of them, or below, gains nothing."""
-        opened = self._places = dict(places)
+        known = {str(path): descriptor for path, descriptor in places.items()}
+        opened = self._places = dict(known)
         try:
             yield
         finally:
             self._places = None
             for path, descriptor in opened.items():
-                if path not in places:
+                if path not in known:
                     os.close(descriptor)
 
     @property
     def places(self) -> tuple[Path, ...]:
         """The directories that are open."""
-        return tuple(self._places or ())
+        return tuple(map(Path, self._places or ()))
 
     def enter(self, directory: Path, leads_to: Path) -> None:
         """Open a directory below those that are open, before it is looked at: what is swapped in later is not meant."""
         with suppress(OSError):
-            found = self._directory(leads_to)
-            if found is not None and self._places is not None and directory not in self._places:
-                self._places[directory] = os.dup(found)
+            found = self._directory(str(leads_to))
+            if found is not None and self._places is not None and str(directory) not in self._places:
+                self._places[str(directory)] = os.dup(found)
 
     # ---- steps
 
@@ -90,9 +102,7 @@ class Files:
         if stat.S_ISLNK(found.st_mode):
             self.make_link(aside, os.readlink(name, dir_fd=at))
         elif stat.S_ISREG(found.st_mode):
-            owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
-            content = self.read(path, follow_links=False)
-            self.write_new(aside, content, found.st_mode & 0o777, owner, found.st_mtime)
+            self.write_new(aside, *self._as_it_was(path, found))
         else:
             return False
         return True
@@ -110,7 +120,7 @@ class Files:
 
     def sync_directory(self, path: Path) -> None:
         """Force the names in a directory to the disk."""
-        known = self._directory(path)
+        known = self._directory(str(path))
         if known is not None:
             self.force(known)
             return
@@ -167,9 +177,22 @@ class Files:
             raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
         return bytes(content)
 
+    def recall(self, path: Path) -> Recalled | None:
+        """What a file was; None for what writing would not make again: links, one of several names, unreadable ones."""
+        name, at = self._at(path)
+        with suppress(OSError, ValueError):
+            found = os.lstat(name, dir_fd=at)
+            if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+                return self._as_it_was(path, found)
+        return None
+
+    def _as_it_was(self, path: Path, found: os.stat_result) -> Recalled:
+        owner = (found.st_uid, found.st_gid) if os.geteuid() == 0 else None
+        return Recalled(self.read(path, follow_links=False), found.st_mode & 0o777, owner, found.st_mtime)
+
     def is_where_it_was(self, directory: Path) -> bool:
         """Whether a path still leads to the directory in which the steps were made."""
-        known = self._directory(directory)
+        known = self._directory(str(directory))
         if known is None:
             return True
         here, there = os.fstat(known), os.stat(directory)
@@ -179,19 +202,22 @@ class Files:
 
     def _at(self, path: Path) -> tuple[str | Path, int | None]:
         """A name and the open directory that it is in; the path alone outside of all places."""
-        directory = self._directory(path.parent)
-        return (path, None) if directory is None else (path.name, directory)
+        parent, _, name = str(path).rpartition("/")
+        directory = self._directory(parent)
+        return (path, None) if directory is None else (name, directory)
 
-    def _directory(self, path: Path) -> int | None:
+    def _directory(self, path: str) -> int | None:
         """An open directory: one of the places, or below one, where no link is followed; None outside of all."""
-        if self._places is None or path.parent == path:
+        if not self._places or not path:
             return None
-        if path in self._places:
-            return self._places[path]
-        parent = self._directory(path.parent)
+        known = self._places.get(path)
+        if known is not None:
+            return known
+        above, _, name = path.rpartition("/")
+        parent = self._directory(above)
         if parent is None:
             return None
-        self._places[path] = os.open(path.name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+        self._places[path] = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
         return self._places[path]
 
     def _written(self, path: Path, content: bytes, mode: int, owner: tuple[int, int] | None, time: float) -> int:

@@ -9,7 +9,8 @@ import select
 import struct
 import sys
 import threading
-from functools import cache
+
+from evse_security.store.brief import libc
 
 _MODIFY, _ATTRIB, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO = 0x2, 0x4, 0x8, 0x40, 0x80
 _CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF = 0x100, 0x200, 0x400, 0x800
@@ -46,12 +47,6 @@ _LOCAL = frozenset(
 """File systems (statfs(2)) that nobody changes without our kernel. Network and FUSE file systems are none of them."""
 
 
-@cache
-def _libc() -> ctypes.CDLL:
-    """The C library, called as Python calls it: while these calls last no other thread runs, and they do not wait."""
-    return ctypes.PyDLL(None, use_errno=True)
-
-
 class _Polled(ctypes.Structure):
     """A descriptor that is asked about (poll(2))."""
 
@@ -62,24 +57,26 @@ class Inbox:
     """What happened to what one watch is interested in."""
 
     def __init__(self) -> None:
-        self.places: dict[int, set[str]] = {}
-        """Paths of what is watched, by the kernel's number."""
-        self.files: set[int] = set()
-        """Numbers of those that are files."""
+        self.places: dict[int, tuple[str, ...]] = {}
+        """Paths of what is watched, by the kernel's number: one, unless links lead there as well."""
+        self.alone = (self,)
+        """The readers of what nobody else watches."""
+        self.directories: set[int] = set()
+        """Numbers of those that are directories; files are many more."""
         self.found: set[str] = set()
         self.certain = True
 
     def tell(self, number: int, mask: int, name: str) -> None:
         """Note one event."""
         places = self.places.get(number, ())
-        if number in self.files:
+        if number not in self.directories:
             self.found.update(places)
         elif not name:  # the directory itself: rights, place or existence
             self.certain = False
         else:
             self.found.update(f"{place}/{name}" for place in places)
         if mask & _IGNORED:  # the file is gone, or another has its name
-            self.files.discard(number)
+            self.directories.discard(number)
             self.places.pop(number, None)
 
 
@@ -89,7 +86,7 @@ class Hub:
     def __init__(self) -> None:
         """Raises OSError where there can be none."""
         try:
-            self.descriptor = int(_libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+            self.descriptor = int(libc().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         except AttributeError as missing:
             raise OSError(errno.ENOSYS, "this C library has no inotify") from missing
         if self.descriptor < 0:
@@ -100,21 +97,24 @@ class Hub:
             os.close(self.descriptor)
             raise
         self._polled = (_Polled * 2)(_Polled(self.descriptor, select.POLLIN), _Polled(mounts, select.POLLPRI))
+        self._buffer = ctypes.create_string_buffer(_BUFFER)
         self.process = os.getpid()
         self.lock = threading.RLock()  # a finalizer may run while it is held
-        self.inboxes: dict[int, list[Inbox]] = {}
+        self.inboxes: dict[int, tuple[Inbox, ...]] = {}
 
-    def add(self, inbox: Inbox, path: str, events: int) -> int:
-        """Watch a path; the kernel's number. Raises OSError."""
+    def add(self, inbox: Inbox, path: str, events: int) -> None:
+        """Watch a path. Raises OSError."""
         with self.lock:
-            number = int(_libc().inotify_add_watch(self.descriptor, os.fsencode(path), events))
+            number = int(libc().inotify_add_watch(self.descriptor, os.fsencode(path), events))
             if number < 0:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
-            readers = self.inboxes.setdefault(number, [])
+            readers, places = self.inboxes.get(number, ()), inbox.places.get(number, ())
             if inbox not in readers:
-                readers.append(inbox)
-            inbox.places.setdefault(number, set()).add(path)
-            return number
+                self.inboxes[number] = (*readers, inbox) if readers else inbox.alone
+            if path not in places:
+                inbox.places[number] = (*places, path)
+            if events & ONLY_DIRECTORIES:
+                inbox.directories.add(number)
 
     def drop(self, inbox: Inbox) -> None:
         """Forget about an inbox, and watch no more what nobody is interested in."""
@@ -122,11 +122,11 @@ class Hub:
             return
         with self.lock:
             for number in inbox.places:
-                readers = self.inboxes.get(number, [])
-                if inbox in readers:
-                    readers.remove(inbox)
-                if not readers and self.inboxes.pop(number, None) is not None:
-                    _libc().inotify_rm_watch(self.descriptor, number)
+                readers = self.inboxes.pop(number, ())
+                if others := tuple(one for one in readers if one is not inbox):
+                    self.inboxes[number] = others
+                elif readers:
+                    libc().inotify_rm_watch(self.descriptor, number)
             inbox.places = {}
 
     def deliver(self) -> None:
@@ -154,7 +154,7 @@ class Hub:
 
         Where something was mounted or unmounted, anything may lie under the names that are watched.
         """
-        if _libc().poll(self._polled, 2, 0) < 0:
+        if libc().poll(self._polled, 2, 0) < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         told, mounted = self._polled
         if mounted.told:
@@ -162,10 +162,10 @@ class Hub:
         return bool(told.told)
 
     def _read(self) -> bytes:
-        try:
-            return os.read(self.descriptor, _BUFFER)
-        except BlockingIOError:
-            return b""
+        length = libc().read(self.descriptor, self._buffer, _BUFFER)
+        if length < 0 and ctypes.get_errno() != errno.EAGAIN:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return bytes(memoryview(self._buffer)[: max(length, 0)])
 
     def _tell(self, number: int, mask: int, name: str) -> None:
         if mask & _OVERFLOW:
@@ -198,6 +198,6 @@ def hub() -> Hub:
 def is_local(path: bytes) -> bool:
     """Whether only our kernel changes what is there."""
     answer = ctypes.create_string_buffer(512)
-    if _libc().statfs(path, answer) != 0:
+    if libc().statfs(path, answer) != 0:
         return False
     return int.from_bytes(answer.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder) & 0xFFFFFFFF in _LOCAL

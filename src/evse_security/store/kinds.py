@@ -24,6 +24,8 @@ class LeafKind(NamedTuple):
     chain_prefix: str
     foreign_marks: tuple[str, ...]
     """Where both kinds share a directory, files whose names begin so belong to the other kind."""
+    offers_revoked: bool
+    """Whether a revoked one is offered for want of another."""
 
 
 DOMAINS = {
@@ -45,6 +47,7 @@ SECC = LeafKind(
     "SECC_LEAF_",
     "CPO_CERT_SECC_LEAF_CHAIN_",
     ("CSMS_", "CPO_CERT_CSMS_"),
+    offers_revoked=False,  # cars must not meet it (Hubject HUB20 431-003)
 )
 CSMS = LeafKind(
     LeafCertificateType.CSMS,
@@ -52,6 +55,7 @@ CSMS = LeafKind(
     "CSMS_LEAF_",
     "CPO_CERT_CSMS_LEAF_CHAIN_",
     ("SECC_", "CPO_CERT_SECC_"),
+    offers_revoked=True,  # the CSMS decides whom it lets in, and a new leaf can only come that way
 )
 
 LEAF_KINDS = {kind.leaf_type: kind for kind in (SECC, CSMS)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Sequence
 
 from evse_security.pki.certificate import Certificate
-from evse_security.store.contents import CertificateFile, KeyFile
+from evse_security.store.contents import CertificateFile, KeyFile, stem_of
 from evse_security.store.layout import is_generated
 
 Age = tuple[float, float, int, str]
@@ -38,7 +38,7 @@ class Leaf:
         self.copies = tuple(copies)
         self.single = _preferred(file for file in copies if len(file.certificates) == 1)
         self.chain = _preferred(file for file in copies if len(file.certificates) > 1)
-        self.key = nearest(keys, {file.path.stem for file in copies} if len(keys) > 1 else ())
+        self.key = nearest(keys, {stem_of(file.location) for file in copies} if len(keys) > 1 else ())
 
     def __repr__(self) -> str:
         return f"<Leaf {self.certificate.name} in {self.file.location}>"
@@ -74,4 +74,4 @@ def nearest(keys: Sequence[KeyFile], stems: Container[str]) -> KeyFile | None:
     """The key; of several copies the one named like one of the files."""
     if len(keys) < 2:
         return keys[0] if keys else None
-    return min(keys, key=lambda key: (key.path.stem not in stems, key.location))
+    return min(keys, key=lambda key: (stem_of(key.location) not in stems, key.location))

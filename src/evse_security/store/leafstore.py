@@ -16,10 +16,10 @@ from evse_security.errors import ChainRefused
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.path import TrustStore, check_end_entity
-from evse_security.store.contents import CertificateFile, KeyFile
+from evse_security.store.contents import CertificateFile, KeyFile, stem_of
 from evse_security.store.kinds import LeafKind
 from evse_security.store.leaf import Age, Leaf, nearest
-from evse_security.store.table import Draft, Order, Table
+from evse_security.tables import Draft, Order, Table, each, one_or_more
 
 Group = tuple[bytes, bytes | None, tuple[Certificate, ...]]
 """What leads leaves upwards: the issuer's name, its key's identifier, and the certificates that come with the leaf."""
@@ -39,8 +39,8 @@ class _Tables(NamedTuple):
     leaves: Table[Certificate, Leaf] = Table()
     others: Table[Certificate, int] = Table()
     """Certificates that no file begins with as a leaf, with how often they are there."""
-    keys_by_token: Table[bytes, tuple[KeyFile, ...]] = Table()
-    holders: Table[bytes, tuple[Certificate, ...]] = Table()
+    keys_by_token: Table[bytes, KeyFile | tuple[KeyFile, ...]] = Table()
+    holders: Table[bytes, Certificate | tuple[Certificate, ...]] = Table()
     """Leaves by the token of their key."""
     groups: Table[Group, tuple[int, Certificate]] = Table()
     """How many leaves are led upwards so, and one that is or was."""
@@ -63,13 +63,13 @@ class _Changing:
             old = self.keys.get(location)
             if old is not None and old.token is not None:
                 tokens.add(old.token)
-                rest = tuple(one for one in self.keys_by_token.get(old.token) or () if one is not old)
-                self.keys_by_token.put(old.token, rest)
+                rest = [one for one in each(self.keys_by_token.get(old.token)) if one is not old]
+                self.keys_by_token.put(old.token, one_or_more(rest))
             if key is not None and key.token is not None:
                 tokens.add(key.token)
-                self.keys_by_token.put(key.token, (*(self.keys_by_token.get(key.token) or ()), key))
+                self.keys_by_token.put(key.token, one_or_more((*each(self.keys_by_token.get(key.token)), key)))
             self.keys.put(location, key)
-        for certificate in {one for token in tokens for one in self.holders.get(token) or ()}:
+        for certificate in {one for token in tokens for one in each(self.holders.get(token))}:
             self._files_of(certificate)
 
     def put_files(self, files: Mapping[str, CertificateFile | None]) -> None:
@@ -99,10 +99,14 @@ class _Changing:
 
     def _put_leaf(self, certificate: Certificate, files: Sequence[CertificateFile]) -> None:
         token, before = token_of_certificate(certificate), self.leaves.get(certificate)
-        leaf = Leaf(certificate, files, self.keys_by_token.get(token) or ()) if files else None
+        keys = each(self.keys_by_token.get(token))
+        leaf = Leaf(certificate, files, keys) if files else None
         self.leaves.put(certificate, leaf)
-        others = tuple(one for one in self.holders.get(token) or () if one != certificate)
-        self.holders.put(token, (*others, certificate) if leaf is not None else others)
+        holders = [one for one in each(self.holders.get(token)) if one != certificate]
+        if leaf is not None:
+            holders.append(certificate)
+        same_token = next((key.token for key in keys if key.token is not None), token)  # kept once, not twice
+        self.holders.put(same_token, one_or_more(holders))
         for one, step in ((before, -1), (leaf, 1)):
             if one is not None:
                 group = group_of(one)
@@ -167,7 +171,7 @@ class LeafStore:
     def keys_for(self, certificate: Certificate) -> Sequence[KeyFile]:
         """The readable keys of a certificate: one, unless there are copies."""
         self._need(self.unread)
-        return self._tables.keys_by_token.get(token_of_certificate(certificate)) or ()
+        return each(self._tables.keys_by_token.get(token_of_certificate(certificate)))
 
     def key_of(self, certificate: Certificate) -> KeyFile | None:
         """The key of a certificate; of several the first by name."""
@@ -180,7 +184,7 @@ class LeafStore:
         """
         if self.unread:
             lacking = [leaf for leaf in leaves if leaf.key is None]
-            stems = {file.path.stem for leaf in lacking for file in leaf.copies}
+            stems = {stem_of(file.location) for leaf in lacking for file in leaf.copies}
             alike = {location for stem in stems for location in self._unread_by_stem.get(stem, ())}
             self._need(frozenset(alike) or self.unread if lacking else frozenset())
 
@@ -192,12 +196,12 @@ class LeafStore:
     def _unread_by_stem(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for location in self.unread:
-            found.setdefault(Path(location).stem, []).append(location)
+            found.setdefault(stem_of(location), []).append(location)
         return found
 
     def users_of(self, key: KeyFile) -> Sequence[Certificate]:
         """The leaves that a key belongs to."""
-        return () if key.token is None else self._tables.holders.get(key.token) or ()
+        return () if key.token is None else each(self._tables.holders.get(key.token))
 
     def file_at(self, location: str) -> CertificateFile | None:
         """The certificate file with this path."""

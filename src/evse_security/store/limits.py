@@ -13,6 +13,7 @@ from evse_security.store.layout import DER_DIRECTORY
 from evse_security.store.listing import directory_name
 from evse_security.store.rules.sweep import sweep
 from evse_security.store.snapshot import Snapshot
+from evse_security.store.stamp import size_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def _overflow(changes: Iterable[Change], snapshot: Snapshot, limits: Limits) -> 
         before = listing.files.get(location)
         counts = directory_name(location) != DER_DIRECTORY
         entries += counts * ((not isinstance(change, Remove)) - (before is not None))
-        size += _growth(change, before.size if before is not None else 0)
+        size += _growth(change, size_of(before) if before is not None else 0)
         grows |= _is_growth(change, is_new=not listing.has(location))
     if grows and entries > limits.max_entries:
         return StoreFull("max_store_entries", limits.max_entries)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 from evse_security.clock import believable
 from evse_security.store.castore import StoreForm
@@ -18,71 +17,16 @@ from evse_security.store.layout import (
     TEMPORARY_SUFFIX,
     is_generated,
 )
-from evse_security.store.table import Table
+from evse_security.store.stamp import Stamp, modified_ns, size_of
+from evse_security.tables import Table
 from evse_security.vocabulary import CaCertificateType
 
 Value = TypeVar("Value")
 
 NO_DIRECTORY = "there is no such directory"
 
-_FIELDS = struct.Struct("<QQQqqI")
-_MOST = (1 << 63) - 1
 _REMEMBERED = 32
 """Newest files that are known by their times, so that a few may go before all are looked through again."""
-
-
-class _Status(Protocol):
-    """What stat(2) says of a file."""
-
-    @property
-    def st_size(self) -> int: ...
-    @property
-    def st_ino(self) -> int: ...
-    @property
-    def st_dev(self) -> int: ...
-    @property
-    def st_mtime_ns(self) -> int: ...
-    @property
-    def st_ctime_ns(self) -> int: ...
-    @property
-    def st_mode(self) -> int: ...
-
-
-class Stamp(bytes):
-    """A regular file as its directory shows it, packed. Equal values mean unchanged content, once settled."""
-
-    __slots__ = ()
-
-    @classmethod
-    def of(cls, found: _Status) -> Stamp:
-        """What stat(2) says."""
-        times = found.st_mtime_ns, found.st_ctime_ns
-        rights = found.st_mode & 0o7777
-        try:
-            return cls(_FIELDS.pack(found.st_size, found.st_ino, found.st_dev, *times, rights))
-        except struct.error:  # times farther away than 292 years
-            nearer = (max(-_MOST, min(time, _MOST)) for time in times)
-            return cls(_FIELDS.pack(found.st_size, found.st_ino, found.st_dev, *nearer, rights))
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return int(_FIELDS.unpack(self)[0])
-
-    @property
-    def modified_ns(self) -> int:
-        """Nanoseconds of the epoch."""
-        return int(_FIELDS.unpack(self)[3])
-
-    @property
-    def changed_ns(self) -> int:
-        """When content, name or rights changed; nanoseconds of the epoch."""
-        return int(_FIELDS.unpack(self)[4])
-
-    @property
-    def mode(self) -> int:
-        """Its rights."""
-        return int(_FIELDS.unpack(self)[5])
 
 
 class Recent(NamedTuple):
@@ -95,14 +39,14 @@ class Recent(NamedTuple):
     @classmethod
     def of(cls, files: Iterable[tuple[str, Stamp]]) -> Recent:
         """Look through all files."""
-        by_time = sorted(((stamp.modified_ns, location) for location, stamp in files), reverse=True)
+        by_time = sorted(((modified_ns(stamp), location) for location, stamp in files), reverse=True)
         found = list(islice((one for one in by_time if _is_written_by_us(*one)), _REMEMBERED + 1))
         return cls(tuple(found[_REMEMBERED - 1 :: -1]), len(found) <= _REMEMBERED)
 
     def changed(self, changes: Mapping[str, Stamp | None]) -> Recent | None:
         """Those after some files changed; None where all must be looked through."""
         rest = [one for one in self.files if one[1] not in changes]
-        came = [(stamp.modified_ns, location) for location, stamp in changes.items() if stamp is not None]
+        came = [(modified_ns(stamp), location) for location, stamp in changes.items() if stamp is not None]
         new = [one for one in came if _is_written_by_us(*one) and (self.are_all or (rest and one >= rest[0]))]
         found = sorted((*rest, *new))[-_REMEMBERED:]
         if not found and not self.are_all:
@@ -110,9 +54,9 @@ class Recent(NamedTuple):
         return Recent(tuple(found), self.are_all and len(rest) + len(new) <= _REMEMBERED)
 
 
-def _is_written_by_us(modified_ns: int, location: str) -> bool:
+def _is_written_by_us(written_ns: int, location: str) -> bool:
     name = location.rpartition("/")[2]
-    return is_generated(name) and directory_name(location) != DER_DIRECTORY and believable(moment_of(modified_ns))
+    return is_generated(name) and directory_name(location) != DER_DIRECTORY and believable(moment_of(written_ns))
 
 
 def directory_name(location: str) -> str:
@@ -157,7 +101,7 @@ class Listing:
             Table(beside),
             unseen,
             tuple(odd_bundles),
-            sum(stamp.size for stamp in files.values()),
+            sum(map(size_of, files.values())),
             _counted(files),
             frozenset(location for one in (files, beside) for location in one if location.endswith(TEMPORARY_SUFFIX)),
             Recent.of(files.items()),
@@ -178,7 +122,7 @@ class Listing:
             self.beside.changed(beside),
             merged(self.unseen, unseen),
             self.odd_bundles,
-            self.size + sum(stamp.size for stamp in now.values()) - sum(stamp.size for stamp in was.values()),
+            self.size + sum(map(size_of, now.values())) - sum(map(size_of, was.values())),
             self.entries + _counted(now) - _counted(was),
             (self.leftovers - temporary) | left if temporary else self.leftovers,
             self.recent.changed(files) or Recent.of(all_files.items()),

@@ -9,27 +9,18 @@ from pathlib import Path
 
 from evse_security.clock import Moment
 from evse_security.pki.certificate import Certificate
-from evse_security.pki.hashdata import CertID
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.ocsp import OcspStatus, current
+from evse_security.pki.ocsp import OcspStatus
 from evse_security.pki.profile import ProfileName
 from evse_security.store.reasons import Domain, Role
+from evse_security.store.rules.ask import OcspState, ocsp_state
+from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.snapshot import Problem, Snapshot, StoreForm
 from evse_security.vocabulary import CaCertificateType, CertificateHashData, LeafCertificateType
 
 DEEPEST = 30
 """Certificates below a root in one tree; paths have ten at most. What hangs deeper is drawn as a tree of its own."""
 _NO_RESPONSE = "no OCSP response in DER that says something (EVerest's own module writes base64 text into such files)"
-
-
-@dataclass(frozen=True, slots=True)
-class OcspState:
-    """The cached answer about a certificate."""
-
-    status: str
-    this_update: datetime
-    next_update: datetime | None
-    is_current: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +95,15 @@ class Overview:
 
 
 def overview(
-    snapshot: Snapshot, moment: Moment, newest_by: str, profile: ProfileName = ProfileName.LENIENT
+    snapshot: Snapshot,
+    moment: Moment,
+    newest_by: str,
+    profile: ProfileName = ProfileName.LENIENT,
+    said: Revocations = NONE,
 ) -> Overview:
     """Draw the store."""
     domains = tuple(
-        _Drawing(Domain(snapshot, store, moment, newest_by, profile)).drawn() for store in snapshot.cas.values()
+        _Drawing(Domain(snapshot, store, moment, newest_by, profile, said)).drawn() for store in snapshot.cas.values()
     )
     revoked = dict.fromkeys(line for domain in domains for line in _revoked(domain.trees))
     return Overview(
@@ -201,7 +196,7 @@ class _Drawing:
             validity=domain.validity(certificate),
             key=f"{kind} {bits}",
             files=domain.files.get(certificate, ()),
-            ocsp=self.ocsp(cert_id),
+            ocsp=ocsp_state(domain.snapshot, certificate, domain.moment.now),
             names_responder=bool(certificate.ocsp_urls),
             used=use.used,
             reason=use.reason.code,
@@ -210,10 +205,3 @@ class _Drawing:
             hash_data=None if cert_id is None else cert_id.hash_data,
             children=tuple(self.node(one, depth + 1) for one in issued if one not in self.drawn_once),
         )
-
-    def ocsp(self, cert_id: CertID | None) -> OcspState | None:
-        entries = self.domain.snapshot.ocsp_by_id.get(cert_id, []) if cert_id is not None else []
-        newest = max((e.answer for e in entries if e.answer), key=lambda answer: answer.this_update, default=None)
-        if newest is None:
-            return None
-        return OcspState(newest.status, newest.this_update, newest.next_update, current(newest, self.domain.moment.now))

@@ -46,8 +46,15 @@ class KeysAt(NamedTuple):
     kind: str = "keys"
 
 
+class AllResponses(NamedTuple):
+    """The cached OCSP responses."""
+
+    kind: str = "responses"
+
+
 Part = RootsOf | LeavesOf
-Parts = Iterable[Part | LeavesFirst | KeysAt] | None
+AnyPart = Part | LeavesFirst | KeysAt | AllResponses
+Parts = Iterable[AnyPart] | None
 """Parts of a store that a command needs; None: all of them, and the OCSP responses."""
 EVERYTHING: Parts = None
 

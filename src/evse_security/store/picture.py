@@ -12,8 +12,19 @@ from evse_security.pki.certificate import Certificate
 from evse_security.store import scan
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.layout import Layout
-from evse_security.store.listing import Listing, Stamp, merged
-from evse_security.store.parts import EVERYTHING, KeysAt, LeavesFirst, LeavesOf, Part, Parts, Roles, RootsOf
+from evse_security.store.listing import Listing, merged
+from evse_security.store.parts import (
+    EVERYTHING,
+    AllResponses,
+    AnyPart,
+    KeysAt,
+    LeavesFirst,
+    LeavesOf,
+    Part,
+    Parts,
+    Roles,
+    RootsOf,
+)
 from evse_security.store.snapshot import (
     CaStore,
     CertificateFile,
@@ -23,6 +34,7 @@ from evse_security.store.snapshot import (
     Responses,
     Snapshot,
 )
+from evse_security.store.stamp import Stamp
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 MAX_KEY_BYTES = 64 * 1024
@@ -51,7 +63,7 @@ class Picture:
         self, layout: Layout, read_key: KeyReader, *, additional_anchors: bool = False, read: Reader = scan.read
     ) -> None:
         """Nothing is read yet. `read` reads files; tests give their own."""
-        self._layout, self._read_key, self._read = layout, read_key, read
+        self._layout, self._read_key, self._patiently, self._read = layout, read_key, read, read
         self._additional_anchors = additional_anchors
         self.forget()
 
@@ -70,11 +82,15 @@ class Picture:
 
     def shows(self, parts: Parts) -> bool:
         """Whether the last snapshot has these parts."""
-        if parts is None:
-            return self._snapshot.responses is not None and not any(map(self._unread, self._layout.leaves))
-        return all(self._shows(part) for part in parts)
+        if parts is not None:
+            return all(self._shows(part) for part in parts)
+        last = self._snapshot
+        is_whole = len(last.cas) == len(self._layout.bundles) and len(last.leaves) == len(self._layout.leaves)
+        return is_whole and last.responses is not None and not any(map(self._unread, self._layout.leaves))
 
-    def _shows(self, part: Part | LeavesFirst | KeysAt) -> bool:
+    def _shows(self, part: AnyPart) -> bool:
+        if isinstance(part, AllResponses):
+            return self._snapshot.responses is not None
         if isinstance(part, RootsOf):
             return part.ca_type in self._snapshot.cas
         unread = self._unread(part.leaf_type) if isinstance(part, LeavesOf) else frozenset[str]()
@@ -92,21 +108,28 @@ class Picture:
         """The last snapshot."""
         return self._snapshot
 
-    def take(self, listing: Listing, changed: Iterable[str], parts: Parts = EVERYTHING) -> Snapshot:
-        """The snapshot after these paths changed, with these parts in it; the last one again, if nothing did."""
+    def take(
+        self, listing: Listing, changed: Iterable[str], parts: Parts = EVERYTHING, *, briefly: bool = False
+    ) -> Snapshot:
+        """The snapshot after these paths changed, with these parts in it; the last one again, if nothing did.
+
+        `briefly`: those that changed are read while no other thread runs, as is good for a few, written just now.
+        """
         if listing.forms != self._roles.forms:
             self._roles = Roles(self._layout, listing.forms)
         news = _News()
         if self._snapshot.cas or self._snapshot.leaves:
+            self._read = scan.read_briefly if briefly else self._patiently
             for location in changed:
                 self._renew(listing, location, news)
+            self._read = self._patiently
         wanted = self._all_parts() if parts is None else set(parts)
         for leaf_type in self._layout.leaves:
             self._read_keys(listing, leaf_type, wanted, news)
         whole = {part for part in wanted if isinstance(part, RootsOf | LeavesOf)}
         first = {LeavesOf(part.leaf_type) for part in wanted if isinstance(part, LeavesFirst)}
         fresh = {part for part in whole | first if self._store_of(part) is None}
-        fresh_responses = parts is None and self._snapshot.responses is None
+        fresh_responses = AllResponses() in wanted and self._snapshot.responses is None
         if fresh or fresh_responses:
             self._add(listing, fresh, first - whole, news, with_responses=fresh_responses)
         self._snapshot = self._arranged(listing, fresh, news, with_responses=fresh_responses)
@@ -117,8 +140,8 @@ class Picture:
         file = self._known(location)
         return file is not None and file.same_as(read_certificates(location, content))
 
-    def _all_parts(self) -> set[Part | LeavesFirst | KeysAt]:
-        return {*map(RootsOf, self._layout.bundles), *map(LeavesOf, self._layout.leaves)}
+    def _all_parts(self) -> set[AnyPart]:
+        return {*map(RootsOf, self._layout.bundles), *map(LeavesOf, self._layout.leaves), AllResponses()}
 
     def _store_of(self, part: Part) -> CaStore | LeafStore | None:
         if isinstance(part, RootsOf):
@@ -149,9 +172,7 @@ class Picture:
         if stamp is None:
             self._failed.discard(location)
 
-    def _read_keys(
-        self, listing: Listing, leaf_type: LeafCertificateType, wanted: set[Part | LeavesFirst | KeysAt], news: _News
-    ) -> None:
+    def _read_keys(self, listing: Listing, leaf_type: LeafCertificateType, wanted: set[AnyPart], news: _News) -> None:
         """Read the keys that were left for later and are wanted now."""
         part, unread = LeavesOf(leaf_type), self._unread(leaf_type)
         if part not in wanted:
@@ -216,7 +237,7 @@ class Picture:
         content = self._bytes(location, MAX_KEY_BYTES)
         reading = KeyReading() if isinstance(content, str) else self._read_key(content)
         problem = content if isinstance(content, str) else reading.problem
-        return KeyFile(location, reading.token, problem, reading.encrypted, stamp.size, stamp.mode, stamp.modified_ns)
+        return KeyFile(location, reading.token, problem, reading.encrypted, stamp)
 
     def _response(self, listing: Listing, pair: str) -> OcspEntry | None:
         """A cached response, from the halves that are there."""
@@ -228,8 +249,11 @@ class Picture:
         held = self._bytes(halves[1], _MAX_SMALL_BYTES) if has_response else ""
         cert_id = hashdata.from_lines(lines) if isinstance(lines, bytes) else None
         statements = ocsp.peek(held) if isinstance(held, bytes) else ()
+        answer = ocsp.about(statements, cert_id)
         paths = Path(halves[0]), Path(halves[1])
-        return OcspEntry(*paths, cert_id, ocsp.about(statements, cert_id), has_hash, has_response)
+        says_revoked = answer is not None and answer.status is ocsp.OcspStatus.revoked
+        evidence = held if says_revoked and isinstance(held, bytes) else None
+        return OcspEntry(*paths, cert_id, answer, has_hash, has_response, evidence)
 
     # ---- arranging
 

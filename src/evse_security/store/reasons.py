@@ -14,6 +14,7 @@ from evse_security.pki.forest import Forest
 from evse_security.pki.path import Policy, check_end_entity, may_be_valid, why_not_ca
 from evse_security.pki.profile import ProfileName
 from evse_security.store.kinds import LEAF_KINDS
+from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.rules.select import chosen, flaw
 from evse_security.store.rules.times import attempts
 from evse_security.store.snapshot import CaStore, Leaf, LeafStore, Snapshot
@@ -76,9 +77,15 @@ class Domain:
     """One trust domain: its CA store, the leaves whose roots it holds, and why each of their certificates is used."""
 
     def __init__(
-        self, snapshot: Snapshot, store: CaStore, moment: Moment, newest_by: str, profile: ProfileName
+        self,
+        snapshot: Snapshot,
+        store: CaStore,
+        moment: Moment,
+        newest_by: str,
+        profile: ProfileName,
+        said: Revocations = NONE,
     ) -> None:
-        self.snapshot, self.store, self.moment, self.newest_by = snapshot, store, moment, newest_by
+        self.snapshot, self.store, self.moment, self.newest_by, self.said = snapshot, store, moment, newest_by, said
         kind = next((kind for kind in LEAF_KINDS.values() if kind.ca_type is store.ca_type), None)
         self.leaf_store: LeafStore | None = snapshot.leaves[kind.leaf_type] if kind is not None else None
         self.leaf_types = (kind.leaf_type,) if kind is not None else ()
@@ -87,7 +94,7 @@ class Domain:
         for attempt in attempts(Policy(self.leaf_types, profile), moment):
             self.policy, self.now = attempt
             if self.leaf_store is not None:
-                self.chosen = chosen(self.leaf_store, store.trust, newest_by, self.policy, self.now)
+                self.chosen = chosen(self.leaf_store, store.trust, newest_by, *attempt, said)
             if self.chosen is not None or store.valid_roots(self.now):
                 break
         below = self.leaf_store.certificates if self.leaf_store else ()
@@ -179,8 +186,8 @@ class Domain:
         return _no("NotNewest", f"not used: another leaf is newer, the one in {newer}")  # 6
 
     def flaw(self, leaf: Leaf) -> ChainRefused | None:
-        """Why the chain of a leaf does not verify now; None where it does."""
-        return flaw(leaf, self.store.trust, self.policy, self.now)
+        """Why the chain of a leaf does not verify now, or who of it is revoked; None where all is well."""
+        return flaw(leaf, self.store.trust, self.policy, self.now, self.said)
 
 
 def _no(code: str, text: str) -> Use:

@@ -12,9 +12,11 @@ from enum import Enum
 from itertools import islice
 from typing import NamedTuple
 
+from evse_security.store import brief
+from evse_security.store.brief import Status
 from evse_security.store.layout import CERTIFICATE_SUFFIXES, KEY_SUFFIXES, TEMPORARY_SUFFIX
-from evse_security.store.listing import Stamp
 from evse_security.store.lock import LOCK_FILE
+from evse_security.store.stamp import Stamp, changed_ns, stamp_of
 
 Nanoseconds = Callable[[], int]
 """Tells the time of the file system: nanoseconds of the epoch."""
@@ -57,7 +59,7 @@ class Directory(NamedTuple):
 
 def settled(stamp: Stamp, at_ns: int) -> bool:
     """Whether a change of a file after that time is sure to show in its stamp."""
-    changed = stamp.changed_ns
+    changed = changed_ns(stamp)
     return at_ns - changed > (SETTLING_NS if changed % 1_000_000_000 else COARSE_SETTLING_NS)
 
 
@@ -105,29 +107,33 @@ def _entry(entry: os.DirEntry[str]) -> Seen | None:
     return _seen(entry.path, entry.name, found, is_link=entry.is_symlink())
 
 
-def look_at(location: str) -> Seen | Directory | None:
-    """Look at one entry as `walk` does; None where there is nothing that matters."""
-    name = os.path.basename(location)
+def look_at(
+    location: str, own: Callable[[str], Status] = os.lstat, led_to: Callable[[str], Status] = os.stat
+) -> Seen | Directory | None:
+    """Look at one entry as `walk` does; None where there is nothing that matters. `own` and `led_to` ask the kernel."""
+    name, is_link = os.path.basename(location), False
     try:
-        found = os.lstat(location)
+        found = own(location)
         is_link = stat.S_ISLNK(found.st_mode)
         if is_link and not name.endswith(TEMPORARY_SUFFIX):
-            found = os.stat(location)
+            found = led_to(location)
     except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and not is_link:
+            return None
         return _not_seen(location, error) if isinstance(error, OSError) and name != LOCK_FILE else None
     if stat.S_ISDIR(found.st_mode) and not is_link:
         return Directory(location)
     return _seen(location, name, found, is_link=is_link)
 
 
-def _seen(location: str, name: str, found: os.stat_result, *, is_link: bool) -> Seen | None:
+def _seen(location: str, name: str, found: Status, *, is_link: bool) -> Seen | None:
     """A regular file; and one being made under a temporary name, which may be a link."""
     mode = found.st_mode
     if stat.S_ISREG(mode) or (stat.S_ISLNK(mode) and name.endswith(TEMPORARY_SUFFIX)):
         if name == LOCK_FILE:
             return None
         several = Manner.ONE_OF_SEVERAL if found.st_nlink > 1 else Manner.DIRECTLY
-        return Seen(location, Stamp.of(found), Manner.LINK if is_link else several)
+        return Seen(location, stamp_of(found), Manner.LINK if is_link else several)
     if _matters(name):
         return Seen(location, "not a regular file", Manner.LINK if is_link else Manner.DIRECTLY)
     return None
@@ -170,3 +176,9 @@ def read(path: str | os.PathLike[str], limit: int) -> bytes:
     if left <= 0:
         raise ValueError(f"larger than {limit} bytes")
     return b"".join(pieces)
+
+
+def read_briefly(path: str, limit: int) -> bytes:
+    """The same, while no other thread runs: for a small file that was written just now."""
+    found = brief.read(path, limit)
+    return read(path, limit) if found is None else found

@@ -16,9 +16,11 @@ from pathlib import Path
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.hashdata import CertID
+from evse_security.pki.ocsp import OcspAnswer, OcspStatus
 from evse_security.pki.path import TrustStore
 from evse_security.store.castore import CaStore, StoreForm, may_sign
 from evse_security.store.contents import CertificateFile, KeyFile, OcspEntry, Problem
+from evse_security.store.kinds import DOMAINS, LEAF_KINDS
 from evse_security.store.leaf import Leaf
 from evse_security.store.leafstore import LeafStore
 from evse_security.store.listing import Listing
@@ -60,6 +62,24 @@ class Responses:
                 found[entry.cert_id].append(entry)
         return found
 
+    @cached_property
+    def revocations(self) -> frozenset[OcspEntry]:
+        """Of each certificate the newest, where that says that it is revoked. Whether to believe them is not asked."""
+        known = (
+            [
+                (e.answer.this_update, e.evidence is not None, e)
+                for e in entries
+                if e.answer and _says_something(e.answer)
+            ]
+            for entries in self.by_id.values()
+        )
+        newest = (max(entries, key=lambda one: one[:2]) for entries in known if entries)
+        return frozenset(entry for _, is_revoked, entry in newest if is_revoked)
+
+
+def _says_something(answer: OcspAnswer) -> bool:
+    return answer.status is not OcspStatus.unknown
+
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
@@ -70,7 +90,7 @@ class Snapshot:
     listing: Listing
     """Which files there are."""
     responses: Responses | None
-    """The cached OCSP responses; None in a picture of some stores."""
+    """The cached OCSP responses; None in a picture without them."""
     before: _Before | None = field(default=None, repr=False)
     """What is known of certificates from the picture before."""
 
@@ -118,7 +138,7 @@ class Snapshot:
     @property
     def stores(self) -> tuple[CaStore | LeafStore, ...]:
         """All stores of certificates."""
-        if self.responses is None:
+        if len(self.cas) + len(self.leaves) < len(DOMAINS) + len(LEAF_KINDS):
             raise LookupError("a picture of some stores does not say what is in all")
         return (*self.cas.values(), *self.leaves.values())
 
@@ -133,9 +153,14 @@ class Snapshot:
         return self._responses.by_id
 
     @property
+    def revocations(self) -> frozenset[OcspEntry]:
+        """Those that say last of their certificate that it is revoked."""
+        return self._responses.revocations
+
+    @property
     def _responses(self) -> Responses:
         if self.responses is None:
-            raise LookupError("a picture of some stores has no OCSP responses")
+            raise LookupError("a picture of some parts has no OCSP responses")
         return self.responses
 
     @cached_property

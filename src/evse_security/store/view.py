@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from evse_security.store import scan
+from evse_security.store import brief, scan
+from evse_security.store.brief import Status
 from evse_security.store.castore import StoreForm
 from evse_security.store.layout import BUNDLE_DIRECTORY, OCSP_DIRECTORY, TEMPORARY_SUFFIX, Layout
-from evse_security.store.listing import NO_DIRECTORY, Listing, Stamp
+from evse_security.store.listing import NO_DIRECTORY, Listing
 from evse_security.store.scan import Directory, Manner, Nanoseconds, Seen
+from evse_security.store.stamp import Stamp, stamp_of
 from evse_security.store.watch import Watch
 from evse_security.vocabulary import CaCertificateType
 
@@ -115,7 +117,7 @@ class View:
                 self._watch.add_directory(one.location)
             else:
                 self._note(one)
-                if isinstance(one.found, Stamp):
+                if isinstance(one.found, bytes):
                     files[one.location] = one.found
                 else:
                     unseen[one.location] = one.found
@@ -129,7 +131,7 @@ class View:
         if one.manner is not Manner.DIRECTLY or self._watched_files < FILES_WATCHED:
             self._watch.add_file(one.location)
             self._watched_files += 1
-        if isinstance(one.found, Stamp) and not scan.settled(one.found, self._now()):
+        if isinstance(one.found, bytes) and not scan.settled(one.found, self._now()):
             self._unsettled.add(one.location)
 
     def _bundle(
@@ -151,7 +153,7 @@ class View:
             self._walk(scan.walk(str(path.parent / name), scan.MAX_DEPTH), self._beside, beside, unseen)
         if form is StoreForm.FILE and (found := _bundle_file(location)) is not None:
             self._note(found)
-            if isinstance(found.found, Stamp):
+            if isinstance(found.found, bytes):
                 files[location] = found.found
         return form
 
@@ -200,8 +202,8 @@ class View:
                 self._note(found)
             what = found.found if found is not None else None
             is_inside = location in self._bundles or os.path.dirname(location) in self._inside
-            (files if is_inside else beside)[location] = what if isinstance(what, Stamp) else None
-            unseen[location] = what if not isinstance(what, Stamp) else None
+            (files if is_inside else beside)[location] = what if isinstance(what, bytes) else None
+            unseen[location] = what if not isinstance(what, bytes) else None
         if not files and not beside:
             return set()
         self.listing = self.listing.changed(files, beside, unseen)
@@ -222,12 +224,14 @@ class View:
         is_made = parent in self._around and name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY)
         if is_made or location in self._steps or location in self._inside or location in self._beside:
             return Directory(location)
-        return scan.look_at(location)
+        return scan.look_at(location, brief.own_status, brief.status)
 
     def _same_bundle(self, location: str) -> Seen | None:
         """A bundle that is a file as before; None where it has another form, or links lead into another directory."""
-        is_near = os.path.dirname(os.path.realpath(location)) in self._around
-        return _bundle_file(location) if is_near and location in self.listing.files else None
+        found = _bundle_file(location, brief.own_status, brief.status)
+        is_direct = found is not None and found.manner is not Manner.LINK and location in self._steps
+        is_near = is_direct or os.path.dirname(os.path.realpath(location)) in self._around
+        return found if is_near and location in self.listing.files else None
 
 
 def _is_leftover(name: str) -> bool:
@@ -254,17 +258,21 @@ def _can_be_listed(location: str) -> bool:
     return True
 
 
-def _bundle_file(location: str) -> Seen | None:
-    """The file of a bundle, whatever it is called; None where there is none."""
+def _bundle_file(
+    location: str, own: Callable[[str], Status] = os.lstat, led_to: Callable[[str], Status] = os.stat
+) -> Seen | None:
+    """The file of a bundle, whatever it is called; None where there is none. `own` and `led_to` ask the kernel."""
     try:
-        found = os.stat(location)
-        is_link = os.path.islink(location)
+        found = own(location)
+        is_link = stat.S_ISLNK(found.st_mode)
+        if is_link:
+            found = led_to(location)
     except (OSError, ValueError):
         return None
     if not stat.S_ISREG(found.st_mode):
         return None
     several = Manner.ONE_OF_SEVERAL if found.st_nlink > 1 else Manner.DIRECTLY
-    return Seen(location, Stamp.of(found), Manner.LINK if is_link else several)
+    return Seen(location, stamp_of(found), Manner.LINK if is_link else several)
 
 
 def _leftovers(directory: str) -> Iterator[Seen]:

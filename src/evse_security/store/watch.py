@@ -16,6 +16,7 @@ import stat
 import weakref
 from collections.abc import Callable
 
+from evse_security.store import brief
 from evse_security.store.inotify import OF_DIRECTORY, OF_FILE, ONLY_DIRECTORIES, Hub, Inbox, hub, is_local
 
 log = logging.getLogger(__name__)
@@ -44,24 +45,22 @@ class Watch:
         hub = self._hub
         if not self._armed or hub is None or hub.process != os.getpid():
             return None
-        found = self._changed_identities()
         try:
             with hub.lock:
                 hub.deliver()
-                inbox = self._inbox
-                if inbox.found:
-                    found = None if found is None else found | inbox.found
-                    inbox.found = set()
-                self._armed = found is not None and inbox.certain
+                found, self._inbox.found = self._inbox.found, set()
+                self._armed = self._inbox.certain
         except OSError:
             self._armed = False
-        return found if self._armed else None
+        others = self._changed_identities() if self._armed else None
+        self._armed = others is not None
+        return None if others is None else found | others
 
     def _changed_identities(self) -> set[str] | None:
         """Files that links lead to that are others now; None where a directory is."""
         found: set[str] = set()
         for path, before in self._identities.items():
-            now = _identity(path)
+            now = _identity(path, brief.status)  # all that is watched is local
             if now != before:
                 if now is None or before is None or len(now) != len(before) or len(now) == _OF_A_DIRECTORY:
                     return None
@@ -89,24 +88,22 @@ class Watch:
 
     def add_file(self, path: str) -> None:
         """Watch what a name leads to, where others may change it by another name."""
-        number = self._add(path, OF_FILE)
-        if number is not None:
-            self._inbox.files.add(number)
+        self._add(path, OF_FILE)
 
-    def _add(self, path: str, events: int) -> int | None:
+    def _add(self, path: str, events: int) -> None:
         if not self._armed or self._hub is None:
-            return None
+            return
         try:
             device = os.stat(path).st_dev
             if device not in self._devices:
                 self._devices[device] = is_local(os.fsencode(path))
             if self._devices[device]:
-                return self._hub.add(self._inbox, path, events)
-            self._armed = False
+                self._hub.add(self._inbox, path, events)
+            else:
+                self._armed = False
         except OSError as error:  # who gets in later changes its rights, which its parent tells
             self._armed = error.errno == errno.EACCES or not os.path.exists(path)
             log.debug("cannot be watched: %s", error)
-        return None
 
     def remember(self, path: str) -> None:
         """Look at this path each time: a directory that may be made or replaced, or what a link leads to."""
@@ -128,10 +125,10 @@ _OF_A_DIRECTORY = 3
 """Numbers in the identity of a directory."""
 
 
-def _identity(path: str) -> Identity:
+def _identity(path: str, ask: Callable[[str], brief.Status] = os.stat) -> Identity:
     """What must stay the same: of a directory which one it is, of a file its content as its stamp shows it."""
     try:
-        found = os.stat(path)
+        found = ask(path)
     except (OSError, ValueError):
         return None
     if stat.S_ISDIR(found.st_mode):

@@ -10,8 +10,9 @@ from evse_security.clock import Moment
 from evse_security.http.page.rows import Clock, Row, row, urgency
 from evse_security.http.page.trees import LONGEST_TREE, PER_PAGE, SHOWN, overview_view, places, siblings
 from evse_security.http.page.words import Badge, Tone
-from evse_security.store.overview import DomainOverview, Node, OcspState, Overview, overview
+from evse_security.store.overview import DomainOverview, Node, Overview, overview
 from evse_security.store.reasons import Role
+from evse_security.store.rules.ask import OcspState
 from evse_security.vocabulary import CaCertificateType
 from tests.builders import DAY, NOW, YEAR, World, world
 from tests.store.pictures import BELIEVED, V2G_BUNDLE, Shelf

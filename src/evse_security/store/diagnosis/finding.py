@@ -120,7 +120,9 @@ KINDS = {
         _ERROR, "The chain of the leaf has a gap: peers that do not know the missing certificate refuse it."
     ),
     "LeafRefused": Kind(_ERROR, "Peers that verify as this station does will refuse the leaf."),
-    "OcspRevoked": Kind(_ERROR, "The certificate must not be used any more: peers that ask will refuse it."),
+    "OcspRevoked": Kind(
+        _ERROR, "Peers that ask refuse it. A V2G leaf is no longer offered, unless `revoked_leaves` is `offer`."
+    ),
     # ---- who may read and write
     "KeyExposed": Kind(_ERROR, "Whoever may read the key can pretend to be the station.", _DOCTOR),
     "KeyAmongCertificates": Kind(_ERROR, "Files of certificates are handed to everybody, and so is this private key."),

@@ -19,6 +19,7 @@ from evse_security.store.changes import Change
 from evse_security.store.layout import Layout
 from evse_security.store.limits import Limits
 from evse_security.store.reasons import Domain
+from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.snapshot import CaStore, Leaf, Snapshot
 from evse_security.vocabulary import CaCertificateType
 
@@ -123,6 +124,8 @@ class Inspection:
     profile: ProfileName
     warn: timedelta
     """How long before its end a certificate is worth a warning."""
+    said: Revocations = NONE
+    """What OCSP responders said is revoked, where that has consequences."""
 
     @property
     def now(self) -> datetime:
@@ -133,7 +136,7 @@ class Inspection:
     def domains(self) -> tuple[Domain, ...]:
         """The trust domains, each with its leaves."""
         return tuple(
-            Domain(self.snapshot, store, self.moment, self.newest_by, self.profile)
+            Domain(self.snapshot, store, self.moment, self.newest_by, self.profile, self.said)
             for store in self.snapshot.cas.values()
         )
 

@@ -1,5 +1,7 @@
 """Which leaf is used: the newest that is valid, has its key, may act as a leaf, and leads to an installed root.
 
+One that is revoked is not used, but for want of another where its kind is to be offered all the same.
+
 An answer holds until the store changes or a certificate that it was made of begins or ceases to be valid; it is kept
 with the store for so long. Opening a TLS connection asks for it, and verifying a chain takes OpenSSL a while.
 """
@@ -11,11 +13,12 @@ from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple, TypeVar, cast
 
-from evse_security.errors import ChainRefused
+from evse_security.errors import ChainRefused, Revoked
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.path import Policy, TrustStore, VerifiedChain, may_be_valid, verify
 from evse_security.store.leafstore import Group, group_of, may_act
+from evse_security.store.rules.revoked import NONE, Revocations, revocation
 from evse_security.store.rules.span import Span, bounds
 from evse_security.store.snapshot import Leaf, LeafStore
 from evse_security.vocabulary import GetCertificateInfoStatus
@@ -36,23 +39,36 @@ def is_usable(leaf: Leaf, policy: Policy, now: datetime) -> bool:
     return leaf.key is not None and may_be_valid(leaf.certificate, policy, now) and leaf.servable
 
 
-def chosen(store: LeafStore, trust: TrustStore, newest_by: str, policy: Policy, now: datetime) -> Leaf | None:
-    """The newest usable leaf whose chain verifies now. Where none does, the newest: peers may know more roots."""
+def chosen(
+    store: LeafStore,
+    trust: TrustStore,
+    newest_by: str,
+    policy: Policy,
+    now: datetime,
+    said: Revocations = NONE,
+) -> Leaf | None:
+    """The newest usable leaf whose chain verifies now. Where none does, the newest: peers may know more roots.
+
+    Those that are revoked come after all others, or are not used at all, by their kind.
+    """
 
     def choose() -> tuple[Leaf | None, Iterable[Certificate]]:
         looked_at: list[Leaf] = []
         tried: list[Leaf] = []
+        revoked: list[Leaf] = []
         for leaf in _in_turn(store, newest_by, policy, now):
             looked_at.append(leaf)
             if is_usable(leaf, policy, now):
-                tried.append(leaf)
-                if isinstance(_verified(leaf, trust, policy, now), VerifiedChain):
+                verdict = _verified(leaf, trust, policy, now, said)
+                if isinstance(verdict, VerifiedChain):
                     return leaf, _certificates_of(looked_at)
+                (revoked if isinstance(verdict, Revoked) else tried).append(leaf)
             if len(tried) == MAX_TRIED:
                 break
-        return next(iter(tried), None), _certificates_of(looked_at)
+        rest = [*tried, *(revoked if store.kind.offers_revoked else ())]
+        return next(iter(rest), None), _certificates_of(looked_at)
 
-    return _kept(store, trust, ("chosen", newest_by, policy), now, choose)
+    return _kept(store, trust, ("chosen", newest_by, policy, said), now, choose)
 
 
 def _in_turn(store: LeafStore, newest_by: str, policy: Policy, now: datetime) -> Iterator[Leaf]:
@@ -105,13 +121,18 @@ def _kept(
     return value
 
 
-def flaw(leaf: Leaf, trust: TrustStore, policy: Policy, now: datetime) -> ChainRefused | None:
-    """Why the chain of a leaf does not verify now; None where it does."""
-    found = _verified(leaf, trust, policy, now)
+def flaw(leaf: Leaf, trust: TrustStore, policy: Policy, now: datetime, said: Revocations = NONE) -> ChainRefused | None:
+    """Why the chain of a leaf does not verify now, or who of it is revoked; None where all is well."""
+    found = _verified(leaf, trust, policy, now, said)
     return None if isinstance(found, VerifiedChain) else found
 
 
-def _verified(leaf: Leaf, trust: TrustStore, policy: Policy, now: datetime) -> VerifiedChain | ChainRefused:
+def _verified(
+    leaf: Leaf, trust: TrustStore, policy: Policy, now: datetime, said: Revocations
+) -> VerifiedChain | ChainRefused:
+    revoked = revocation(leaf, trust, said)
+    if revoked is not None:
+        return revoked
     received = leaf.chain.certificates[1:] if leaf.chain else ()
     try:
         return verify(leaf.certificate, intermediates=received, trust=trust, policy=policy, now=now)
@@ -120,11 +141,12 @@ def _verified(leaf: Leaf, trust: TrustStore, policy: Policy, now: datetime) -> V
 
 
 def status(store: LeafStore, policy: Policy, now: datetime) -> GetCertificateInfoStatus:
-    """Why nothing is usable: nothing there, nothing valid, or no key for what is valid."""
+    """Why no leaf is chosen: nothing there, nothing valid, all of it revoked, or no key for what is valid."""
     leaves = [leaf for leaf in store.leaves if leaf.servable and may_act(leaf.certificate, store.kind)]
     if not leaves:
         return GetCertificateInfoStatus.NotFound
-    if not any(may_be_valid(leaf.certificate, policy, now) for leaf in leaves):
+    valid = [leaf for leaf in leaves if may_be_valid(leaf.certificate, policy, now)]
+    if not valid or any(leaf.key is not None for leaf in valid):
         return GetCertificateInfoStatus.NotFoundValid
     return GetCertificateInfoStatus.PrivateKeyNotFound
 
@@ -134,9 +156,17 @@ VerifiedChainOf = tuple[Leaf, VerifiedChain]
 
 
 def newest_per_root(
-    store: LeafStore, trust: TrustStore, newest_by: str, policy: Policy, now: datetime
+    store: LeafStore,
+    trust: TrustStore,
+    newest_by: str,
+    policy: Policy,
+    now: datetime,
+    said: Revocations = NONE,
 ) -> list[VerifiedChainOf]:
-    """The newest usable leaf of each root, with its verified chain. Leaves that lead to no root are left out."""
+    """The newest usable leaf of each root, with its verified chain. Leaves that lead to no root are left out.
+
+    So are those that are revoked.
+    """
 
     def choose() -> tuple[list[VerifiedChainOf], Iterable[Certificate]]:
         found: dict[Certificate, VerifiedChainOf] = {}
@@ -148,12 +178,12 @@ def newest_per_root(
                 break
             looked_at.append(leaf)
             if is_usable(leaf, policy, now) and not reach[group_of(leaf)] <= found.keys():
-                chain = _verified(leaf, trust, policy, now)
+                chain = _verified(leaf, trust, policy, now, said)
                 if isinstance(chain, VerifiedChain):
                     found.setdefault(chain.anchor, (leaf, chain))
         return list(found.values()), _certificates_of(looked_at)
 
-    return _kept(store, trust, ("per root", newest_by, policy), now, choose)
+    return _kept(store, trust, ("per root", newest_by, policy, said), now, choose)
 
 
 def _reach(group: Group, leaf: Certificate, trust: TrustStore) -> frozenset[Certificate]:

@@ -14,12 +14,14 @@ from typing import Any, Generic, TypeVar
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-_FEW = 64
-"""Changes that may lie over a table. Each look passes them, and every so many changes cost one copy."""
+_FEW = 256
+"""Changes that may lie over a table. Each further one copies them, and every so many cost a copy of the table."""
+_FEW_IN_ORDER = 64
+"""The same over an order, where they are searched one by one."""
 
 
 class Table(Generic[Key, Value]):
-    """Values by key, in no order. Never altered once made."""
+    """Values by key, the last ones last: an entry that is set anew goes to the end. Never altered once made."""
 
     __slots__ = ("_base", "_count", "_over")
 
@@ -40,19 +42,26 @@ class Table(Generic[Key, Value]):
         return self._count
 
     def __iter__(self) -> Iterator[Key]:
-        return (key for key, _ in self.items())
+        return iter(self._merged())
 
     def items(self) -> Iterator[tuple[Key, Value]]:
         """All entries."""
-        if not self._over:
-            yield from self._base.items()
-            return
-        yield from (item for item in self._base.items() if item[0] not in self._over)
-        yield from ((key, value) for key, value in self._over.items() if value is not None)
+        return iter(self._merged().items())
 
     def values(self) -> Iterator[Value]:
         """All values."""
-        return (value for _, value in self.items())
+        return iter(self._merged().values())
+
+    def _merged(self) -> Mapping[Key, Value]:
+        """The entries as one mapping."""
+        if not self._over:
+            return self._base
+        found = dict(self._base)
+        for key, value in self._over.items():
+            found.pop(key, None)
+            if value is not None:
+                found[key] = value
+        return found
 
     def changed(self, changes: Mapping[Key, Value | None]) -> Table[Key, Value]:
         """The table with these entries; None takes one out."""
@@ -62,8 +71,57 @@ class Table(Generic[Key, Value]):
         came = sum(value is not None and key not in self for key, value in changes.items())
         went = sum(value is None and key in self for key, value in changes.items())
         new._base, new._count = self._base, self._count + came - went
-        new._over = {**self._over, **changes}
-        return new if len(new._over) <= _FEW else Table(dict(new.items()))
+        new._over = self._over.copy()
+        for key, value in changes.items():
+            new._over.pop(key, None)
+            new._over[key] = value
+        return new if len(new._over) <= _FEW else Table(new._merged())
+
+
+class Notes(Generic[Key, Value]):
+    """What was worked out and is worth remembering. Notes are added; notes derived from these have their own."""
+
+    __slots__ = ("_added", "_table")
+
+    def __init__(self, table: Table[Key, Value] | None = None) -> None:
+        """These notes."""
+        self._table: Table[Key, Value] = Table() if table is None else table
+        self._added: dict[Key, Value] = {}
+
+    def get(self, key: Key) -> Value | None:
+        """What was noted; None where nothing was."""
+        found = self._added.get(key)
+        return self._table.get(key) if found is None else found
+
+    def add(self, key: Key, value: Value) -> None:
+        """Note something that holds for as long as these notes."""
+        self._added[key] = value
+
+    def __len__(self) -> int:
+        return len(self._table) + len(self._added)
+
+    def settled(self) -> Table[Key, Value]:
+        """All notes. Those that were added are part of the table from now on: what is derived from it shares them."""
+        added = self._added.copy()  # others may be adding
+        if added:
+            self._table = self._table.changed(added)
+            self._added = {}  # what they add at this moment is worked out once more
+        return self._table
+
+
+def one_or_more(values: Sequence[Value]) -> Value | tuple[Value, ...]:
+    """How a table keeps values by something that most have for themselves: one alone without a tuple around it.
+
+    Nothing is an empty tuple. For values that are no tuples themselves.
+    """
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+def each(found: Value | tuple[Value, ...] | None) -> tuple[Value, ...]:
+    """The values that were kept so."""
+    if isinstance(found, tuple):
+        return found
+    return () if found is None else (found,)
 
 
 class Draft(Generic[Key, Value]):
@@ -114,4 +172,6 @@ class Order(Generic[Value]):
                 without.add(bisect_left(self._base, self._rank(value), key=self._rank))
         new._over = sorted((*over, *came), key=self._rank)
         new._base, new._without = self._base, frozenset(without)
-        return new if len(new._over) + len(without) <= _FEW else Order(tuple(new), self._rank)
+        if len(new._over) + len(without) > _FEW_IN_ORDER:
+            new._base, new._over, new._without = tuple(new), (), frozenset()
+        return new

@@ -1,0 +1,1 @@
+"""How a signing request reaches a CA, and its answer the station: one port for each way."""

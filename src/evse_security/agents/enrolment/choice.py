@@ -1,0 +1,84 @@
+"""Which way to the CA is configured for a kind of leaf."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evse_security.agents.enrolment.cmp import CmpPort, CmpServer
+from evse_security.agents.enrolment.command import CommandPort
+from evse_security.agents.enrolment.est import EstPort, EstServer
+from evse_security.agents.enrolment.event import EventPort
+from evse_security.agents.enrolment.port import EnrolmentPort
+from evse_security.clock import Clock
+from evse_security.errors import InvalidConfiguration
+from evse_security.service.config import Enrolment, ServiceConfig
+from evse_security.service.events import Events
+from evse_security.vocabulary import LeafCertificateType
+
+LONGEST_PASSWORD = 4096
+
+
+def port_for(kind: LeafCertificateType, config: ServiceConfig, events: Events, clock: Clock) -> EnrolmentPort | None:
+    """The port for a kind of leaf; None for `off`. Raises `InvalidConfiguration` for what is missing or wrong."""
+    word = kind.value.lower()
+    enrolment: Enrolment = getattr(config, f"renewal_{word}")
+    url = config.enrolment_url.replace("{kind}", word)
+    match enrolment:
+        case "off":
+            return None
+        case "event":
+            return EventPort(events)
+        case "command":
+            if not config.enrolment_command:
+                raise InvalidConfiguration("enrolment_command", "is needed: it is the program that is run")
+            return CommandPort(config.enrolment_command)
+        case "est":
+            return EstPort(_est_server(config, url), clock)
+        case "cmp":
+            return CmpPort(_cmp_server(config, url))
+
+
+def _est_server(config: ServiceConfig, url: str) -> EstServer:
+    _check(config)
+    password = _password(config.enrolment_password_file)
+    if ":" in config.enrolment_user:
+        raise InvalidConfiguration("enrolment_user", "must hold no colon (RFC 7617)")
+    return EstServer.at(url, config.enrolment_ca, config.enrolment_user, password, config.ocsp_proxy)
+
+
+def _cmp_server(config: ServiceConfig, url: str) -> CmpServer:
+    _check(config)
+    _password(config.enrolment_password_file)
+    return CmpServer.at(
+        url, config.enrolment_ca, config.enrolment_user, config.enrolment_password_file, config.ocsp_proxy
+    )
+
+
+def _check(config: ServiceConfig) -> None:
+    """What is missing now would be missed at night, weeks later."""
+    if not config.enrolment_url:
+        raise InvalidConfiguration("enrolment_url", "is needed: it is the server that is asked")
+    if config.enrolment_ca is not None:
+        _read("enrolment_ca", config.enrolment_ca, 0)
+
+
+def _password(path: Path | None) -> str:
+    """The first line of a file; empty where there is no file."""
+    if path is None:
+        return ""
+    content = _read("enrolment_password_file", path, LONGEST_PASSWORD)
+    try:
+        password = content.decode().partition("\n")[0].removesuffix("\r")
+    except UnicodeDecodeError:
+        raise InvalidConfiguration("enrolment_password_file", f"{path} is not UTF-8 text") from None
+    if not password:
+        raise InvalidConfiguration("enrolment_password_file", f"{path} is empty")
+    return password
+
+
+def _read(key: str, path: Path, octets: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(octets)
+    except OSError as problem:
+        raise InvalidConfiguration(key, f"{path} cannot be read: {problem.strerror}") from None

@@ -1,0 +1,124 @@
+"""Tells of certificates that expire soon: the leaves in use, and the CA certificates that are trusted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from evse_security.agents.patience import ask, wait
+from evse_security.service.events import Event, EventKind
+from evse_security.service.service import Service
+from evse_security.station import Moment, Node, Overview, Station
+from evse_security.vocabulary import CaCertificateType
+
+DAY = 86_400.0
+SETTLED = 10.0
+"""Seconds that are waited after a change: many come together, and drawing a large store takes a while."""
+LEAF = "leaf"
+LEAF_TYPES = {CaCertificateType.V2G: "V2G", CaCertificateType.CSMS: "CSMS"}
+"""Of the leaves whose roots a domain holds."""
+
+
+class Expiring(NamedTuple):
+    """A certificate that expires soon, or has."""
+
+    fingerprint: str
+    kind: EventKind
+    data: dict[str, Any]
+
+
+def expiring(overview: Overview, now: datetime, days: int) -> Iterator[Expiring]:
+    """What expires within so many days: 1. the leaf in use, or for want of one that which was last, 2. trusted CAs."""
+    for domain in overview.domains:
+        nodes = list(_all(domain.trees))
+        leaf = _leaf(node for node in nodes if node.role == LEAF)
+        if leaf is not None and _is_soon(leaf, now, days):  # 1
+            facts = _facts(leaf, now)
+            when = "has expired" if facts["days"] < 0 else f"expires in {facts['days']} days"
+            kind = LEAF_TYPES[domain.domain]
+            data = {"certificate_type": kind, **facts, "text": f"the {kind} leaf {leaf.name} {when}"}
+            yield Expiring(leaf.fingerprint, EventKind.leaf_certificate_expiring, data)
+        for node in nodes:
+            if node.role != LEAF and node.used and _is_soon(node, now, days):  # 2
+                facts = _facts(node, now)
+                text = f"the {domain.domain} {node.role} {node.name} expires in {facts['days']} days"
+                data = {"certificate_type": str(domain.domain), **facts, "text": text}
+                yield Expiring(node.fingerprint, EventKind.warning, data)
+
+
+def _all(nodes: Iterable[Node]) -> Iterator[Node]:
+    for node in nodes:
+        yield node
+        yield from _all(node.children)
+
+
+def _leaf(leaves: Iterable[Node]) -> Node | None:
+    """The leaf in use; where there is none, the one with a key that ends or ended last."""
+    with_key = [node for node in leaves if node.private_key is not None]
+    return max(with_key, key=lambda node: (node.used, node.not_after), default=None)
+
+
+def _is_soon(node: Node, now: datetime, days: int) -> bool:
+    return node.not_after - now <= timedelta(days=days)
+
+
+def _facts(node: Node, now: datetime) -> dict[str, Any]:
+    return {
+        "certificate": node.name,
+        "serial": node.serial,
+        "fingerprint": node.fingerprint,
+        "not_after": node.not_after.isoformat().replace("+00:00", "Z"),
+        "days": (node.not_after - now) // timedelta(days=1),
+        "path": str(node.files[0]) if node.files else None,
+    }
+
+
+class ExpiryWatch:
+    """Tells of each such certificate at most once a day."""
+
+    name = "expiry"
+
+    def __init__(self, service: Service) -> None:
+        """With the days of `expiry_warning_days`."""
+        self._service, self._days = service, service.config.expiry_warning_days
+        self._told: dict[str, float] = {}
+        """When each was told of, by fingerprint."""
+        self._changed = asyncio.Event()
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Look once a day, and when certificates come or the clock is set, until cancelled."""
+        loop = asyncio.get_running_loop()
+
+        def hear(event: Event) -> None:
+            if event.kind in (EventKind.certificate_store_update, EventKind.clock):
+                loop.call_soon_threadsafe(self._changed.set)
+
+        stop = self._service.events.hear(hear)
+        try:
+            ready()
+            while True:
+                self._changed.clear()
+                await self.look(loop.time())
+                await wait(self._changed, DAY)
+                await asyncio.sleep(SETTLED)
+        finally:
+            stop()
+
+    async def look(self, elapsed: float) -> None:
+        """Look once, and tell of what nobody was told of for a day. Nothing, while the clock is not believed."""
+        moment, overview = await ask(self._service, _look, caller=self.name)
+        if moment.doubt is not None:
+            return
+        all_found = list(expiring(overview, moment.now, self._days))
+        self._told = {one.fingerprint: at for one in all_found if (at := self._told.get(one.fingerprint)) is not None}
+        for found in all_found:
+            told = self._told.get(found.fingerprint)
+            if told is None or elapsed - told >= DAY - 60:
+                self._told[found.fingerprint] = elapsed
+                self._service.events.publish(found.kind, found.data)
+
+
+def _look(station: Station) -> tuple[Moment, Overview]:
+    return station.time(), station.overview()

@@ -1,0 +1,47 @@
+"""Where the records of renewals are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evse_security.agents.renewal.record import Record, from_json, to_json
+from evse_security.service.state import StateFile
+from evse_security.vocabulary import LeafCertificateType
+
+FILE = "renewal.json"
+VERSION = 1
+
+
+class Memory:
+    """The records of all kinds in one file. Its methods wait for the disk."""
+
+    def __init__(self, directory: Path | None) -> None:
+        """In a directory; None: nothing outlives a restart."""
+        self._file = None if directory is None else StateFile(directory / FILE)
+
+    def load(self) -> Mapping[LeafCertificateType, Record]:
+        """What is remembered. Raises `StateDamaged`, having set the file aside, and OSError."""
+        content = None if self._file is None else self._file.load()
+        if content is None or self._file is None:
+            return {}
+        try:
+            return _records(content)
+        except (ValueError, TypeError) as problem:
+            raise self._file.damaged(str(problem)) from None
+
+    def save(self, records: Mapping[LeafCertificateType, Record]) -> None:
+        """Remember. Raises OSError."""
+        if self._file is not None:
+            kinds = {kind.value: to_json(record) for kind, record in records.items()}
+            self._file.save({"version": VERSION, "leaves": kinds})
+
+
+def _records(content: Any) -> dict[LeafCertificateType, Record]:
+    if not isinstance(content, Mapping) or content.get("version") != VERSION:
+        raise ValueError(f"not version {VERSION}")
+    kinds = content.get("leaves")
+    if not isinstance(kinds, Mapping):
+        raise ValueError("leaves is no object")
+    return {LeafCertificateType(kind): from_json(record) for kind, record in kinds.items()}

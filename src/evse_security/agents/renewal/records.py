@@ -1,0 +1,50 @@
+"""The records of all kinds while the service runs: in memory, and on the disk as far as that takes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from evse_security.agents.renewal.memory import Memory
+from evse_security.agents.renewal.record import Record
+from evse_security.service.state import StateDamaged
+from evse_security.vocabulary import LeafCertificateType
+
+
+class Records:
+    """What is remembered of each kind. A disk that takes nothing is told of once, and holds up nothing."""
+
+    def __init__(self, memory: Memory, warn: Callable[[str], None]) -> None:
+        """Nothing is read yet."""
+        self._memory, self._warn = memory, warn
+        self._records: dict[LeafCertificateType, Record] = {}
+        self._saving = asyncio.Lock()
+        self._forgetful = False
+
+    def __getitem__(self, kind: LeafCertificateType) -> Record:
+        return self._records.get(kind, Record())
+
+    async def load(self) -> None:
+        """Read what is remembered, but for what is known already."""
+        try:
+            self._records = {**await asyncio.to_thread(self._memory.load), **self._records}
+        except (StateDamaged, OSError) as problem:
+            self._warn(f"what was remembered of renewals is lost: {problem}")
+
+    def note(self, kind: LeafCertificateType, record: Record) -> None:
+        """Remember; it is written down with the next that is."""
+        self._records[kind] = record
+
+    async def put(self, kind: LeafCertificateType, record: Record) -> None:
+        """Remember, and write it down if it is new."""
+        if self[kind] == record:
+            return
+        self._records[kind] = record
+        async with self._saving:
+            try:
+                await asyncio.to_thread(self._memory.save, dict(self._records))
+                self._forgetful = False
+            except OSError as problem:
+                if not self._forgetful:
+                    self._warn(f"renewals are not remembered across restarts: {problem.strerror or problem}")
+                self._forgetful = True

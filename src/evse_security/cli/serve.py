@@ -1,0 +1,49 @@
+"""Serve the interface and watch over the station, until SIGTERM: over HTTP with a page, over MQTT, renewing leaves,
+keeping OCSP responses fresh, collecting garbage.
+
+SIGHUP reads the configuration anew. Everything is said on stderr. HTTP and MQTT need the extra [service].
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from evse_security.cli.options import settings_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything is configuration, but for what only prints."""
+    parser.add_argument("--systemd-unit", action="store_true", help="print a unit for systemd, and exit")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until told to end."""
+    if arguments.systemd_unit:
+        from evse_security.cli.voice import answer
+        from evse_security.daemon.unit import systemd_unit
+
+        answer(systemd_unit(sys.argv[0]).rstrip("\n"))
+        return 0
+    return _serve(arguments)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from evse_security.daemon.life import Configuration, live
+    from evse_security.daemon.logs import log_to_stderr
+    from evse_security.daemon.notify import Notifier
+    from evse_security.daemon.parts import assemble
+    from evse_security.daemon.shield import shield
+
+    def read() -> Configuration:
+        settings = settings_of(arguments)
+        return Configuration(settings.station_config(), settings.service_config())
+
+    first = read().service
+    log_to_stderr(first.log_format, first.log_level, arguments.environment)
+    shield()
+    asyncio.run(live(read, assemble, Notifier.of(arguments.environment, os.getpid())))
+    return 0

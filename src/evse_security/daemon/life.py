@@ -1,0 +1,163 @@
+"""The service from its start to its end: configured, served, configured anew by SIGHUP, ended by SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from evse_security.config import StationConfig
+from evse_security.daemon.notify import Notifier
+from evse_security.errors import EvseSecurityError, InvalidConfiguration
+from evse_security.service.config import ServiceConfig
+from evse_security.service.events import EventKind, Events
+from evse_security.service.parts import Part, run_parts
+from evse_security.service.service import Service
+from evse_security.station import Station
+
+log = logging.getLogger(__name__)
+
+LONGEST_END = 10.0
+"""Seconds in which parts end that were told to."""
+WATCHED = "watchdog"
+
+
+class Configuration(NamedTuple):
+    """What is served, and how."""
+
+    station: StationConfig
+    service: ServiceConfig
+
+
+class Told(Enum):
+    """What the service is told from outside."""
+
+    END = "end"
+    RELOAD = "reload"
+
+
+Read = Callable[[], Configuration]
+"""Reads the configuration. Raises `InvalidConfiguration`."""
+Assemble = Callable[[Service, Callable[[], bool]], Sequence[Part]]
+"""Which parts run; they can ask whether all are ready. Raises `InvalidConfiguration`."""
+
+
+async def live(read: Read, assemble: Assemble, notifier: Notifier) -> None:
+    """Serve until SIGTERM or SIGINT. On SIGHUP, read the configuration and begin anew with it.
+
+    Raises `InvalidConfiguration` for one with which the service cannot begin. A new one with which it cannot go on is
+    said, and the one before it kept.
+    """
+    told = _signals()
+    current = read()
+    events = Events(current.station.clock)
+    proven: Configuration | None = None
+    while True:
+        life = _Life(current, events, notifier)
+        try:
+            following = await life.run(assemble, read, told)
+        except InvalidConfiguration as refused:
+            if proven is None or current is proven:
+                raise
+            _keep(events, refused)
+            current = proven
+            continue
+        if following is None:
+            return
+        proven, current = current, following
+
+
+def _signals() -> asyncio.Queue[Told]:
+    told: asyncio.Queue[Told] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number, what in ((signal.SIGTERM, Told.END), (signal.SIGINT, Told.END), (signal.SIGHUP, Told.RELOAD)):
+        loop.add_signal_handler(number, told.put_nowait, what)
+    return told
+
+
+def _keep(events: Events, refused: EvseSecurityError) -> None:
+    log.error("the configuration is kept as it was: %s", refused)
+    events.publish(EventKind.warning, {"text": f"the configuration is kept as it was: {refused}"})
+
+
+class _Life:
+    """The service with one configuration."""
+
+    def __init__(self, configuration: Configuration, events: Events, notifier: Notifier) -> None:
+        self._configuration = configuration
+        self._events = events
+        self._notifier = notifier
+
+    async def run(self, assemble: Assemble, read: Read, told: asyncio.Queue[Told]) -> Configuration | None:
+        """Serve until something is told: the configuration to go on with, or None at the end."""
+        with Station.open(self._configuration.station) as station:
+            service = Service(station, self._configuration.service, self._events)
+            parts = asyncio.create_task(self._serve(assemble, service))
+            try:
+                while await self._next(parts, told) is Told.RELOAD:
+                    self._notifier.reloading()
+                    try:
+                        following = read()
+                    except InvalidConfiguration as refused:
+                        _keep(self._events, refused)
+                        self._notifier.ready("serving; the new configuration was refused")
+                        continue
+                    log.info("the configuration is read anew")
+                    return following
+                self._notifier.stopping()
+                log.info("ending")
+                return None
+            finally:
+                parts.cancel()
+                await asyncio.wait([parts], timeout=LONGEST_END)
+                service.close()
+
+    @staticmethod
+    async def _next(parts: asyncio.Task[None], told: asyncio.Queue[Told]) -> Told:
+        """What is told next. Raises what ended the parts before that: they end for no other reason."""
+        waiting = asyncio.create_task(told.get())
+        try:
+            await asyncio.wait([parts, waiting], return_when=asyncio.FIRST_COMPLETED)
+            if parts.done():
+                parts.result()
+            return waiting.result()
+        finally:
+            waiting.cancel()
+
+    async def _serve(self, assemble: Assemble, service: Service) -> None:
+        all_ready = asyncio.Event()
+        parts = list(assemble(service, all_ready.is_set))
+        if self._notifier.watchdog is not None:
+            parts.append(Watchdog(service, self._notifier, self._notifier.watchdog))
+        names = ", ".join(part.name for part in parts)
+
+        def ready() -> None:
+            all_ready.set()
+            log.info("ready: %s", names or "nothing runs")
+            self._notifier.ready(f"serving: {names}")
+
+        await run_parts(parts, self._events, ready)
+        await asyncio.Event().wait()  # who has nothing to do waits to be told
+
+
+class Watchdog:
+    """Tells the service manager that the worker answers; where it does not, that one ends us and begins anew."""
+
+    name = WATCHED
+
+    def __init__(self, service: Service, notifier: Notifier, seconds: float) -> None:
+        self._service, self._notifier, self._seconds = service, notifier, seconds
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Tell so twice in the time that the service manager waits."""
+        ready()
+        while True:
+            try:
+                await asyncio.wait_for(self._service.ask(lambda station: None, caller=self.name), self._seconds)
+                self._notifier.alive()
+            except (TimeoutError, EvseSecurityError):
+                log.error("the store has not answered for %g s", self._seconds)
+            await asyncio.sleep(self._seconds / 2)

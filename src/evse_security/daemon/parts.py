@@ -1,0 +1,48 @@
+"""Which parts run: what the configuration asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from evse_security.agents.clockwatch import ClockWatch
+from evse_security.agents.renewal.agent import RenewalAgent
+from evse_security.agents.watching import watching
+from evse_security.errors import InvalidConfiguration
+from evse_security.service.parts import Part
+from evse_security.service.service import Service
+
+
+def assemble(service: Service, all_ready: Callable[[], bool] = lambda: True) -> Sequence[Part]:
+    """The transports and agents of a service; `all_ready` tells whether they are, for who asks over HTTP.
+
+    Raises `InvalidConfiguration`, also where what they need is not installed.
+    """
+    return [*_transports(service, all_ready), *agents(service)]
+
+
+def agents(service: Service) -> Iterator[Part]:
+    """What watches over the station, and renews its leaves."""
+    yield from watching(service, ClockWatch(service))
+    yield RenewalAgent.of(service)
+
+
+def _transports(service: Service, all_ready: Callable[[], bool]) -> Iterator[Part]:
+    """What serves the commands to others. Each is imported where it is wanted: not everybody has installed it."""
+    key, extra = "", ""
+    try:
+        if service.config.http_listen:
+            key, extra = "http_listen", "http"
+            from evse_security.http.page import routes
+            from evse_security.http.server import HttpPart
+
+            yield HttpPart(service, pages=routes(service), parts_ready=all_ready)
+        key, extra = "mqtt_broker", "mqtt"
+        from evse_security.mqtt.broker import Broker
+
+        if broker := Broker.of(service.config):
+            from evse_security.mqtt.api import ApiPart
+
+            yield ApiPart(service, broker)
+    except ModuleNotFoundError as missing:
+        problem = f"needs {missing.name}, which comes with the extra: pip install 'evse-security[{extra}]'"
+        raise InvalidConfiguration(key, problem) from None

@@ -1,0 +1,78 @@
+"""What a part of the service remembers across restarts: one small JSON file, whole or as it was before."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from evse_security.errors import EvseSecurityError
+
+MOST_BYTES = 1 << 18
+"""Bytes of such a file: far more than any needs."""
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class StateDamaged(EvseSecurityError):
+    """A file of remembered things that cannot be used. It was set aside."""
+
+    template = "{path} cannot be used and was set aside as {aside}: {problem}"
+
+    def __init__(self, path: Path, aside: Path, problem: str) -> None:
+        self.path, self.aside, self.problem = path, aside, problem
+
+
+class StateFile:
+    """A JSON file in a private directory. Its methods wait for the disk; all but `load` raise OSError alone."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is read or written yet; the directory is made when something is first saved."""
+        self.path = path
+
+    def load(self) -> Any:
+        """What was saved last; None if nothing was. Raises `StateDamaged` and OSError."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        try:
+            if len(content) > MOST_BYTES:
+                raise ValueError(f"more than {MOST_BYTES} bytes")
+            return json.loads(content)
+        except (ValueError, RecursionError) as problem:
+            raise self.damaged(f"{type(problem).__name__}: {problem}") from None
+
+    def damaged(self, problem: str) -> StateDamaged:
+        """Set the file aside, and say so."""
+        aside = self.path.with_name(f"{self.path.name}.damaged")
+        os.replace(self.path, aside)
+        return StateDamaged(self.path, aside, problem)
+
+    def save(self, content: Any) -> None:
+        """Replace what was saved: after a crash there is the old or the new."""
+        data = json.dumps(content, indent=1).encode()
+        directory = self._directory()
+        try:
+            temporary = f".{self.path.name}.new"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=directory), "wb") as file:
+                os.fchmod(file.fileno(), 0o600)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path.name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _directory(self) -> int:
+        """The open directory, made with mode 0700 if it is missing; its parents are not. A link is not followed."""
+        place = self.path.parent
+        try:
+            return os.open(place, _DIRECTORY)
+        except FileNotFoundError:
+            os.mkdir(place, 0o700)
+        return os.open(place, _DIRECTORY)

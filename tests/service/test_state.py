@@ -1,0 +1,54 @@
+"""What is remembered across restarts: whole or as before, private, bounded, and set aside when damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evse_security.service.state import MOST_BYTES, StateDamaged, StateFile
+
+
+def test_what_is_saved_is_loaded_and_private(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "service" / "some.json")
+    assert file.load() is None
+    for content in ({"a": 1}, {"a": [2, None, "ü"]}):
+        file.save(content)
+        assert file.load() == content
+    assert file.path.stat().st_mode & 0o777 == 0o600
+    assert file.path.parent.stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in file.path.parent.iterdir()] == ["some.json"]
+
+
+def test_parents_are_not_made(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        StateFile(tmp_path / "not" / "there" / "some.json").save({})
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b" " * (MOST_BYTES + 1), b"1" * 5000])
+def test_a_damaged_file_is_set_aside(tmp_path: Path, content: bytes) -> None:
+    file = StateFile(tmp_path / "some.json")
+    file.path.write_bytes(content)
+    with pytest.raises(StateDamaged, match=r"some.json cannot be used and was set aside as .*some.json.damaged"):
+        file.load()
+    assert file.load() is None
+    assert (tmp_path / "some.json.damaged").read_bytes() == content
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with pytest.raises(OSError, match="Not a directory"):
+        StateFile(tmp_path / "link" / "some.json").save({})
+    (tmp_path / "some.json").symlink_to("elsewhere")
+    with pytest.raises(OSError, match="Too many levels"):
+        StateFile(tmp_path / "some.json").load()
+    StateFile(tmp_path / "some.json").save({})
+    assert not (tmp_path / "elsewhere").exists()
+    assert StateFile(tmp_path / "some.json").load() == {}
+
+
+def test_a_leftover_of_a_crash_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / ".some.json.new").write_text("x" * 1000)
+    StateFile(tmp_path / "some.json").save({})
+    assert StateFile(tmp_path / "some.json").load() == {}
