@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +16,7 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.enrolled import token_of_request
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.path import LeafStart, Policy
+from evse_security.store.kinds import LeafKind
 from evse_security.store.leafstore import may_act
 from evse_security.store.rules import select
 from evse_security.store.snapshot import KeyFile, Leaf, LeafStore, Snapshot
@@ -86,7 +88,7 @@ def renewal_facts(core: Core, leaves: Leaves, kind: LeafCertificateType, csr: st
     store = snapshot.leaves[kind]
     leaf, use = leaves.chosen(snapshot, store, moment), LeafUse.in_use
     if leaf is None:
-        before = [one for one in _own(store) if not one.certificate.not_yet_valid(moment.now)]
+        before = _own((one for one in store.leaves if not one.certificate.not_yet_valid(moment.now)), store.kind)
         leaf = max(before, key=lambda one: one.certificate.not_after, default=None)
         use = LeafUse.expired if leaf is not None and leaf.certificate.expired(moment.now) else LeafUse.unusable
     request, key = _request(store, csr)
@@ -103,19 +105,19 @@ def renewal_facts(core: Core, leaves: Leaves, kind: LeafCertificateType, csr: st
     )
 
 
-def _own(store: LeafStore) -> list[Leaf]:
-    """The leaves that a TLS stack could use, were it their time."""
-    return [
-        one for one in store.leaves if one.key is not None and one.servable and may_act(one.certificate, store.kind)
-    ]
+def _own(leaves: Iterable[Leaf], kind: LeafKind) -> Iterator[Leaf]:
+    """Those of them that a TLS stack could use, were it their time."""
+    for one in leaves:
+        if one.key is not None and one.servable and may_act(one.certificate, kind):
+            yield one
 
 
 def _successor(snapshot: Snapshot, store: LeafStore, moment: Moment, policy: Policy) -> Leaf | None:
     """The leaf that begins later and lasts longest, if its chain verifies."""
     trust = snapshot.cas[store.kind.ca_type].trust
-    later = [one for one in store.leaves if one.certificate.not_yet_valid(moment.now)]
-    found = (one for one in _own(store) if one in later and select.flaw(one, trust, policy, moment.now) is None)
-    return max(found, key=lambda one: one.certificate.not_after, default=None) if later else None
+    later = _own((one for one in store.leaves if one.certificate.not_yet_valid(moment.now)), store.kind)
+    verified = (one for one in later if select.flaw(one, trust, policy, moment.now) is None)
+    return max(verified, key=lambda one: one.certificate.not_after, default=None)
 
 
 def _request(store: LeafStore, csr: str | None) -> tuple[RequestState, KeyFile | None]:

@@ -103,7 +103,7 @@ def test_whoever_stops_waiting_ends_the_program(tmp_path: Path) -> None:
     async def cancelled() -> None:
         command = script(tmp_path, 'echo $$ > "$1/pid"; sleep 1000')
         task = asyncio.create_task(CommandPort(command).enrol(request()))
-        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        while not task.done() and not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -98,8 +98,9 @@ def test_a_program_and_a_restart_while_it_runs(tmp_path: Path) -> None:
 
     async def cut_off(stage: Stage) -> None:
         await stage.agent.look()
-        while not begun.exists():
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(20):
+            while not begun.exists():
+                await asyncio.sleep(0.01)
 
     async def after(stage: Stage) -> None:
         await stage.at(NOW + MINUTE / 2)

@@ -125,6 +125,7 @@ def waiting(**changes: object) -> Record:
         (waiting(outcome=Outcome.refused, last=NOW - DAY), facts(leaf=leaf(20)), EST, "asking", "repeat"),
         (waiting(outcome=Outcome.refused, trigger="ocpp"), facts(leaf=leaf(20)), EVENT, "asking", "request"),
         (waiting(not_before=NOW + DAY), facts(leaf=leaf(20)), EST, "waiting", "nothing"),
+        (waiting(attempts=0), facts(leaf=leaf(20)), EST, "asking", "repeat"),
     ],
 )  # fmt: skip
 def test_what_is_done(record: Record, seen: RenewalFacts, policy: Policy, state: str, step: str) -> None:
@@ -230,6 +231,11 @@ policies = st.builds(
     organization=st.sampled_from(["", "Operator"]),
     common=st.sampled_from(["", "SECC1"]),
 )
+
+
+def test_no_attempts_are_like_one() -> None:
+    """As a file may say that somebody else wrote."""
+    assert pause(EVENT, 0) == pause(EVENT, 1)
 
 
 @given(policies)

@@ -13,7 +13,7 @@ import http.client
 import socket
 import ssl
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -151,17 +151,20 @@ class _Connection(http.client.HTTPConnection):
 
     default_port = 443
 
-    def __init__(self, host: str, port: int, proxy: Proxy | None, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, host: str, port: int, proxy: Proxy | None, context: ssl.SSLContext, check: Callable[[], object]
+    ) -> None:
         at = (host, port) if proxy is None else (proxy.host, proxy.port)
         super().__init__(*at, timeout=STEP_SECONDS)
         if proxy is not None:
             self.set_tunnel(host, port, proxy.headers)
-        self._server, self._context = host, context
+        self._server, self._context, self._check = host, context, check
 
     def connect(self) -> None:
         super().connect()
         secured = self._context.wrap_socket(self.sock, server_hostname=self._server, do_handshake_on_connect=False)
         self.sock = secured
+        self._check()
         secured.do_handshake()
 
 
@@ -181,16 +184,19 @@ class _Exchange:
             with suppress(OSError):
                 socket.socket.shutdown(connected, socket.SHUT_RDWR)  # an SSLSocket's own would forget its state
 
+    def _check(self) -> None:
+        if self._is_cut:
+            raise TimeoutError("cut off")
+
     def post(self, operation: str, request: Request, leaf: Credentials | None) -> _Reply:
         """Post the request. Raises OSError, HTTPException or ValueError."""
         server = self._server
         context = _context(server.ca, leaf)
-        connection = _Connection(server.url.hostname or "", server.url.port or 443, server.proxy, context)
+        connection = _Connection(server.url.hostname or "", server.url.port or 443, server.proxy, context, self._check)
         self._connection = connection
         try:
+            self._check()
             connection.connect()
-            if self._is_cut:
-                raise TimeoutError("cut off")
             connection.request("POST", f"{server.path}/{operation}", _body(request.csr), self._headers())
             with connection.getresponse() as response:
                 body = response.read(MOST_BYTES + 1)

@@ -21,8 +21,8 @@ from evse_security.vocabulary import LeafCertificateType
 DAY = timedelta(days=1)
 SPREAD = 4
 """A fleet that was installed on one day does not ask on one day: it begins up to a quarter of the window earlier."""
-LONGEST_HOLD = timedelta(days=30)
-"""However long a CA wants to be left alone."""
+LONGEST_HOLD = DAY
+"""However long a CA wants to be left alone: a leaf must not expire over it."""
 
 
 class Subject(NamedTuple):
@@ -169,7 +169,7 @@ def pause(policy: Policy, attempts: int) -> timedelta:
     longest = max(policy.wait, int(DAY.total_seconds()))
     if attempts > policy.repeats:
         return timedelta(seconds=longest)
-    return timedelta(seconds=min(policy.wait << min(attempts - 1, 32), longest))
+    return timedelta(seconds=min(policy.wait << min(max(attempts - 1, 0), 32), longest))
 
 
 # ---- what to do now
