@@ -226,7 +226,8 @@ class Station:
         """Whether each command would take these certificates (PEM, leaf first), and why not. Nothing is changed."""
         snapshot, moment = self._core.look()
         limits, profile, newest_by = self._core.limits, self._core.profile, self.config.newest_by
-        return explain_text(snapshot, certificates, moment, limits, profile, newest_by=newest_by)
+        said = self._core.revocations(snapshot)
+        return explain_text(snapshot, certificates, moment, limits, profile, newest_by=newest_by, said=said)
 
     def deletion(self, certificate_hash_data: CertificateHashData) -> Deletion:
         """What delete_certificate would take with this certificate, or why it would refuse. Nothing is changed."""

@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from cryptography.x509.ocsp import OCSPCertStatus
 
 from evse_security.clock import Moment
 from evse_security.store.explanation import Explanation, LeafExplained, explain
 from evse_security.store.overview import overview
+from evse_security.store.rules.revoked import NONE
 from evse_security.store.trial import FileExplanation, explain_text
-from tests.builders import DAY, NOW, YEAR, World, world
+from tests.builders import DAY, NOW, YEAR, World, ocsp_answer, world
 from tests.store.pictures import (
     BELIEVED,
     CSMS,
@@ -18,6 +20,7 @@ from tests.store.pictures import (
     V2G,
     V2G_BUNDLE,
     Shelf,
+    id_of,
     junk_block,
     limits,
     of,
@@ -253,3 +256,16 @@ def test_what_certificates_would_be_used_for_is_told() -> None:
     assert then("Sub") == {"used to build chains"}
     stranger = asked(shelf, world("Stranger").pem("Stranger"))
     assert [one.then for one in stranger.attempts if one.accepted] == ["trusted as a root"] * 4
+
+
+def test_what_a_leaf_would_be_used_for_heeds_that_another_is_revoked() -> None:
+    w = world("Root > Sub > Old", "Root > Sub > New", New={"not_after": NOW + 90 * DAY})
+    shelf = Shelf().put(V2G_BUNDLE, w.pem("Root")).with_leaf(w, "New", "Sub").with_key(w, "Old", "client/cso/old.key")
+    revoked = ocsp_answer(w, "New", status=OCSPCertStatus.REVOKED, revoked_at=NOW - DAY)
+    snapshot = shelf.with_ocsp("client/cso/ocsp/1_ocsp", id_of(w, "New"), revoked).look()
+    told = [
+        [one.then for one in explain_text(snapshot, w.pem("Old", "Sub"), BELIEVED, limits(), said=said).attempts]
+        for said in (NONE, snapshot.revocations)
+    ]
+    assert f"not used: another leaf is newer, the one in CPO_CERT_SECC_LEAF_CHAIN_{token(1)}.pem" in told[0]
+    assert "in use: the newest that is valid and has its key" in told[1]

@@ -23,6 +23,7 @@ from evse_security.store.limits import Limits, with_room
 from evse_security.store.reasons import Domain, Reason, Role, role_of
 from evse_security.store.rules.install import install
 from evse_security.store.rules.renew import renew
+from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.rules.times import verified
 from evse_security.store.snapshot import CertificateFile, Snapshot
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
@@ -90,9 +91,10 @@ def explain_text(
     profile: ProfileName = ProfileName.LENIENT,
     *,
     newest_by: str = "not_after",
+    said: Revocations = NONE,
 ) -> FileExplanation:
     """Try certificates (PEM, leaf first) with each command for each domain, on the snapshot only."""
-    trial = _Trial(snapshot, moment, limits, profile, newest_by)
+    trial = _Trial(snapshot, moment, limits, profile, newest_by, said)
     try:
         received = pem.chain(text, "the file")
     except BadText as refusal:
@@ -128,10 +130,16 @@ class _Trial:
     """The rules of the commands, whose decisions are thrown away."""
 
     def __init__(
-        self, snapshot: Snapshot, moment: Moment, limits: Limits, profile: ProfileName, newest_by: str
+        self,
+        snapshot: Snapshot,
+        moment: Moment,
+        limits: Limits,
+        profile: ProfileName,
+        newest_by: str,
+        said: Revocations,
     ) -> None:
         self.snapshot, self.moment, self.limits, self.profile = snapshot, moment, limits, profile
-        self.newest_by = newest_by
+        self.newest_by, self.said = newest_by, said
         self.token = layout.token(moment.now, 0, 0)
 
     def install(self, received: Sequence[Certificate], ca_type: CaCertificateType) -> Attempt:
@@ -168,7 +176,7 @@ class _Trial:
         store = self.snapshot.cas[ca_type]
         if after is self.snapshot:
             store = replace(store, files=(*store.files, _file_of(attempt.written[0], received)))
-        domain = Domain(after, store, self.moment, self.newest_by, self.profile)
+        domain = Domain(after, store, self.moment, self.newest_by, self.profile, self.said)
         return replace(attempt, then=domain.use(received[0]).reason.text)
 
     def verify(self, received: Sequence[Certificate], leaf_type: LeafCertificateType) -> Attempt:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from evse_security.http.page.drawing import drawn
 from evse_security.http.page.happenings import LONGEST, SHOWN, entries, happenings
 from evse_security.service.events import Event, EventKind
 from tests.builders import NOW
@@ -25,8 +26,14 @@ def event(kind: EventKind = EventKind.warning, number: int = 1, **data: Any) -> 
             "V2G leaf: Deleted",
         ),
         (event(text="mqtt failed", part="mqtt"), "mqtt failed"),
-        (event(EventKind.renewal, state="waits", after=60, why=None), "state: waits; after: 60"),
-        (event(EventKind.ocsp, certificates=[1, 2], hash={"a": 1}), "certificates: 2 of them; hash: 1 members"),
+        (
+            event(EventKind.renewal, certificate_type="V2G", state="waits", since="2030", reason="no answer", number=1),
+            "certificate type: V2G; state: waits; reason: no answer",
+        ),
+        (event(EventKind.ocsp, certificate="CN=x", serial="1", state="failed"), "certificate: CN=x; state: failed"),
+        (event(EventKind.swept, files=3, removed=["a"]), "files: 3"),
+        (event(EventKind.ocsp_request_data, ocsp_request_data_list=[{}, {}]), "ocsp request data list: 2 of them"),
+        (event(EventKind.clock, believed=False, after=60, why=None), "believed: False; after: 60"),
         (event(EventKind.swept), ""),
     ],
 )
@@ -39,8 +46,15 @@ def test_the_newest_come_first_and_long_ones_are_cut() -> None:
     events = [event(number=n, text=str(n)) for n in range(300)]
     assert [one.text for one in happenings(events)][:2] == ["299", "298"]
     assert len(happenings(events)) == SHOWN
-    [long] = happenings([event(EventKind.certificate_signing_request, csr="x\n" * 100_000)])
+    [long] = happenings([event(EventKind.clock, csr="x\n" * 100_000)])
     assert len(long.text) == LONGEST
+
+
+def test_a_request_of_the_service_itself_can_be_downloaded() -> None:
+    asked, other = event(EventKind.certificate_signing_request, csr="-----BEGIN"), event(csr="x")
+    assert [one.csr for one in happenings([asked, other])] == ["", "-----BEGIN"]
+    shown = drawn("_happenings.html", happenings=happenings([asked]))
+    assert 'href="data:application/pkcs10;base64,LS0tLS1CRUdJTg==" download' in shown
 
 
 @pytest.mark.parametrize("kind", EventKind)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from typing import Any
 
@@ -120,8 +119,7 @@ async def signing_request(desk: Desk, request: Request) -> Response:
         return await desk.draw(request, "request.html", 409, given=given, refused=refused, types=_REQUESTED)
     desk.overview.forget()
     name = f"{given['certificate_type']}-{desk.service.clock():%Y%m%d-%H%M%S}.csr"
-    href = f"data:application/pkcs10;base64,{base64.b64encode(answer['csr'].encode()).decode()}"
-    return await desk.draw(request, "requested.html", csr=answer["csr"], href=href, name=name, given=given)
+    return await desk.draw(request, "requested.html", csr=answer["csr"], name=name, given=given)
 
 
 @answering

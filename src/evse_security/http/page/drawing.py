@@ -34,6 +34,7 @@ def _environment() -> Environment:
         minute=words.minute,
         grouped=words.grouped,
         sentence=words.sentence,
+        download=words.download,
         lines=_lines,
         command=shlex.join,
     )

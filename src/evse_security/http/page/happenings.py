@@ -26,12 +26,23 @@ _TITLES: dict[EventKind, Badge] = {
 }
 
 
+_TOLD: dict[EventKind, tuple[str, ...]] = {
+    EventKind.certificate_signing_request: ("certificate_type", "number", "attempt"),
+    EventKind.renewal: ("certificate_type", "state", "reason", "next_attempt"),
+    EventKind.ocsp: ("certificate", "state", "status", "next_update"),
+    EventKind.swept: ("files",),
+}
+"""The members that are told of events without a text; the others are for programs."""
+
+
 class Happening(NamedTuple):
     """One event."""
 
     time: str
     kind: Badge
     text: str
+    csr: str
+    """The signing request (PEM) that somebody has to bring to a CA; empty where there is none."""
 
 
 class Entry(NamedTuple):
@@ -47,7 +58,12 @@ class Entry(NamedTuple):
 def happenings(events: Sequence[Event], most: int = SHOWN) -> tuple[Happening, ...]:
     """The last events, the newest first."""
     newest = events[-most:][::-1]
-    return tuple(Happening(minute(one.time), _TITLES[one.kind], _words(one)) for one in newest)
+    return tuple(Happening(minute(one.time), _TITLES[one.kind], _words(one), _csr(one)) for one in newest)
+
+
+def _csr(event: Event) -> str:
+    csr = event.data.get("csr", "") if event.kind is EventKind.certificate_signing_request else ""
+    return csr if isinstance(csr, str) else ""
 
 
 def _words(event: Event) -> str:
@@ -58,15 +74,16 @@ def _words(event: Event) -> str:
         return bounded(f"{kind}: {data.get('operation', '')}")
     if isinstance(data.get("text"), str):
         return bounded(data["text"])
-    return bounded("; ".join(f"{_plain(name)}: {_plain(value)}" for name, value in data.items() if value is not None))
+    members = ((name, data.get(name)) for name in _TOLD.get(event.kind, tuple(data)))
+    return bounded(
+        "; ".join(f"{name.replace('_', ' ')}: {_plain(value)}" for name, value in members if value is not None)
+    )
 
 
 def _plain(value: object) -> str:
     if isinstance(value, str | int | float):
-        return str(value)[:LONGEST].replace("_", " ") if isinstance(value, str) and value.isidentifier() else str(value)
-    if isinstance(value, Mapping):
-        return f"{len(value)} members"
-    return f"{len(value)} of them" if isinstance(value, Sequence) else ""
+        return str(value)[:LONGEST]
+    return f"{len(value)} of them" if isinstance(value, Sequence | Mapping) else ""
 
 
 def bounded(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -112,6 +113,11 @@ def rest(name: str) -> str:
 def sentence(text: str) -> str:
     """With a capital letter in front; names within stay as they are."""
     return text[:1].upper() + text[1:]
+
+
+def download(pem: str) -> str:
+    """The address of a signing request within the page itself, to be downloaded."""
+    return f"data:application/pkcs10;base64,{base64.b64encode(pem.encode()).decode('ascii')}"
 
 
 def grouped(fingerprint: str) -> str:

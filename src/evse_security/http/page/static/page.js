@@ -4,6 +4,7 @@
 const lists = document.querySelectorAll("[data-live]");
 const changed = document.getElementById("changed");
 const TOGETHER = 300; // milliseconds: events come in groups
+const UNSEEN = 60000; // milliseconds after which a hidden page lets go: browsers have few connections to one station
 
 async function renew(list) {
   const answer = await fetch(list.dataset.live, { headers: { accept: "text/html" } });
@@ -16,6 +17,7 @@ async function renew(list) {
 function follow() {
   const source = new EventSource("/api/events");
   let waiting = 0;
+  let leaving = 0;
   const hear = (event) => {
     if (changed && event.type === "certificate_store_update") changed.hidden = false;
     clearTimeout(waiting);
@@ -23,6 +25,11 @@ function follow() {
   };
   for (const kind of document.body.dataset.kinds.split(" ")) source.addEventListener(kind, hear);
   addEventListener("pagehide", () => source.close());
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(leaving);
+    if (document.hidden) leaving = setTimeout(() => source.close(), UNSEEN);
+    else if (source.readyState === EventSource.CLOSED) location.reload();
+  });
 }
 
 function compareClocks() {
