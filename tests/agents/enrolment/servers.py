@@ -70,15 +70,10 @@ class EstServer:
 @contextmanager
 def est_server(directory: Path, made: World | None = None) -> Iterator[EstServer]:
     """An EST server on loopback that asks for client certificates of the V2G root, and answers until the end."""
-    tls = world("EstRoot > localhost", localhost=_server_leaf(), EstRoot={"not_after": NOW + 9000 * DAY})
     directory.mkdir(exist_ok=True)
     known = made or pki()
-    (directory / "est-root.pem").write_text(tls["EstRoot"].pem)
-    (directory / "est.pem").write_text(tls["localhost"].pem)
-    (directory / "est.key").write_text(tls["localhost"].key_pem())
     (directory / "clients.pem").write_text(known["V2GRoot"].pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(directory / "est.pem", directory / "est.key")
+    context = _tls(directory)
     context.load_verify_locations(directory / "clients.pem")
     context.verify_mode = ssl.CERT_OPTIONAL
 
@@ -120,6 +115,53 @@ def est_server(directory: Path, made: World | None = None) -> Iterator[EstServer
             yield server
         finally:
             listening.shutdown()
+            thread.join()
+
+
+def _tls(directory: Path) -> ssl.SSLContext:
+    """TLS of a server named localhost, whose root is put into `est-root.pem`."""
+    tls = world("EstRoot > localhost", localhost=_server_leaf(), EstRoot={"not_after": NOW + 9000 * DAY})
+    (directory / "est-root.pem").write_text(tls["EstRoot"].pem)
+    (directory / "est.pem").write_text(tls["localhost"].pem)
+    (directory / "est.key").write_text(tls["localhost"].key_pem())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "est.pem", directory / "est.key")
+    return context
+
+
+@contextmanager
+def tls_front(directory: Path, port: int) -> Iterator[tuple[int, Path]]:
+    """A port whose TLS connections are carried on to another without; and the root to verify it with."""
+    context = _tls(directory)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+
+        def carry() -> None:
+            while True:
+                try:
+                    plain, _ = listening.accept()
+                except OSError:
+                    return
+                plain.settimeout(5)
+                try:
+                    with (
+                        context.wrap_socket(plain, server_side=True) as client,
+                        socket.create_connection(("localhost", port)) as server,
+                    ):
+                        back = threading.Thread(target=_copy, args=(server, client))
+                        back.start()
+                        _copy(client, server)
+                        back.join()
+                except OSError:
+                    plain.close()
+
+        thread = threading.Thread(target=carry)
+        thread.start()
+        try:
+            yield listening.getsockname()[1], directory / "est-root.pem"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
             thread.join()
 
 

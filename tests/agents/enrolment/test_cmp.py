@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
-from evse_security.agents.enrolment.cmp import CmpServer
+from evse_security.agents.enrolment.cmp import CmpPort, CmpServer
 from evse_security.agents.enrolment.port import Answer, Later, Refused, Signed
 from evse_security.errors import InvalidConfiguration
 from evse_security.lab.authority import LEAF, name
 from evse_security.pki import pem
-from tests.agents.enrolment.asking import in_use, needs_openssl, pki, request
+from tests.agents.enrolment.asking import enrol, in_use, needs_openssl, pki, request
 from tests.agents.enrolment.cmp_server import VALID, Mock
-from tests.agents.enrolment.servers import silent_server
+from tests.agents.enrolment.servers import silent_server, tls_front
 from tests.builders import key, signing_request, world
 
 pytestmark = needs_openssl
@@ -48,7 +49,8 @@ def test_a_leaf_is_updated_with_the_keys_of_both(mock: Mock, tmp_path: Path, pas
     """OpenSSL's server takes only updates to a certificate of the old serial number."""
     encryption = BestAvailableEncryption(password.encode()) if password else NoEncryption()
     pem_of_key = key("new").private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption).decode()
-    asked = request(leaf=in_use(mock.pki, tmp_path, password), key=mock.file("new.key", pem_of_key))
+    new = mock.file("new.key", pem_of_key)
+    asked = request(leaf=in_use(mock.pki, tmp_path, password), key=new, key_password=password)
     serial = mock.pki["SECC"].certificate.serial_number
     with mock.up([*mock.signing(), *mock.leaf(asked, serial)]) as url:
         answer = mock.ask(url, asked, by_secret=False)
@@ -70,6 +72,19 @@ def test_another_subject_is_asked_for_with_the_leaf_in_use(mock: Mock, tmp_path:
     with mock.up([*mock.signing(), *mock.leaf(asked)]) as url:
         answer = mock.ask(url, asked, by_secret=False)
     assert names(answer)[:3] == ["CN=SECC2", "CN=RA", "CN=SubCA"]
+
+
+def test_over_tls_the_server_must_prove_its_name(mock: Mock, tmp_path: Path) -> None:
+    asked = request()
+    with mock.up([*mock.secret(), *mock.leaf(asked)]) as url, tls_front(tmp_path, urlsplit(url).port or 0) as front:
+        port, ca = front
+        server = CmpServer.at(f"https://localhost:{port}/pkix/", ca, "station", tmp_path / "secret", "")
+        assert names(enrol(CmpPort(server, 20), asked)) == ["CN=SECC1", "CN=SubCA"]
+        for host, trusted in (("127.0.0.1", ca), ("localhost", mock.file("other.pem", mock.pki["V2GRoot"].pem))):
+            stranger = CmpServer.at(f"https://{host}:{port}/pkix/", trusted, "station", tmp_path / "secret", "")
+            answer = enrol(CmpPort(stranger, 4), asked)
+            assert isinstance(answer, Later)
+            assert "certificate verify failed" in answer.reason, answer.reason
 
 
 def test_a_rejection_is_told_in_the_server_s_words(mock: Mock) -> None:
@@ -156,7 +171,7 @@ def test_no_secret_is_on_the_command_line_or_left_behind(
     mock.secret()
     leaf = in_use(mock.pki, tmp_path, "pass word")
     for by_secret in (True, False):
-        asked = request(leaf=leaf, key=leaf.key)
+        asked = request(leaf=leaf, key=leaf.key, key_password="pass word")
         assert isinstance(mock.ask("http://localhost:1", asked, by_secret=by_secret), Later)
         seen = (tmp_path / "seen").read_text()
         assert "cmp -config" in seen

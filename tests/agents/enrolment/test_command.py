@@ -87,8 +87,8 @@ def gone(process: int) -> bool:
 @pytest.mark.parametrize("trap", ["", "trap '' TERM; "])
 def test_a_program_that_never_ends_is_ended_with_its_children(tmp_path: Path, trap: str) -> None:
     body = f'{trap}sleep 1000 & echo $! > "$1/child"; echo $$ > "$1/self"; while true; do sleep 0.05; done'
-    answer = enrol(CommandPort(script(tmp_path, body), seconds=0.5))
-    assert answer == Later(f"{tmp_path}/enrol.sh did not end within 0.5 s")
+    answer = enrol(CommandPort(script(tmp_path, body), seconds=1.5))
+    assert answer == Later(f"{tmp_path}/enrol.sh did not end within 1.5 s")
     assert gone(int((tmp_path / "child").read_text()))
     assert gone(int((tmp_path / "self").read_text()))
 
@@ -113,6 +113,23 @@ def test_whoever_stops_waiting_ends_the_program(tmp_path: Path) -> None:
     assert gone(int((tmp_path / "pid").read_text()))
 
 
+def test_whoever_stops_waiting_before_it_has_begun_ends_it_too(tmp_path: Path) -> None:
+    async def cancelled() -> None:
+        command = script(tmp_path, 'sleep 1000 & echo $! > "$1/child"; echo $$ > "$1/self"; wait')
+        task = asyncio.create_task(CommandPort(command).enrol(request()))
+        await asyncio.sleep(0)
+        time.sleep(0.2)  # the program begins meanwhile, and asyncio does not know it yet
+        task.cancel()
+        async with asyncio.timeout(10):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(cancelled())
+    for name in ("child", "self"):
+        number = (tmp_path / name).read_text() if (tmp_path / name).exists() else ""
+        assert not number or gone(int(number))
+
+
 def test_a_program_need_not_read(tmp_path: Path) -> None:
     ended = asyncio.run(run(["/bin/true"], b"x" * 1_000_000, seconds=10))
     assert (ended.code, ended.output) == (0, b"")
@@ -125,5 +142,5 @@ def test_what_is_no_command() -> None:
 
 def test_the_group_is_asked_before_it_is_ended(tmp_path: Path) -> None:
     body = "trap 'echo asked > \"$1/told\"; exit 0' TERM; while true; do sleep 0.05; done"
-    enrol(CommandPort(script(tmp_path, body), seconds=0.5))
+    enrol(CommandPort(script(tmp_path, body), seconds=1.5))
     assert (tmp_path / "told").read_text() == "asked\n"

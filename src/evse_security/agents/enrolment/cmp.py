@@ -120,9 +120,9 @@ class CmpPort:
             arguments += _signed_with(request.leaf, passwords)
         else:
             arguments += ["-ref", self._server.reference, "-secret", f"file:{self._server.secret_file}"]
-        if updates and request.leaf is not None:
+        if updates:
             arguments += ["-cmd", "kur", "-newkey", str(request.key)]
-            arguments += _password("-newkeypass", request.leaf.password, passwords)
+            arguments += _password("-newkeypass", request.key_password, passwords)
         else:
             arguments += ["-cmd", "p10cr"]
         return arguments
@@ -132,7 +132,8 @@ class CmpPort:
         told = ended.said + ended.output[-MOST_SAID:].decode("utf-8", "replace")
         errors = [line.partition(_ERROR)[2] for line in told.splitlines() if _ERROR in line]
         rejections = [line for line in errors if "PKIStatus: rejection" in line or "certificate not accepted" in line]
-        reason = f"{self._server.url.hostname}: {one_line((rejections or errors or ['no reason was given'])[-1])}"
+        why = rejections[-1] if rejections else "; ".join(errors[-4:]) or "no reason was given"
+        reason = f"{self._server.url.hostname}: {one_line(why)}"
         rejected = bool(rejections) and not any(word in rejections[-1] for word in _OUR_FAULT)
         return Refused(reason) if rejected else Later(reason)
 

@@ -36,6 +36,8 @@ class Request:
     """The file of its private key."""
     leaf: Credentials | None
     """The leaf in use, if there is one."""
+    key_password: str | None = field(default=None, repr=False)
+    """The password of new keys."""
 
 
 class Signed(NamedTuple):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from asyncio.subprocess import Process
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from evse_security.agents.enrolment.port import MOST_BYTES
 
@@ -52,15 +53,17 @@ async def run(
     """
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**inherited, **(environment or {})},
-            cwd=directory or "/",
-            pass_fds=descriptors,
-            start_new_session=True,
+        process = await _begun(
+            asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env={**inherited, **(environment or {})},
+                cwd=directory or "/",
+                pass_fds=descriptors,
+                start_new_session=True,
+            )
         )
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else "not a command"
@@ -74,7 +77,21 @@ async def run(
         await _end(process)
 
 
-async def _talk(process: asyncio.subprocess.Process, given: bytes) -> Ended:
+async def _begun(beginning: Coroutine[Any, Any, Process]) -> Process:
+    """The process, once it has begun. Whoever stops waiting ends it, too.
+
+    If that were left to asyncio, its children would live on, and would be waited for (python/cpython#119710).
+    """
+    task = asyncio.ensure_future(beginning)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with suppress(OSError, ValueError):
+            await _end(await task)
+        raise
+
+
+async def _talk(process: Process, given: bytes) -> Ended:
     try:
         async with asyncio.TaskGroup() as group:
             output, said = group.create_task(_output(process)), group.create_task(_said(process))
@@ -86,7 +103,7 @@ async def _talk(process: asyncio.subprocess.Process, given: bytes) -> Ended:
     return Ended(code, output.result(), said.result().decode("utf-8", "replace"))
 
 
-async def _ended(process: asyncio.subprocess.Process) -> int:
+async def _ended(process: Process) -> int:
     """The exit status. Before Python 3.13, `wait` also waited for all who hold the pipes (python/cpython#119710)."""
     while process.returncode is None:
         await asyncio.sleep(LOOK)
@@ -99,7 +116,7 @@ def _pipe(pipe: T | None) -> T:
     return pipe
 
 
-async def _feed(process: asyncio.subprocess.Process, given: bytes) -> None:
+async def _feed(process: Process, given: bytes) -> None:
     stdin = _pipe(process.stdin)
     with suppress(ConnectionError):  # it need not read
         stdin.write(given)
@@ -107,7 +124,7 @@ async def _feed(process: asyncio.subprocess.Process, given: bytes) -> None:
     stdin.close()
 
 
-async def _output(process: asyncio.subprocess.Process) -> bytes:
+async def _output(process: Process) -> bytes:
     stdout = _pipe(process.stdout)
     output = bytearray()
     while piece := await stdout.read(65536):
@@ -117,7 +134,7 @@ async def _output(process: asyncio.subprocess.Process) -> bytes:
     return bytes(output)
 
 
-async def _said(process: asyncio.subprocess.Process) -> bytes:
+async def _said(process: Process) -> bytes:
     stderr = _pipe(process.stderr)
     said = b""
     while piece := await stderr.read(65536):
@@ -125,7 +142,7 @@ async def _said(process: asyncio.subprocess.Process) -> bytes:
     return said
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: Process) -> None:
     """End whatever of its session still runs: it is asked to, and ended soon after."""
     if process.returncode is None:
         _signal(process, signal.SIGTERM)
@@ -137,6 +154,6 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     process._transport.close()  # type: ignore[attr-defined]  # else its pipes stay open while anybody holds them
 
 
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def _signal(process: Process, number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)

@@ -224,7 +224,8 @@ class RenewalAgent:
             await self._records.put(kind, record)
             key = (await self._store.facts(kind, made)).key
         leaf = await self._store.credentials(kind)
-        request = Request(kind, record.number, record.attempts, record.csr or "", key, leaf)
+        password = await self._store.key_password()
+        request = Request(kind, record.number, record.attempts, record.csr or "", key, leaf, password)
         return await self._ports[kind].enrol(request)
 
     def _after(self, record: Record, answer: Answer | None) -> Record:

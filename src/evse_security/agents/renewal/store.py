@@ -75,3 +75,7 @@ class Store:
         if path is None:
             return None
         return Credentials(Path(path), Path(info["key"]), info.get("password"))
+
+    async def key_password(self) -> str | None:
+        """The password of new keys."""
+        return await self._service.ask(lambda station: station.config.private_key_password, caller=CALLER)
