@@ -169,6 +169,7 @@ def test_a_leaf_that_another_process_installed_is_offered_at_once(tmp_path: Path
 def test_threads_lose_nothing_to_each_other(bundle: str, tmp_path: Path) -> None:
     store = Prepared(tmp_path / "store", BUNDLES[bundle])
     stations = [store.station(), store.station()]
+    assert len(many()) == ROOTS  # made before the threads, so that all know the same
     with ThreadPoolExecutor(6) as pool:
         jobs: list[Future[object]] = [pool.submit(install, stations[n % 2], n) for n in range(ROOTS)]
         jobs += [pool.submit(stores.requesting, stations[n % 2], store) for n in range(6)]

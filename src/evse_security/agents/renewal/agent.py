@@ -245,6 +245,8 @@ class RenewalAgent:
 
     def _refused_elsewhere(self, kind: LeafCertificateType, why: str) -> None:
         """Somebody brought a certificate for a request that was published, and it was refused (A02.FR.20)."""
+        if kind not in self._policies:
+            return  # leaves of MF and MO are nobody's to renew
         record = self._records[kind]
         published = self._policies[kind].enrolment == "event" and record.csr is not None
         if published and record.outcome in (Outcome.begun, Outcome.asked):
