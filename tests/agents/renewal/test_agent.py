@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+from base64 import b64encode
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.x509.ocsp import OCSPCertStatus
 
 from evse_security.agents.enrolment.port import Later, Refused, Request, Signed
 from evse_security.agents.renewal.agent import Triggered
 from evse_security.errors import InvalidConfiguration
+from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
 from evse_security.service.events import Event, EventKind
 from tests.agents.renewal.stage import CSMS, NAMED, V2G, Answers, Stage, staged
 from tests.builders import DAY, NOW, at, csms, world
@@ -413,3 +417,27 @@ def test_who_refuses_at_once_is_heard(tmp_path: Path) -> None:
         assert stage.status().state == "refused"
 
     staged(tmp_path, work, **NAMED)
+
+
+def test_a_leaf_that_is_revoked_is_renewed_at_once(tmp_path: Path) -> None:
+    async def work(stage: Stage) -> None:
+        await stage.install_leaf(days=90)
+        await stage.at(NOW)
+        assert stage.status().state == "fresh"
+        found = await stage.call("get_installed_certificates", certificate_types=["V2GCertificateChain"])
+        hash_data = found["certificate_hash_data_chain"][0]["certificate_hash_data"]
+        leaf = {"certificate_type": "V2G", "encoding": "PEM", "include_ocsp": False}
+        path = (await stage.call("get_leaf_certificate_info", **leaf))["info"]["certificate_single"]
+        certificate = x509.load_pem_x509_certificate(Path(path).read_bytes())
+        revoked = ResponseTemplate(this_update=NOW - DAY, next_update=NOW + 6 * DAY, status=OCSPCertStatus.REVOKED)
+        sub_ca = stage.pki["SubCA"]
+        response = b64encode(ocsp_response(certificate, sub_ca, sub_ca, revoked)).decode()
+        await stage.call("update_ocsp_cache", certificate_hash_data=hash_data, ocsp_response=response)
+        await stage.at(NOW + MINUTE)
+        [csr] = stage.requests()
+        assert stage.heard(EventKind.renewal)[-2]["reason"].endswith(" is not used any more")
+        assert await stage.answer(csr) == "Accepted"
+        await stage.at(NOW + 2 * MINUTE)
+        assert stage.states()[-2:] == ["renewed", "fresh"]
+
+    staged(tmp_path, work)

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 KINDS = (LeafCertificateType.V2G, LeafCertificateType.CSMS)
 LOOK = 60.0
 """Seconds after which the clock and the store are looked at in any case: the clock may be set meanwhile."""
+_AWAITED = (EventKind.certificate_store_update, EventKind.clock, EventKind.ocsp)
+"""Events after which something else may be due: a leaf came or went, the clock was set, a leaf is revoked."""
 ROUNDS = 8
 """Steps that may follow each other at once: what was settled may make another one due."""
 
@@ -118,7 +120,7 @@ class RenewalAgent:
         await self._records.load()
 
         def changed(event: Event) -> None:
-            if event.kind in (EventKind.certificate_store_update, EventKind.clock):
+            if event.kind in _AWAITED:
                 loop.call_soon_threadsafe(self._wake.set)
 
         def refused(kind: LeafCertificateType, why: str) -> None:
