@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from evse_security.config import DEFAULT_PATHS, StationConfig
 from evse_security.errors import InvalidConfiguration
-from evse_security.service.config import ServiceConfig
+from evse_security.service.config import STATE_DIRECTORY, ServiceConfig
 from evse_security.settings import FLAG, LIST, NUMBER, PASSWORD, Kind, descriptions, keys
 
 Value = str | int | bool | float
@@ -63,6 +63,7 @@ def configured(values: Mapping[str, Any], certs: Path) -> Configured:
             ours[name] = _read(name, kind, value, certs)
     station = {name: value for name, value in ours.items() if name in _names(StationConfig)}
     service = {name: value for name, value in ours.items() if name in _names(ServiceConfig)}
+    service.setdefault("state_directory", certs / STATE_DIRECTORY)
     password = theirs.get(PASSWORD) or None
     return Configured(
         StationConfig.under(certs, **paths, **station, private_key_password=password), ServiceConfig(**service)
