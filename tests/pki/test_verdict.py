@@ -11,15 +11,17 @@ from cryptography.x509.oid import ExtensionOID
 from OpenSSL import crypto
 
 from evse_security import errors as e
-from evse_security.lab.authority import name, unknown_extension
-from evse_security.pki import verdict
+from evse_security.lab.authority import KeyIdentifier, name, unknown_extension
+from evse_security.lab.resign import members, tlv
+from evse_security.pki import der, verdict
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.path import Policy, TrustStore, verify
 from evse_security.vocabulary import LeafCertificateType as Leaf
-from tests.builders import DAY, NOW, World, world
+from tests.builders import DAY, NOW, World, altered, world
 
 POLICY = Policy((Leaf.V2G,))
 PATH = "Root > Sub1 > Sub2 >"
+UTF8_STRING = 0x0C
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +156,44 @@ def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch, asked: lis
     for leaf in ("A", "B", "C", "C", "A"):
         assert refusal(made, leaf, "B") is None
     assert asked == [1, 1, 1, 1], "the third begins anew, and is known then"
+
+
+def in_pieces(encoded: bytes) -> bytes:
+    """The same name for OpenSSL: its strings are cut into pieces, as BER allows (X.690 §8.23.6)."""
+    if encoded[0] == UTF8_STRING:
+        return tlv(UTF8_STRING | der.CONSTRUCTED, encoded)
+    return tlv(encoded[0], *map(in_pieces, members(encoded))) if encoded[0] & der.CONSTRUCTED else encoded
+
+
+def test_a_ca_that_openssl_went_around_is_not_taken_for_accepted() -> None:
+    """Nobody signed Rogue. Sub, below which no CA may be, signed Around, which names it as Rogue writes that name."""
+    root, sub = name(CN="Root"), name(CN="Sub")
+    by_serial = x509.AuthorityKeyIdentifier(None, [x509.DirectoryName(root)], 77)  # for OpenSSL this is Sub alone
+    around = x509.Extension(ExtensionOID.AUTHORITY_KEY_IDENTIFIER, False, by_serial)
+    unnamed = {"authority_key_identifier": KeyIdentifier.ABSENT}
+    made = world("Root > Sub > Around", "Mallory > Rogue > Leaf",
+                 Root={"subject": root}, Sub={"subject": sub, "path_length": 0, "serial_number": 77},
+                 Around={**unnamed, "more_extensions": (around,)}, Rogue=unnamed)  # fmt: skip
+    plain, pieces = sub.public_bytes(), in_pieces(sub.public_bytes())
+
+    def named(holder: str, issuer: bytes, subject: bytes | None = None) -> Certificate:
+        def alter(parts: list[bytes]) -> list[bytes]:
+            return [*parts[:3], issuer, parts[4], subject or parts[5], *parts[6:]]
+
+        return Certificate(altered(made[holder], alter))
+
+    rogue, leaf = named("Rogue", plain, pieces), named("Leaf", pieces)
+    sent, trust = [rogue, *read(made, "Sub")], TrustStore(read(made, "Root"))
+
+    def refused(one: Certificate) -> e.ChainRefused | None:
+        try:
+            verify(one, intermediates=sent, trust=trust, policy=POLICY, now=NOW)
+        except e.ChainRefused as why:
+            return why
+        return None
+
+    alone = refused(leaf)
+    assert alone is not None
+    refused(named("Around", pieces))
+    assert type(refused(leaf)) is type(alone)
+    assert not rogue.signed_by(sent[1])

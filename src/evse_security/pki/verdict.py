@@ -63,8 +63,8 @@ def ask(path: Path) -> None:
         _paths.add(path)
         return
     _ask_of_all(path)
-    if len({issuer.subject_key for issuer in line}) < len(line):
-        return  # it may have taken another path
+    if len({issuer.subject_hash for issuer in line}) < len(line):
+        return  # it may have taken another path: two have one name for OpenSSL, whatever names are the same for us
     for certificate, issuer in pairwise(path):
         certificate.signature_was_confirmed_by(issuer)
     _paths.add(path)
