@@ -5,6 +5,7 @@ import json
 import signal
 import socket
 import stat
+import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -217,6 +218,38 @@ def test_connections_beyond_the_limit_wait_for_their_turn(tmp_path: Path, monkey
             held[0][1].close()
             assert (await waiting).status_code == 200
         held[1][1].close()
+
+    served(tmp_path, work)
+
+
+def test_who_asks_and_goes_away_keeps_a_place_until_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the bodies of any number of requests would wait in memory for the one worker."""
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
+    busy = threading.Event()
+
+    async def work(running: Running) -> None:
+        working = asyncio.create_task(running.service.ask(lambda _: busy.wait(30), caller="test"))
+        asked = b'{"certificate_type": "V2G"}'
+        head = "POST /api/2026-04/is_ca_certificate_installed HTTP/1.1\r\nContent-Type: application/json\r\n"
+        head += f"Host: localhost:{running.port}\r\nContent-Length: {len(asked)}\r\n\r\n"
+        try:
+            for already in (1, 2):
+                _, writer = await asyncio.open_connection("127.0.0.1", running.port)
+                writer.write(head.encode() + asked)
+                while running.service._waiting <= already:
+                    await asyncio.sleep(0.01)
+                writer.close()
+            async with running.client() as client:
+                following = asyncio.create_task(client.get("/openapi.json"))
+                await asyncio.sleep(0.2)
+                assert not following.done()
+                busy.set()
+                assert (await following).status_code == 200
+        finally:
+            busy.set()
+            await working
 
     served(tmp_path, work)
 

@@ -30,8 +30,11 @@ class Connection(H11Protocol):
     """A connection that ends itself when the other side is too slow, and tells the routes who is there."""
 
     def __init__(self, config: Config, state: ServerState, reach: Reach, ended: Callable[[], None]) -> None:
-        """`ended` is called once, when it is over."""
+        """`ended` is called once, when it is over and nobody is at an answer any more."""
         super().__init__(config, state, {"reach": reach, "client_name": None})
+        self._routes, self.app = self.app, self._answer
+        self._answering = 0
+        self._lost = False
         self._ended = ended
         self._awaited: object = None
         self._awaiting: asyncio.TimerHandle | None = None
@@ -51,7 +54,19 @@ class Connection(H11Protocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
-        self._ended()
+        self._lost = True
+        if not self._answering:
+            self._ended()
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        """Let the routes answer, who work on for one that went away: what was asked is still in memory."""
+        self._answering += 1
+        try:
+            await self._routes(scope, receive, send)
+        finally:
+            self._answering -= 1
+            if self._lost and not self._answering:
+                self._ended()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, instead of the routes if they are at it: two answers would break off in a fault."""
