@@ -26,12 +26,14 @@ from evse_security.lab.authority import LEAF, ROOT_CA, SUB_CA, name, self_signed
 from evse_security.mqtt import client
 from evse_security.mqtt.broker import BrokerAddress, Transport
 from evse_security.mqtt.connection import Connection
+from evse_security.mqtt.room import LARGE
 from evse_security.serve.command import commands
 from evse_security.service.events import EventKind
 from evse_security.service.service import Service
 from tests.builders import key
 from tests.everest.manager import Manager
 from tests.mqtt.broker import Mosquitto, broker
+from tests.mqtt.crowd import counted
 
 A, B, C = Generation
 IMPLEMENTATION = "modules/evse_security/impl/main"
@@ -307,6 +309,21 @@ def test_many_callers_at_once(mosquitto: Mosquitto, tmp_path: Path) -> None:
     async def work(manager: Manager) -> None:
         calls = [manager.call("get_verify_file", {"certificate_type": "V2G"}, f"user{n}") for n in range(80)]
         assert {answer["retval"] for answer in await asyncio.gather(*calls)} == {""}
+
+    with_module(mosquitto, tmp_path, work)
+
+
+def test_large_calls_are_read_one_after_another(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their values would fill the memory."""
+    most = counted(monkeypatch)
+
+    async def work(manager: Manager) -> None:
+        arguments = {"certificate_type": "x" * LARGE}
+        calls = [manager.call("get_verify_file", arguments, f"user{n}") for n in range(10)]
+        assert all("error" in answer for answer in await asyncio.gather(*calls))
+        assert most() == 1
 
     with_module(mosquitto, tmp_path, work)
 

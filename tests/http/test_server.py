@@ -222,9 +222,7 @@ def test_connections_beyond_the_limit_wait_for_their_turn(tmp_path: Path, monkey
     served(tmp_path, work)
 
 
-def test_who_asks_and_goes_away_keeps_a_place_until_it_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_asks_and_goes_away_keeps_a_place_until_it_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the bodies of any number of requests would wait in memory for the one worker."""
     monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
     busy = threading.Event()

@@ -20,6 +20,7 @@ from evse_security.mqtt import client as mqtt_client
 from evse_security.mqtt.api import MOST_AT_ONCE, Api
 from evse_security.mqtt.broker import Broker
 from evse_security.mqtt.client import MqttPart
+from evse_security.mqtt.room import LARGE
 from evse_security.serve.command import commands
 from evse_security.serve.everest_api import REVISION, Topics
 from evse_security.service.config import ServiceConfig
@@ -28,6 +29,7 @@ from evse_security.service.service import Service
 from tests.builders import NOW, World, csms, ocsp_answer, world
 from tests.conformance.kit import standard
 from tests.mqtt.broker import Mosquitto, broker
+from tests.mqtt.crowd import counted
 from tests.mqtt.foreign import Foreign, foreign
 
 MODULE = "everest_api/1/evse_security_consumer/sec_api"
@@ -338,6 +340,21 @@ def test_many_requests_at_once_are_each_answered_once(tmp_path: Path, mosquitto:
         for number in range(len(asked)):
             assert await served.client.on(f"reply/{number}") == '""'
         assert len([heard for heard in served.client.heard if "/reply/" in heard.topic]) == len(asked)
+
+    serve(work, tmp_path, mosquitto)
+
+
+def test_large_requests_are_read_one_after_another(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their values would fill the memory."""
+    most = counted(monkeypatch)
+
+    async def work(served: Served) -> None:
+        asked = [f"{'x' * LARGE}{number}" for number in range(10)]
+        answers = await asyncio.gather(*(served.ask("get_verify_file", each) for each in asked))
+        assert {answer["error"]["path"] for answer in answers} == {"payload"}
+        assert most() == 1
 
     serve(work, tmp_path, mosquitto)
 

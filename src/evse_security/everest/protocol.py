@@ -32,6 +32,7 @@ from evse_security.everest.wire import (
 from evse_security.interface import NEWEST
 from evse_security.mqtt.connection import Connection, Message
 from evse_security.mqtt.dropped import Dropped
+from evse_security.mqtt.room import Room
 from evse_security.serve.codec import shown
 from evse_security.serve.command import commands, variables
 from evse_security.service.events import EventKind
@@ -181,7 +182,7 @@ class _Conversation:
         self._service = service
         self._generation = generation
         self._commands = frozenset(self._topics.commands(generation, every_command()))
-        self._room = asyncio.Semaphore(MOST_AT_ONCE)
+        self._room = Room(MOST_AT_ONCE)
 
     async def go_on(self) -> None:
         """Answer and publish until EVerest says that we shall end; what was asked before that is answered."""
@@ -208,10 +209,12 @@ class _Conversation:
 
     async def _take(self, message: Message, group: asyncio.TaskGroup) -> None:
         """Have a call answered as soon as there is room."""
+        give_back = await self._room.take(len(message.payload))
         call = self._read(message)
-        if call is not None:
-            await self._room.acquire()
-            group.create_task(self._answer(call)).add_done_callback(lambda _: self._room.release())
+        if call is None:
+            give_back(message)
+        else:
+            group.create_task(self._answer(call)).add_done_callback(give_back)
 
     def _read(self, message: Message) -> Call | None:
         """A call, if it is one: what lay at the broker was called by nobody who still waits."""

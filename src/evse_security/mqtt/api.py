@@ -17,6 +17,7 @@ from evse_security.mqtt.client import MqttPart
 from evse_security.mqtt.communication import Change, CommunicationCheck
 from evse_security.mqtt.connection import Connection, Message, is_topic
 from evse_security.mqtt.dropped import Dropped
+from evse_security.mqtt.room import Room
 from evse_security.serve import everest_api
 from evse_security.serve.command import Command, commands
 from evse_security.serve.everest_api import LEAF_TYPE, REPLY_TO, REVISION, SETTLED, Request, Topics, written
@@ -97,16 +98,15 @@ class Api:
 
     async def _serve(self, connection: Connection, group: asyncio.TaskGroup) -> None:
         """Take one message after another; each is answered in a task of its own, and no more than so many at once."""
-        room = asyncio.Semaphore(MOST_AT_ONCE)
+        room = Room(MOST_AT_ONCE)
         async for message in connection.messages():
             if message.retain:
                 self._drop(message, "it lay at the broker; requests must not be retained")
             elif message.topic == self.topics.communication_check:
                 self._hear(message)
             else:
-                await room.acquire()
-                task = group.create_task(self._respond(connection, message))
-                task.add_done_callback(lambda _: room.release())
+                give_back = await room.take(len(message.payload))
+                group.create_task(self._respond(connection, message)).add_done_callback(give_back)
 
     async def _respond(self, connection: Connection, message: Message) -> None:
         """Do what a message asks for, and tell who asked. Raises nothing but `ConnectionError`."""
