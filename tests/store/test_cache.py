@@ -226,6 +226,34 @@ def test_a_kept_answer_from_the_future_blocks_nothing() -> None:
     assert decided(shelf, id_of(w, "SECC"), ocsp_answer(w, "SECC")).changes
 
 
+def test_a_clock_that_is_set_back_undoes_no_revocation() -> None:
+    """A response from before it is current again then, and somebody may have kept it."""
+    w = pki()
+    good = ocsp_answer(w, "SECC", this_update=NOW - HOUR)
+    revoked = ocsp_answer(w, "SECC", this_update=NOW + DAY, status=OCSPCertStatus.REVOKED, revoked_at=NOW)
+    shelf = station(w).with_ocsp(f"{PLACE}/1_ocsp", id_of(w, "SECC"), revoked)
+    with pytest.raises(OcspOlder):
+        decided(shelf, id_of(w, "SECC"), good)
+
+
+def test_of_two_equally_new_ones_the_revocation_stays() -> None:
+    w = pki()
+    revoked = ocsp_answer(w, "SECC", this_update=NOW - HOUR, status=OCSPCertStatus.REVOKED, revoked_at=NOW - DAY)
+    good = ocsp_answer(w, "SECC", this_update=NOW - HOUR)
+    shelf = cached(station(w), w, "SECC", revoked)
+    with pytest.raises(OcspOlder):
+        decided(shelf, id_of(w, "SECC"), good)
+    assert decided(cached(station(w), w, "SECC", good), id_of(w, "SECC"), revoked).changes
+
+
+def test_a_revocation_from_the_future_that_nobody_signed_blocks_nothing() -> None:
+    w = pki()
+    claim = {"this_update": NOW + DAY, "status": OCSPCertStatus.REVOKED, "revoked_at": NOW}
+    forged = ocsp_answer(w, "SECC", "Stranger", **claim)
+    shelf = station(w).with_ocsp(f"{PLACE}/1_ocsp", id_of(w, "SECC"), forged)
+    assert decided(shelf, id_of(w, "SECC"), ocsp_answer(w, "SECC")).changes
+
+
 def test_what_cannot_be_read_blocks_nothing() -> None:
     w = pki()
     shelf = station(w).with_ocsp(f"{PLACE}/1_ocsp", id_of(w, "SECC"), b"SGVsbG8=")

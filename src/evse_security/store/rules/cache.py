@@ -12,6 +12,7 @@ from evse_security.pki.hashdata import CertID, certificate_id
 from evse_security.pki.ocsp import OcspAnswer, OcspStatus, believe, current
 from evse_security.store.changes import Change, Decision, Order, Write
 from evse_security.store.layout import OCSP_DIRECTORY
+from evse_security.store.rules.revoked import revoked_since
 from evse_security.store.snapshot import OcspEntry, Snapshot
 
 
@@ -31,16 +32,31 @@ def cache(snapshot: Snapshot, wanted: CertID, response: bytes, *, check: str, no
         kept = snapshot.ocsp_by_id.get(cert_id, [])
         if check == "verified":
             answer = believe(response, certificate, issuer, now)
-            if any(_supersedes(entry, answer, now) for entry in kept):
+            newer = [entry for entry in kept if _is_newer(entry, answer)]
+            if any(_was_believed(entry, certificate, issuer, now) for entry in newer):
                 raise OcspOlder(certificate.name)
         for directory in _directories(snapshot, certificate):
             changes |= dict.fromkeys(_pair(snapshot, directory / OCSP_DIRECTORY, cert_id, response))
     return Decision(tuple(changes))
 
 
-def _supersedes(kept: OcspEntry, answer: OcspAnswer, now: datetime) -> bool:
-    """Whether the kept answer is newer. One from the future was never believed, and must not block those that are."""
-    return kept.answer is not None and answer.this_update < kept.answer.this_update <= now + SKEW
+def _is_newer(kept: OcspEntry, answer: OcspAnswer) -> bool:
+    """Whether the kept answer is newer; of two equally new ones the revocation is."""
+    return kept.answer is not None and _age(kept.answer) > _age(answer)
+
+
+def _age(answer: OcspAnswer) -> tuple[datetime, bool]:
+    return answer.this_update, answer.status is OcspStatus.revoked
+
+
+def _was_believed(kept: OcspEntry, certificate: Certificate, issuer: Certificate, now: datetime) -> bool:
+    """Whether a kept answer may block others. One from the future was never believed, or the clock was set back.
+
+    A revocation holds all the same then, whatever the clock shows, if the right one signed it.
+    """
+    if kept.answer is not None and kept.answer.this_update <= now + SKEW:
+        return True
+    return revoked_since(certificate, issuer, frozenset((kept,))) is not None
 
 
 def _directories(snapshot: Snapshot, certificate: Certificate) -> list[Path]:
