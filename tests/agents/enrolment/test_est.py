@@ -82,6 +82,7 @@ def test_a_message_is_a_set_of_which_the_leaf_comes_first(server: EstServer) -> 
         (202, {"Retry-After": "600"}, Later("localhost has not decided yet", 600)),
         (202, {"Retry-After": "Tue, 01 Jan 2030 01:00:00 GMT"}, Later("localhost has not decided yet", 3600)),
         (202, {"Retry-After": "soon"}, Later("localhost has not decided yet", None)),
+        (202, {"Retry-After": f"Tue, 01 Jan {9**30} 01:00:00 GMT"}, Later("localhost has not decided yet", None)),
         (202, {}, Later("localhost has not decided yet", None)),
         (503, {"Retry-After": "7"}, Later("localhost answered with 503 Service Unavailable", 7)),
         (429, {}, Later("localhost answered with 429 Too Many Requests", None)),

@@ -140,7 +140,7 @@ def _seconds(retry_after: str, now: datetime) -> int | None:
         return int(retry_after[:9])
     try:
         moment = email.utils.parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for years that no calendar has
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(int((moment - now).total_seconds()), 0)
