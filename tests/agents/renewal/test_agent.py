@@ -161,7 +161,17 @@ def test_a_leaf_that_came_while_the_service_was_down_is_seen(tmp_path: Path) -> 
     staged(tmp_path, after, now=NOW + DAY, **NAMED)
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"version": 1, "leaves": {"V2G": {"attempts": -1}}}', b"x" * 2**19])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"version": 1, "leaves": {"V2G": {"attempts": -1}}}',
+        b'{"version": 1, "leaves": {"V2G": {"last": "9999-12-31T23:59:59-01:00"}}}',
+        b"x" * 2**19,
+    ],
+)
 def test_a_damaged_state_file_is_set_aside_and_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
     file = tmp_path / "state" / "renewal.json"
