@@ -439,6 +439,22 @@ def test_a_key_that_nobody_waits_for_any_more_is_swept(tmp_path: Path) -> None:
     staged(tmp_path, work, **NAMED)
 
 
+def test_a_key_that_goes_when_all_repeats_are_used_up_does_not_cost_a_day(tmp_path: Path) -> None:
+    async def work(stage: Stage) -> None:
+        for minutes in (0, 1, 3, 7):
+            await stage.at(NOW + minutes * MINUTE)
+        assert stage.status().state == "exhausted"
+        for key in (tmp_path / "certs" / "client" / "cso").glob("*.key"):
+            key.unlink()
+        await stage.at(NOW + 7.5 * MINUTE)
+        assert (stage.status().state, stage.status().reason) == ("retrying", "the key of request 1 is gone")
+        await stage.at(NOW + 8 * MINUTE)
+        assert len(set(stage.requests())) == 2
+        assert await stage.answer(stage.requests()[-1]) == "Accepted"
+
+    staged(tmp_path, work, **NAMED)
+
+
 def test_state_is_not_kept_where_the_store_looks(tmp_path: Path) -> None:
     with pytest.raises(
         InvalidConfiguration, match="state_directory: lies in the directory of secc_leaf_cert_directory"
