@@ -105,6 +105,19 @@ def renewal_facts(core: Core, leaves: Leaves, kind: LeafCertificateType, csr: st
     )
 
 
+def await_certificate(core: Core, kind: LeafCertificateType, csr: str | None) -> None:
+    """Keep the key of a signing request (PEM) from being swept, in place of another one's."""
+    awaited = core.limits.awaited
+    try:
+        token = None if csr is None else token_of_request(csr)
+    except ValueError:
+        token = None
+    if token is None:
+        awaited.pop(kind, None)
+    else:
+        awaited[kind] = token
+
+
 def _own(leaves: Iterable[Leaf], kind: LeafKind) -> Iterator[Leaf]:
     """Those of them that a TLS stack could use, were it their time."""
     for one in leaves:

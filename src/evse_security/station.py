@@ -19,7 +19,7 @@ from evse_security.leaves import Leaves
 from evse_security.older import Commands202310
 from evse_security.pki.hashdata import asked_for
 from evse_security.recovery import BackupReport, Others, Recovery, RestoreReport
-from evse_security.renewing import RenewalFacts, renewal_facts
+from evse_security.renewing import RenewalFacts, await_certificate, renewal_facts
 from evse_security.serve.dispatch import dispatch
 from evse_security.serve.typed import Typed
 from evse_security.store.changes import Decision
@@ -197,6 +197,13 @@ class Station:
         """What is to be known to renew the V2G or CSMS leaf, and what became of a signing request (PEM)."""
         return renewal_facts(self._core, self._leaves, certificate_type, csr)
 
+    def await_certificate(self, certificate_type: LeafCertificateType, csr: str | None) -> None:
+        """Keep the key of a signing request (PEM) from being swept, in place of another one's; None: of nobody's.
+
+        This holds for this station as long as it is open.
+        """
+        await_certificate(self._core, certificate_type, csr)
+
     def overview(self) -> Overview:
         """All that is installed, as trees, and why each certificate is or is not used."""
         snapshot, moment = self._core.look()
@@ -274,7 +281,15 @@ class Station:
 
         def decide(snapshot: Snapshot, moment: Moment) -> Decision:
             limits = self._core.limits
-            done.append(sweep(snapshot, moment, csr_lifetime=limits.csr_lifetime, keep_newest=limits.keep_newest))
+            done.append(
+                sweep(
+                    snapshot,
+                    moment,
+                    csr_lifetime=limits.csr_lifetime,
+                    keep_newest=limits.keep_newest,
+                    protected=limits.kept,
+                )
+            )
             return done[-1].decision
 
         if dry_run:

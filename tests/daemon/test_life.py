@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from evse_security.daemon.life import Signals, Told
 
 PATIENCE = 30
 QUIET = {"renewal_v2g": "off", "renewal_csms": "off", "ocsp": "off"}
@@ -94,6 +97,21 @@ def test_a_new_configuration_that_is_wrong_is_said_and_the_old_one_kept(tmp_path
     assert "sweep_interval: must be a whole number from 60" in said
     assert "csms_leaf_cert_directory" in said
     assert process.returncode == 0
+
+
+def test_an_end_does_not_wait_for_a_storm_of_reloads() -> None:
+    async def run() -> list[Told]:
+        signals, done = Signals(), []
+        for what in (Told.RELOAD, Told.RELOAD, Told.RELOAD):
+            signals.tell(what)
+        done.append(await signals.next())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(signals.next(), 0.01)
+        for what in (Told.RELOAD, Told.END, Told.RELOAD):
+            signals.tell(what)
+        return [*done, await signals.next(), await signals.next()]
+
+    assert asyncio.run(run()) == [Told.RELOAD, Told.END, Told.END]
 
 
 def test_a_first_configuration_that_is_wrong_ends_it_in_one_line(tmp_path: Path) -> None:

@@ -93,3 +93,21 @@ def test_nobody_listens_any_more_once_the_stream_is_closed() -> None:
         assert hub._listeners == []
 
     asyncio.run(run())
+
+
+def test_a_listener_that_fails_or_asks_holds_up_nobody() -> None:
+    hub = events()
+    heard: list[int] = []
+
+    def fail(event: object) -> None:
+        raise RuntimeError("the loop is closed")
+
+    def look(event: object) -> None:
+        heard.append(len(hub.recent()))
+
+    stop = hub.hear(fail)
+    hub.hear(look)
+    hub.publish(EventKind.warning, {})
+    stop()
+    hub.publish(EventKind.warning, {})
+    assert heard == [1, 2]

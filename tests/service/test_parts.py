@@ -57,6 +57,36 @@ def test_what_is_misconfigured_ends_all() -> None:
         asyncio.run(asyncio.wait_for(run_parts(parts, events(), lambda: None), 10))
 
 
+@pytest.mark.parametrize("problem", [InvalidConfiguration("http_listen", "in use"), asyncio.CancelledError()])
+def test_what_was_ready_once_begins_again_whatever_it_fails_with(
+    monkeypatch: pytest.MonkeyPatch, problem: BaseException
+) -> None:
+    """A file that is being replaced just then; a future that somebody else cancelled."""
+    monkeypatch.setattr(module, "FIRST_WAIT", 0.001)
+    hub, begun = events(), asyncio.Event()
+
+    class Breaks:
+        name, runs = "breaks", 0
+
+        async def run(self, ready: Callable[[], None]) -> None:
+            ready()
+            self.runs += 1
+            if self.runs < 3:
+                raise problem
+            begun.set()
+            await asyncio.Event().wait()
+
+    async def run() -> None:
+        task = asyncio.create_task(run_parts([Breaks()], hub, lambda: None))
+        await asyncio.wait_for(begun.wait(), 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert len(hub.recent()) == 2
+
+
 def test_no_parts_are_ready_at_once() -> None:
     told: list[bool] = []
     asyncio.run(run_parts([], events(), lambda: told.append(True)))

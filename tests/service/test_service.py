@@ -10,6 +10,7 @@ import pytest
 from evse_security import Station, StationConfig
 from evse_security.errors import MalformedRequest, ServiceBusy
 from evse_security.service.config import ServiceConfig
+from evse_security.service.events import EventKind
 from evse_security.service.service import MOST_WAITING, Called, Service, outcome
 from evse_security.station import Refused
 from tests.builders import at, world
@@ -110,3 +111,19 @@ def test_who_asks_is_told_why_a_change_was_refused(tmp_path: Path) -> None:
         assert len(heard) == 1
 
     served(tmp_path, work)
+
+
+def test_a_closed_service_hears_no_more_though_events_go_on(tmp_path: Path) -> None:
+    """As after a reload: the stream is the same, and must not hold what each configuration had in memory."""
+    heard: list[int] = []
+
+    async def run() -> None:
+        with Station.open(StationConfig.under(tmp_path)) as station:
+            service = Service(station, ServiceConfig())
+            service.hear(lambda event: heard.append(event.number))
+            service.events.publish(EventKind.warning, {})
+            service.close()
+            service.events.publish(EventKind.warning, {})
+
+    asyncio.run(run())
+    assert heard == [1]

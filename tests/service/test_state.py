@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,17 @@ def test_a_leftover_of_a_crash_is_written_over(tmp_path: Path) -> None:
     (tmp_path / ".some.json.new").write_text("x" * 1000)
     StateFile(tmp_path / "some.json").save({})
     assert StateFile(tmp_path / "some.json").load() == {}
+
+
+def test_a_new_directory_is_forced_to_the_disk_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced: list[str] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        forced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    StateFile(tmp_path / "service" / "some.json").save({})
+    directory = str(tmp_path / "service")
+    assert forced == [str(tmp_path), f"{directory}/.some.json.new", directory]

@@ -6,23 +6,19 @@ HTTPS are spoken, nothing is sent but the question, and a redirection never lead
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import ipaddress
 import re
 import socket
 import ssl
-import threading
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from evse_security.agents.thread import in_thread
 from evse_security.errors import InvalidConfiguration
-
-T = TypeVar("T")
 
 MAX_RESPONSE_BYTES = 64 * 1024
 """Largest response that is read, as what is kept (`pki.ocsp`)."""
@@ -88,40 +84,11 @@ async def ask(url: str, request: bytes, method: str, proxy_for: ProxyOf) -> byte
     """What a responder answers to a question (DER) by POST or GET. Raises `NoAnswer`."""
     exchange = Exchange(url, request, method, proxy_for)
     try:
-        return await _in_thread(exchange.answer, exchange.abort, WHOLE)
+        return await in_thread(exchange.answer, exchange.abort, WHOLE)
     except TimeoutError:
         raise Unreachable(f"no answer within {WHOLE:g} s") from None
     except (http.client.HTTPException, ValueError) as problem:
         raise NoAnswer(f"no HTTP address: {type(problem).__name__}") from None
-
-
-async def _in_thread(work: Callable[[], T], abort: Callable[[], None], seconds: float) -> T:
-    """Do blocking work in a thread that nobody waits for at the end, and abort it when it takes too long."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def deliver(result: T | None, problem: Exception | None) -> None:
-        if future.done():
-            return
-        if problem is not None:
-            future.set_exception(problem)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        try:
-            outcome: tuple[T | None, Exception | None] = work(), None
-        except Exception as problem:  # it is raised where the answer is awaited
-            outcome = None, problem
-        with suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(deliver, *outcome)
-
-    threading.Thread(target=run, name="ocsp", daemon=True).start()
-    try:
-        async with asyncio.timeout(seconds):
-            return await future
-    finally:
-        abort()
 
 
 class Exchange:

@@ -39,6 +39,29 @@ class Told(Enum):
     RELOAD = "reload"
 
 
+class Signals:
+    """What was told and is not done yet. Many reloads are one, and none is done before an end."""
+
+    def __init__(self) -> None:
+        """Nothing was told."""
+        self._told = set[Told]()
+        self._arrived = asyncio.Event()
+
+    def tell(self, what: Told) -> None:
+        """Note it; an end holds for good."""
+        self._told.add(what)
+        self._arrived.set()
+
+    async def next(self) -> Told:
+        """Wait for what is to be done next."""
+        await self._arrived.wait()
+        if Told.END in self._told:
+            return Told.END
+        self._told.clear()
+        self._arrived.clear()
+        return Told.RELOAD
+
+
 Read = Callable[[], Configuration]
 """Reads the configuration. Raises `InvalidConfiguration`."""
 Assemble = Callable[[Service, Callable[[], bool]], Sequence[Part]]
@@ -70,11 +93,11 @@ async def live(read: Read, assemble: Assemble, notifier: Notifier) -> None:
         proven, current = current, following
 
 
-def _signals() -> asyncio.Queue[Told]:
-    told: asyncio.Queue[Told] = asyncio.Queue()
+def _signals() -> Signals:
+    told = Signals()
     loop = asyncio.get_running_loop()
     for number, what in ((signal.SIGTERM, Told.END), (signal.SIGINT, Told.END), (signal.SIGHUP, Told.RELOAD)):
-        loop.add_signal_handler(number, told.put_nowait, what)
+        loop.add_signal_handler(number, told.tell, what)
     return told
 
 
@@ -91,7 +114,7 @@ class _Life:
         self._events = events
         self._notifier = notifier
 
-    async def run(self, assemble: Assemble, read: Read, told: asyncio.Queue[Told]) -> Configuration | None:
+    async def run(self, assemble: Assemble, read: Read, told: Signals) -> Configuration | None:
         """Serve until something is told: the configuration to go on with, or None at the end."""
         with Station.open(self._configuration.station) as station:
             service = Service(station, self._configuration.service, self._events)
@@ -116,9 +139,9 @@ class _Life:
                 service.close()
 
     @staticmethod
-    async def _next(parts: asyncio.Task[None], told: asyncio.Queue[Told]) -> Told:
+    async def _next(parts: asyncio.Task[None], told: Signals) -> Told:
         """What is told next. Raises what ended the parts before that: they end for no other reason."""
-        waiting = asyncio.create_task(told.get())
+        waiting = asyncio.create_task(told.next())
         try:
             await asyncio.wait([parts, waiting], return_when=asyncio.FIRST_COMPLETED)
             if parts.done():

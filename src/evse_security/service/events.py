@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -12,6 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 from evse_security.clock import Clock
+
+log = logging.getLogger(__name__)
 
 KEPT = 200
 """Events that are remembered for who comes later."""
@@ -63,7 +66,7 @@ class Events:
     def __init__(self, clock: Clock) -> None:
         """With the clock that dates them."""
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # who listens may ask what else happened
         self._recent: deque[Event] = deque(maxlen=KEPT)
         self._listeners: list[Callable[[Event], object]] = []
         self._published = 0
@@ -74,8 +77,11 @@ class Events:
             self._published += 1
             event = Event(self._published, self._clock(), kind, data)
             self._recent.append(event)
-            for listener in self._listeners:
-                listener(event)
+            for listener in tuple(self._listeners):
+                try:
+                    listener(event)
+                except Exception:  # the others must hear it, too, and whoever publishes has done nothing wrong
+                    log.exception("a listener failed at an event %s", kind)
         return event
 
     def recent(self, after: int = 0) -> tuple[Event, ...]:

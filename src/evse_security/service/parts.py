@@ -35,7 +35,7 @@ class Part(Protocol):
 async def run_parts(parts: Sequence[Part], events: Events, ready: Callable[[], Awaitable[None] | None]) -> None:
     """Run all until cancelled; call `ready` when every one of them was ready once.
 
-    Raises `InvalidConfiguration` if one does, before or after that.
+    Raises `InvalidConfiguration` if one does that was never ready; what was usable once may be so again.
     """
     waiting = {part.name for part in parts}
     if len(waiting) != len(parts):
@@ -71,16 +71,24 @@ def _first(group: ExceptionGroup[InvalidConfiguration]) -> InvalidConfiguration:
 
 async def _keep_running(part: Part, events: Events, is_ready: Callable[[str], None]) -> None:
     """Run a part, and again when it fails, ever less often."""
-    loop = asyncio.get_running_loop()
-    wait = FIRST_WAIT
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    wait, was_ready = FIRST_WAIT, False
+
+    def ready() -> None:
+        nonlocal was_ready
+        was_ready = True
+        is_ready(part.name)
+
     while True:
         begun = loop.time()
         try:
-            await part.run(lambda: is_ready(part.name))
+            await part.run(ready)
             return
-        except InvalidConfiguration:
-            raise
-        except Exception as problem:  # one part must not take the others with it
+        except (Exception, asyncio.CancelledError) as problem:  # one part must not take the others with it
+            if isinstance(problem, InvalidConfiguration) and not was_ready:
+                raise
+            if isinstance(problem, asyncio.CancelledError) and (task is None or task.cancelling()):
+                raise  # else something that it waited for was cancelled
             log.exception("%s failed and begins again in %g s", part.name, wait)
             data = {"part": part.name, "text": f"{part.name} failed: {type(problem).__name__}"}
             events.publish(EventKind.warning, data)

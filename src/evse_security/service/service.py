@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, NamedTuple, TypeVar
 
 from evse_security.actor import acting_for
@@ -15,7 +16,7 @@ from evse_security.errors import EvseSecurityError, ServiceBusy
 from evse_security.interface import NEWEST
 from evse_security.serve.codec import encoder
 from evse_security.service.config import ServiceConfig
-from evse_security.service.events import EventKind, Events
+from evse_security.service.events import Event, EventKind, Events
 from evse_security.station import Refused, Station
 from evse_security.vocabulary import CertificateStoreUpdate
 
@@ -55,11 +56,12 @@ class Service:
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security-reader")
         self._waiting = 0
         self._observers: list[Callable[[Called], object]] = []
-        self._unsubscribe = station.subscribe(self._announce)
+        self._ending = ExitStack()
+        self._ending.callback(station.subscribe(self._announce))
 
     def close(self) -> None:
         """Let what has begun end, and take no more."""
-        self._unsubscribe()
+        self._ending.close()
         for executor in (self._worker, self._reader):
             executor.shutdown(cancel_futures=True)
 
@@ -122,6 +124,10 @@ class Service:
             return await asyncio.get_running_loop().run_in_executor(executor, answer)
         finally:
             self._waiting -= 1
+
+    def hear(self, listener: Callable[[Event], object]) -> None:
+        """As `Events.hear`, until this is closed: the stream of events may go on with another configuration."""
+        self._ending.callback(self.events.hear(listener))
 
     def observe(self, observer: Callable[[Called], object]) -> None:
         """Tell somebody of every command that was answered."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from evse_security.clock import Moment
@@ -14,6 +14,7 @@ from evse_security.store.listing import directory_name
 from evse_security.store.rules.sweep import sweep
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.stamp import size_of
+from evse_security.vocabulary import LeafCertificateType
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,13 @@ class Limits:
     max_ca_certificates: int | None
     csr_lifetime: timedelta
     keep_newest: int
+    awaited: dict[LeafCertificateType, bytes] = field(default_factory=dict, compare=False)
+    """Tokens of keys whose certificates are on their way, however long that takes: no sweep takes them."""
+
+    @property
+    def kept(self) -> frozenset[bytes]:
+        """Tokens of keys that must stay."""
+        return frozenset(self.awaited.values())
 
 
 def with_room(
@@ -41,7 +49,7 @@ def with_room(
         moment,
         csr_lifetime=limits.csr_lifetime,
         keep_newest=limits.keep_newest,
-        protected=frozenset(protected),
+        protected=limits.kept.union(protected),
     )
     roomy = replace(
         decision,

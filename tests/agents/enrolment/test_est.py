@@ -1,5 +1,7 @@
 """Enrolment over Secure Transport, over real TLS: who is asked, as whom, what is answered, and what goes wrong."""
 
+import socket
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -208,3 +210,19 @@ def test_no_secret_is_shown() -> None:
     server = Server.at("https://est.example", None, "me", "s3cret", "http://me:p4ss@proxy.example")
     assert "s3cret" not in repr(server)
     assert "p4ss" not in repr(server)
+
+
+def test_a_server_that_cannot_be_connected_to_does_not_hold_up_the_end() -> None:
+    """Its packets are dropped: the thread that connects waits for half a minute, and the process must not."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        begun = time.monotonic()
+        at = Server.at(f"https://127.0.0.1:{full.getsockname()[1]}", None, "", "", "")
+        answer = enrol(EstPort(at, lambda: NOW, 0.3), request())
+        for one in waiting:
+            one.close()
+    assert answer == Later("127.0.0.1 did not answer within 0.3 s")
+    assert time.monotonic() - begun < 10

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from base64 import b64encode
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.ocsp import OCSPCertStatus
 
-from evse_security.agents.enrolment.port import Later, Refused, Request, Signed
+from evse_security.agents.enrolment.port import Later, Published, Refused, Request, Signed
 from evse_security.agents.renewal.agent import Triggered
 from evse_security.errors import InvalidConfiguration
 from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
@@ -160,7 +161,17 @@ def test_a_leaf_that_came_while_the_service_was_down_is_seen(tmp_path: Path) -> 
     staged(tmp_path, after, now=NOW + DAY, **NAMED)
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"version": 1, "leaves": {"V2G": {"attempts": -1}}}', b"x" * 2**19])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"version": 1, "leaves": {"V2G": {"attempts": -1}}}',
+        b'{"version": 1, "leaves": {"V2G": {"last": "9999-12-31T23:59:59-01:00"}}}',
+        b"x" * 2**19,
+    ],
+)
 def test_a_damaged_state_file_is_set_aside_and_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
     file = tmp_path / "state" / "renewal.json"
@@ -386,6 +397,60 @@ def test_a_request_whose_key_is_gone_is_made_anew(tmp_path: Path) -> None:
         first, second = stage.requests()
         assert first != second
         assert stage.status().attempts == 2
+
+    staged(tmp_path, work, **NAMED)
+
+
+@pytest.mark.parametrize("renewal", ["event", "est"])
+def test_the_key_of_a_request_is_not_swept_however_long_its_answer_takes(tmp_path: Path, renewal: str) -> None:
+    """An EST server whose people decide (202), a CSMS that answers the next morning."""
+
+    async def work(stage: Stage) -> None:
+        await stage.at(NOW)
+        csr = port.asked[0].csr
+        await stage.at(NOW + MINUTE * 10)
+        stage.now[0] = NOW + DAY / 2
+        for key in (tmp_path / "certs" / "client" / "cso").glob("*.key"):
+            os.utime(key, (NOW.timestamp(), NOW.timestamp()))
+        swept = await stage.service.ask(lambda station: station.sweep(), caller="test")
+        assert (swept.kept_because, swept.removed) == (None, ())
+        assert await stage.answer(csr) == "Accepted"
+        await stage.at(NOW + DAY / 2 + MINUTE)
+        assert stage.status().state == "fresh"
+        await stage.service.ask(lambda station: station.sweep(), caller="test")
+
+    port = Answers([Published() if renewal == "event" else Later("not decided yet", 86_400)])
+    staged(tmp_path, work, port=port, renewal_v2g=renewal, enrolment_url="https://ca.example", **NAMED)
+
+
+def test_a_key_that_nobody_waits_for_any_more_is_swept(tmp_path: Path) -> None:
+    async def work(stage: Stage) -> None:
+        await stage.at(NOW)
+        stage.agent.trigger(V2G, caller="ocpp")
+        await stage.at(NOW)
+        stage.now[0] = NOW + DAY / 2
+        keys = list((tmp_path / "certs" / "client" / "cso").glob("*.key"))
+        for key in keys:
+            os.utime(key, (NOW.timestamp(), NOW.timestamp()))
+        swept = await stage.service.ask(lambda station: station.sweep(), caller="test")
+        assert (len(keys), len(swept.removed)) == (2, 1)
+        assert await stage.answer(stage.requests()[-1]) == "Accepted"
+
+    staged(tmp_path, work, **NAMED)
+
+
+def test_a_key_that_goes_when_all_repeats_are_used_up_does_not_cost_a_day(tmp_path: Path) -> None:
+    async def work(stage: Stage) -> None:
+        for minutes in (0, 1, 3, 7):
+            await stage.at(NOW + minutes * MINUTE)
+        assert stage.status().state == "exhausted"
+        for key in (tmp_path / "certs" / "client" / "cso").glob("*.key"):
+            key.unlink()
+        await stage.at(NOW + 7.5 * MINUTE)
+        assert (stage.status().state, stage.status().reason) == ("retrying", "the key of request 1 is gone")
+        await stage.at(NOW + 8 * MINUTE)
+        assert len(set(stage.requests())) == 2
+        assert await stage.answer(stage.requests()[-1]) == "Accepted"
 
     staged(tmp_path, work, **NAMED)
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import binascii
 import email.utils
 import http.client
@@ -34,6 +33,7 @@ from evse_security.agents.enrolment.port import (
     one_line,
 )
 from evse_security.agents.enrolment.server import Proxy, checked_url, proxy_for
+from evse_security.agents.thread import in_thread
 from evse_security.clock import Clock
 from evse_security.errors import EvseSecurityError
 from evse_security.pki.certificate import Certificate
@@ -83,15 +83,10 @@ class EstPort:
 
     async def enrol(self, request: Request) -> Answer:
         exchange = _Exchange(self._server)
-        work = asyncio.create_task(asyncio.to_thread(self._enrolled, exchange, request))
         try:
-            async with asyncio.timeout(self._seconds):
-                return await asyncio.shield(work)
+            return await in_thread(lambda: self._enrolled(exchange, request), exchange.cut, self._seconds)
         except TimeoutError:
             return Later(f"{self._server.url.hostname} did not answer within {self._seconds:g} s")
-        finally:
-            exchange.cut()
-            work.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _enrolled(self, exchange: _Exchange, request: Request) -> Answer:
         """The whole exchange, in a thread."""

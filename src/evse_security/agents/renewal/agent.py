@@ -137,6 +137,7 @@ class RenewalAgent:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
         self._working.clear()
+        await self._records.settled()
 
     async def look(self) -> float:
         """Do what is to be done now. Returns after how many seconds to look again, unless something happens."""

@@ -36,10 +36,19 @@ class Records:
         self._records[kind] = record
 
     async def put(self, kind: LeafCertificateType, record: Record) -> None:
-        """Remember, and write it down if it is new."""
-        if self[kind] == record:
+        """Remember, and write it down if it is new, or if the disk did not take what was new before."""
+        if self[kind] == record and not self._forgetful:
             return
         self._records[kind] = record
+        # A thread cannot be cancelled, and of two that write, the one that ends last would be right.
+        await asyncio.shield(asyncio.create_task(self._save()))
+
+    async def settled(self) -> None:
+        """Wait until all is written down, also for those who waited no longer."""
+        async with self._saving:
+            pass
+
+    async def _save(self) -> None:
         async with self._saving:
             try:
                 await asyncio.to_thread(self._memory.save, dict(self._records))

@@ -230,7 +230,8 @@ def _another(record: Record, last: datetime, facts: RenewalFacts, policy: Policy
     refused = record.outcome is Outcome.refused
     if refused and policy.enrolment == "event":  # A02.FR.20
         return Decision(state, Step.nothing, None, f"{reason}; a trigger is waited for")
-    at = last + pause(policy, policy.repeats + 1 if refused else record.attempts)
+    lost = record.outcome is Outcome.asked and record.csr is None  # no answer can be used: a new one is not far off
+    at = last + pause(policy, policy.repeats + 1 if refused else 1 if lost else record.attempts)
     at = max(at, record.not_before or at)
     if facts.now < at:
         return Decision(state, Step.nothing, at, reason)
@@ -250,6 +251,8 @@ def _standing(record: Record, policy: Policy) -> tuple[RenewalState, str]:
     }[record.outcome]
     if record.outcome is Outcome.refused:
         return RenewalState.refused, reason
+    if record.outcome is Outcome.asked and record.csr is None:
+        return RenewalState.retrying, f"the key of request {record.number} is gone"
     if record.attempts > policy.repeats:
         return RenewalState.exhausted, f"{reason}; asked {record.attempts} times, now once a day"
     return (RenewalState.waiting if record.outcome is Outcome.asked else RenewalState.retrying), reason

@@ -12,6 +12,7 @@ from evse_security.errors import EvseSecurityError
 from evse_security.renewing import RenewalFacts
 from evse_security.service.service import Service
 from evse_security.station import Refused as RefusedChange
+from evse_security.station import Station
 from evse_security.vocabulary import LeafCertificateType
 
 CALLER = "renewal"
@@ -29,8 +30,13 @@ class Store:
         """Why our own last commands were refused."""
 
     async def facts(self, kind: LeafCertificateType, csr: str | None) -> RenewalFacts:
-        """What there is, and what became of a request."""
-        return await self._service.ask(lambda station: station.renewal_facts(kind, csr), caller=CALLER)
+        """What there is, and what became of a request, whose key is kept until another one takes its place."""
+
+        def look(station: Station) -> RenewalFacts:
+            station.await_certificate(kind, csr)
+            return station.renewal_facts(kind, csr)
+
+        return await self._service.ask(look, caller=CALLER)
 
     async def hear_refusals(self, hear: Callable[[LeafCertificateType, str], object]) -> Callable[[], None]:
         """Tell somebody of leaves that others brought and that were refused. Returns how to stop that."""

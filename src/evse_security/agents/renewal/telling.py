@@ -46,12 +46,12 @@ class Telling:
         return RenewalStatus(kind, record.state, record.since or now, at, record.attempts, reason)
 
     def renewal(self, kind: LeafCertificateType, record: Record, decision: Decision, now: datetime) -> Record:
-        """Tell of a state that is another than before; the record with it."""
+        """Tell of a state that is another than before, and of any after a start: nobody knows it then."""
         old = self._told.get(kind)
         self._told[kind] = decision
         same = record.state is decision.state
-        if same and decision.step is Step.nothing and (old is None or old.at == decision.at):
-            return record  # or it was told before the restart
+        if same and decision.step is Step.nothing and old is not None and old.at == decision.at:
+            return record
         if not same:
             record = replace(record, state=decision.state, since=now)
         level = logging.WARNING if decision.state in _WARNINGS else logging.INFO

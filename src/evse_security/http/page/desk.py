@@ -43,7 +43,7 @@ class Desk:
             lambda: self.ask(lambda station: station.diagnose(service.config.expiry_warning_days))
         )
         for kept in (self.overview, self.diagnosis):
-            service.events.hear(functools.partial(_forget, kept))
+            service.hear(functools.partial(_forget, kept))
 
     async def ask(self, question: Callable[[Station], T]) -> T:
         """What a question that changes nothing is answered with. Raises `ServiceBusy`."""

@@ -44,7 +44,13 @@ class Treatment:
 
 def treatment(seen: Inspection, keep_newest: int) -> Treatment:
     """What to do. 1. What a sweep does, 2. OCSP responses into DER, 3. stale copies, 4. rights, 5. links."""
-    swept = sweep(seen.snapshot, seen.moment, csr_lifetime=seen.limits.csr_lifetime, keep_newest=keep_newest)
+    swept = sweep(
+        seen.snapshot,
+        seen.moment,
+        csr_lifetime=seen.limits.csr_lifetime,
+        keep_newest=keep_newest,
+        protected=seen.limits.kept,
+    )
     said = {file.path: f"removed: {file.reason}" for file in swept.removed}  # 1
     changes: list[Change] = []
     for write in _into_der(seen):  # 2

@@ -1,0 +1,97 @@
+"""Records on a disk that is slow, full, or both, and those who do not wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from evse_security.agents.renewal.memory import Memory
+from evse_security.agents.renewal.record import Record
+from evse_security.agents.renewal.records import Records
+from evse_security.vocabulary import LeafCertificateType
+
+V2G = LeafCertificateType.V2G
+Saved = Mapping[LeafCertificateType, Record]
+
+
+class Slow(Memory):
+    """A disk whose writes last until they are let go, and may be refused."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.go = threading.Semaphore(0)
+        self.begun = threading.Semaphore(0)
+        self.at_once, self.most_at_once = 0, 0
+        self.full = False
+
+    def save(self, records: Saved) -> None:
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.begun.release()
+        assert self.go.acquire(timeout=10)
+        self.at_once -= 1
+        if self.full:
+            raise OSError(28, "No space left on device")
+        super().save(records)
+
+
+def test_who_is_cancelled_leaves_no_write_behind_that_overtakes_the_next(tmp_path: Path) -> None:
+    """A trigger, or SIGHUP, while the disk takes its time."""
+    memory = Slow(tmp_path)
+
+    async def run() -> None:
+        records = Records(memory, pytest.fail)
+        first = asyncio.create_task(records.put(V2G, Record(number=1)))
+        await asyncio.to_thread(memory.begun.acquire)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        second = asyncio.create_task(records.put(V2G, Record(number=2)))
+        await asyncio.sleep(0.05)
+        assert memory.most_at_once == 1
+        settled = asyncio.create_task(records.settled())
+        memory.go.release(2)
+        await second
+        await settled
+
+    asyncio.run(run())
+    assert Memory(tmp_path).load() == {V2G: Record(number=2)}
+
+
+def test_an_end_waits_for_what_is_being_written(tmp_path: Path) -> None:
+    memory = Slow(tmp_path)
+
+    async def run() -> None:
+        records = Records(memory, pytest.fail)
+        put = asyncio.create_task(records.put(V2G, Record(number=1)))
+        await asyncio.to_thread(memory.begun.acquire)
+        put.cancel()
+        settled = asyncio.create_task(records.settled())
+        await asyncio.sleep(0.05)
+        assert not settled.done()
+        memory.go.release()
+        await settled
+        assert Memory(tmp_path).load() == {V2G: Record(number=1)}
+
+    asyncio.run(run())
+
+
+def test_what_a_full_disk_did_not_take_is_written_when_it_has_room_again(tmp_path: Path) -> None:
+    memory, told = Slow(tmp_path), list[str]()
+
+    async def run() -> None:
+        records = Records(memory, told.append)
+        memory.go.release(10)
+        memory.full = True
+        await records.put(V2G, Record(number=1))
+        await records.put(V2G, Record(number=1))
+        memory.full = False
+        await records.put(V2G, Record(number=1))
+        assert Memory(tmp_path).load() == {V2G: Record(number=1)}
+
+    asyncio.run(run())
+    assert told == ["renewals are not remembered across restarts: No space left on device"]
