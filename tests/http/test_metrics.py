@@ -107,7 +107,7 @@ def test_commands_refusals_and_renewals_are_counted(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="command"):
             await running.service.call("no such command " * 9, {}, caller="test")
         for state in ("waiting", "done"):
-            running.service.events.publish(EventKind.renewal, {"certificate_type": "V2G", "state": state})
+            running.service.events.publish(EventKind.renewal, {"leaf_certificate_type": "V2G", "state": state})
         samples = await measured(running)
         install = "install_ca_certificate"
         assert of(samples, "evse_security_commands_total", command=install, result="Accepted") == [1]
@@ -126,7 +126,7 @@ def test_renewals_from_before_it_listened_are_known(tmp_path: Path) -> None:
         with Station.open(StationConfig.under(tmp_path, clock=lambda: NOW)) as station:
             service = Service(station, loopback())
             metrics = Metrics(service, looking.Looking(service))
-            service.events.publish(EventKind.renewal, {"certificate_type": "CSMS", "state": "waiting"})
+            service.events.publish(EventKind.renewal, {"leaf_certificate_type": "CSMS", "state": "waiting"})
             stop = await metrics.listen()
             assert b'evse_security_renewal_state{certificate_type="CSMS",state="waiting"} 1.0' in await metrics.text()
             stop()

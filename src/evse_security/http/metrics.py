@@ -114,7 +114,7 @@ class Metrics:
     def _happened(self, event: Event) -> None:
         if event.kind is not EventKind.renewal:
             return
-        kind, state = (str(event.data.get(name, "")) for name in ("certificate_type", "state"))
+        kind, state = (str(event.data.get(name, "")) for name in ("leaf_certificate_type", "state"))
         kind, state = self._states.of(kind), self._states.of(state)
         for metric in self._renewals.collect():
             for sample in metric.samples:
