@@ -140,11 +140,12 @@ def test_a_locale_without_our_letters_is_no_reason_to_fail(certs: Path) -> None:
     assert b"`- root " in ran.stdout
 
 
-def test_a_reader_that_has_seen_enough_is_not_bothered() -> None:
+@pytest.mark.parametrize("argv", [["call", "--list"], ["everest", "manifest"], ["serve", "--systemd-unit"]])
+def test_a_reader_that_has_seen_enough_is_not_bothered(argv: list[str]) -> None:
     read, write = os.pipe()
     os.close(read)
     ran = subprocess.run(
-        [sys.executable, "-m", "evse_security", "call", "--list"],
+        [sys.executable, "-m", "evse_security", *argv],
         stdout=write,
         stderr=subprocess.PIPE,
         check=False,

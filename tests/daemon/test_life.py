@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -78,6 +79,18 @@ def test_ready_reloaded_and_ended(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         assert manager.hear() == ["STOPPING=1"]
         assert process.wait(PATIENCE) == 0
+
+
+def test_a_reload_changes_how_it_logs(tmp_path: Path) -> None:
+    configure(tmp_path, **QUIET)
+    with served(tmp_path) as (process, manager):
+        assert manager.hear()[0] == "READY=1"
+        configure(tmp_path, **QUIET, log_format="json")
+        process.send_signal(signal.SIGHUP)
+        manager.hear_until("READY=1")
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE)
+    assert json.loads(said.splitlines()[-1])["message"] == "ending"
 
 
 def test_a_new_configuration_that_is_wrong_is_said_and_the_old_one_kept(tmp_path: Path) -> None:

@@ -179,6 +179,8 @@ def test_the_service_refuses_to_start(tmp_path: Path, keys: dict[str, object], k
 
 def test_scopes_of_clients() -> None:
     assert client_scopes(("a=b=admin", "workshop=read")) == {"a=b": Scope.admin, "workshop": Scope.read}
+    with pytest.raises(InvalidConfiguration, match="names a twice"):
+        client_scopes(("a=read", "a=admin"))
     for wrong in ("a", "=read", "a=", "a=root", "?=read"):
         with pytest.raises(InvalidConfiguration, match="http_client_scopes"):
             client_scopes((wrong,))

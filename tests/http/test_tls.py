@@ -15,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from evse_security.errors import InvalidConfiguration
 from evse_security.http.protocol import client_name
 from evse_security.http.scopes import Scope
+from evse_security.http.tls import contexts
 from evse_security.lab.keys import key_pem
 from evse_security.service.config import ServiceConfig
 from tests.builders import World, at, world
@@ -172,3 +173,18 @@ def test_a_certificate_that_changed_is_served_without_a_restart(
         os.replace(aside, path)
 
     served(tmp_path / "certs", work, config=loopback(http_certificate=file("Server")), pages=PAGES)
+
+
+def test_it_is_said_which_file_is_missing_or_cannot_be_read(tmp_path: Path) -> None:
+    file = written(tmp_path, tls_world())
+    bare = tmp_path / "bare.pem"
+    bare.write_text(tls_world().pem("Server"))
+    gone = tmp_path / "gone.pem"
+    for said, config in {
+        r"http_key: is needed: .*bare\.pem": ServiceConfig(http_certificate=bare),
+        r"http_key: .*gone\.pem": ServiceConfig(http_certificate=bare, http_key=gone),
+        r"http_certificate: .*gone\.pem": ServiceConfig(http_certificate=gone, http_key=file("Server")),
+        r"http_client_ca: .*gone\.pem": ServiceConfig(http_certificate=file("Server"), http_client_ca=gone),
+    }.items():
+        with pytest.raises(InvalidConfiguration, match=said):
+            contexts(config)

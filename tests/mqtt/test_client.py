@@ -163,7 +163,7 @@ def test_a_broker_is_waited_for_and_warned_about_once(tmp_path: Path, caplog: py
     assert f"mqtt://localhost:{address.port}" in warnings[0]
 
 
-def test_a_lost_connection_is_spoken_on_anew(tmp_path: Path) -> None:
+def test_a_lost_connection_is_spoken_on_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     spoken = 0
     restarting: list[asyncio.Task[None]] = []
 
@@ -186,6 +186,8 @@ def test_a_lost_connection_is_spoken_on_anew(tmp_path: Path) -> None:
     with broker(tmp_path) as running:
         run(MqttPart("x", Broker(running.address), speak).run(nothing))
     assert spoken == 3
+    assert "trying again: it was closed" in caplog.text
+    assert "Unspecified" not in caplog.text
 
 
 def test_what_a_protocol_raises_is_raised(mosquitto: Mosquitto) -> None:

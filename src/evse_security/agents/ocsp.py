@@ -193,7 +193,8 @@ class OcspAgent:
                     return
                 failures.append({"responder": url, "reason": failure[0], "text": failure[1]})
             self._history.failed(task.question, self._elapsed())
-            log.info("no OCSP response about %s: %s", task.question.name, failures)
+            why = ", ".join(f"{one['responder']}: {one['text']}" for one in failures)
+            log.info("no OCSP response about %s: %s", task.question.name, why)
             self._publish({"state": "failed", **_facts(task.question, None), "failures": failures})
         finally:
             self._busy -= hosts

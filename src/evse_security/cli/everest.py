@@ -37,12 +37,13 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         match arguments.action:
             case "install":
-                answer(f"installed {installation.install(arguments.prefix, arguments.source)}")
+                done = f"installed {installation.install(arguments.prefix, arguments.source)}"
             case "uninstall":
                 restored = installation.uninstall(arguments.prefix)
-                answer("uninstalled" if restored is None else f"uninstalled, and put back {restored}")
+                done = "uninstalled" if restored is None else f"uninstalled, and put back {restored}"
             case _:
-                answer(manifest().removesuffix("\n"))
+                done = manifest().removesuffix("\n")
     except OSError as problem:
         raise Unusable(f"{problem.filename or arguments.prefix}: {problem.strerror}") from None
+    answer(done)
     return 0

@@ -31,19 +31,26 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     import asyncio
+    from collections.abc import Callable, Sequence
 
     from evse_security.daemon.life import Configuration, live
     from evse_security.daemon.logs import log_to_stderr
     from evse_security.daemon.notify import Notifier
     from evse_security.daemon.parts import assemble
     from evse_security.daemon.shield import shield
+    from evse_security.service.parts import Part
+    from evse_security.service.service import Service
 
     def read() -> Configuration:
         settings = settings_of(arguments)
         return Configuration(settings.station_config(), settings.service_config())
 
+    def begin(service: Service, all_ready: Callable[[], bool]) -> Sequence[Part]:
+        log_to_stderr(service.config.log_format, service.config.log_level, arguments.environment)
+        return assemble(service, all_ready)
+
     first = read().service
     log_to_stderr(first.log_format, first.log_level, arguments.environment)
     shield()
-    asyncio.run(live(read, assemble, Notifier.of(arguments.environment, os.getpid())))
+    asyncio.run(live(read, begin, Notifier.of(arguments.environment, os.getpid())))
     return 0

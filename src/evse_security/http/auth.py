@@ -136,5 +136,7 @@ def client_scopes(table: tuple[str, ...]) -> dict[str, Scope]:
         name, _, scope = row.rpartition("=")
         if not name or name == "?" or scope not in Scope.__members__:
             raise InvalidConfiguration("http_client_scopes", f"{row}: expected NAME={'|'.join(Scope)}")
+        if name in scopes:
+            raise InvalidConfiguration("http_client_scopes", f"names {name} twice")
         scopes[name] = Scope(scope)
     return scopes

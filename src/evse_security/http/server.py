@@ -74,12 +74,20 @@ class HttpPart:
         server = _Server(partial(Connection, configured(app)), contexts)
         try:
             self.listening = await server.open(places)
+            log.info("http: served at %s", ", ".join(_url(place, contexts) for place in self.listening) or "no address")
             ready()
             await server.serve(config)
         finally:
             streams.close()
             await server.close()
             stop_counting()
+
+
+def _url(place: Address, contexts: tls.Contexts) -> str:
+    """Where a browser finds an address."""
+    if place.path is not None:
+        return str(place)
+    return f"{'https' if place.reach in contexts else 'http'}://{place}/"
 
 
 def _checked(config: ServiceConfig, places: Sequence[Address], tokens: TokenFile | None) -> tls.Contexts:

@@ -34,9 +34,12 @@ def _context(config: ServiceConfig, certificate: Path, client: ssl.VerifyMode) -
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    _readable(config)
     try:
         context.load_cert_chain(certificate, config.http_key, _no_password)
     except (OSError, ValueError) as problem:  # ssl.SSLError is an OSError
+        if config.http_key is None:
+            raise InvalidConfiguration("http_key", f"is needed: the private key of {certificate}") from None
         raise InvalidConfiguration("http_certificate", f"cannot be used with its key: {_why(problem)}") from None
     if config.http_client_ca is not None:
         try:
@@ -45,6 +48,17 @@ def _context(config: ServiceConfig, certificate: Path, client: ssl.VerifyMode) -
             raise InvalidConfiguration("http_client_ca", f"cannot be used: {_why(problem)}") from None
         context.verify_mode = client
     return context
+
+
+def _readable(config: ServiceConfig) -> None:
+    """Say which file cannot be read: OpenSSL does not."""
+    for key in ("http_certificate", "http_key", "http_client_ca"):
+        path: Path | None = getattr(config, key)
+        try:
+            if path is not None:
+                path.open("rb").close()
+        except OSError as problem:
+            raise InvalidConfiguration(key, f"{path} cannot be read: {problem.strerror}") from None
 
 
 def _no_password() -> NoReturn:

@@ -195,7 +195,9 @@ async def _until_lost(client: aiomqtt.Client, inbox: _Inbox) -> None:
         await anext(client.messages)  # none comes this way: they are in the inbox
     except MqttError as lost:
         inbox.close()
-        raise ConnectionError(str(lost.__cause__ or lost)) from None
+        cause = lost.__cause__ or lost
+        # paho has but this for a broker that hangs up
+        raise ConnectionError("it was closed" if "Unspecified error" in str(cause) else str(cause)) from None
 
 
 async def _leave(client: aiomqtt.Client) -> None:

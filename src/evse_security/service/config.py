@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,6 +18,9 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 DAY = 86_400
 STATE_DIRECTORY = "service"
 """Beside the certificates, in a directory of its own that no store lists."""
+LONGEST_NAME = 64
+"""Characters of an organization or a common name (RFC 5280 Appendix A.1)."""
+_NO_TEXT = frozenset({"Cc", "Zl", "Zp", "Cs"})  # control characters, line breaks, halves of pairs
 _CHOICES: dict[str, tuple[str, ...]] = {
     "renewal_v2g": get_args(Enrolment),
     "renewal_csms": get_args(Enrolment),
@@ -131,6 +136,7 @@ class ServiceConfig:
                 raise InvalidConfiguration(key, f"must be a whole number from {allowed[0]} to {allowed[-1]}")
         for one in fields(self):
             self._check_form(one.name, getattr(self, one.name), one.default)
+        self._check_subject()
 
     def _check_form(self, key: str, value: Any, default: Any) -> None:
         if isinstance(default, tuple):
@@ -141,6 +147,17 @@ class ServiceConfig:
             self._check_path(key, value)
         elif isinstance(default, str) and not isinstance(value, str):
             raise InvalidConfiguration(key, "must be text")
+
+    def _check_subject(self) -> None:
+        """What no signing request can carry would be refused when a leaf is about to expire, and not before."""
+        if self.csr_country and re.fullmatch("[A-Za-z]{2}", self.csr_country) is None:
+            raise InvalidConfiguration("csr_country", "must be a code of two letters (ISO 3166-1)")
+        for key in ("csr_organization", "csr_common_name_v2g", "csr_common_name_csms"):
+            text = getattr(self, key)
+            if len(text) > LONGEST_NAME:
+                raise InvalidConfiguration(key, f"must be at most {LONGEST_NAME} characters, not {len(text)}")
+            if text and (not text.strip() or any(unicodedata.category(one) in _NO_TEXT for one in text)):
+                raise InvalidConfiguration(key, "must be text that can be shown on one line")
 
     def _check_path(self, key: str, value: Any) -> None:
         if value is None:

@@ -153,9 +153,21 @@ def test_the_loop_wakes_for_triggers_and_for_what_others_install(tmp_path: Path)
         ({"renewal_v2g": "est", "enrolment_url": "https://ca", "enrolment_user": "a:b"}, "enrolment_user"),
         ({"renewal_v2g": "cmp", "enrolment_url": "http://ca", "enrolment_password_file": "/nowhere"},
          "enrolment_password_file"),
+        ({"renewal_v2g": "command", "enrolment_command": ("/nowhere/enrol",)}, "enrolment_command"),
+        ({"renewal_v2g": "command", "enrolment_command": (__file__,)}, "enrolment_command"),
+        ({"renewal_v2g": "est", "enrolment_url": "https://ca", "enrolment_ca": __file__}, "enrolment_ca"),
+        ({"renewal_v2g": "cmp", "enrolment_url": "http://ca", "enrolment_ca": __file__}, "enrolment_ca"),
+        ({"renewal_v2g": "est", "enrolment_url": "https://ca", "enrolment_user": "a"}, "enrolment_password_file"),
+        ({"renewal_v2g": "est", "enrolment_url": "https://ca", "enrolment_password_file": __file__}, "enrolment_user"),
+        ({"renewal_v2g": "est", "enrolment_url": "https://ca/{typ}"}, "enrolment_url"),
+        ({"csr_country": "Germany"}, "csr_country"),
+        ({"csr_country": "D"}, "csr_country"),
+        ({"csr_organization": "x" * 65}, "csr_organization"),
+        ({"csr_common_name_v2g": " "}, "csr_common_name_v2g"),
+        ({"csr_common_name_csms": "a\nb"}, "csr_common_name_csms"),
     ],
 )  # fmt: skip
-def test_what_is_missing_is_said_at_the_start(tmp_path: Path, config: dict[str, Any], key: str) -> None:
+def test_what_is_missing_or_wrong_is_said_at_the_start(tmp_path: Path, config: dict[str, Any], key: str) -> None:
     with pytest.raises(InvalidConfiguration, match=key):
         staged(tmp_path, lambda _: asyncio.sleep(0), **config)
 

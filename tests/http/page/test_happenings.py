@@ -27,10 +27,21 @@ def event(kind: EventKind = EventKind.warning, number: int = 1, **data: Any) -> 
         ),
         (event(text="mqtt failed", part="mqtt"), "mqtt failed"),
         (
-            event(EventKind.renewal, leaf_certificate_type="V2G", state="waits", since="2030", reason="no", number=1),
-            "leaf certificate type: V2G; state: waits; reason: no",
+            event(
+                EventKind.renewal,
+                leaf_certificate_type="V2G",
+                state="waits",
+                since="2030",
+                reason="no answer",
+                number=1,
+            ),
+            "leaf certificate type: V2G; state: waits; reason: no answer",
         ),
         (event(EventKind.ocsp, certificate="CN=x", serial="1", state="failed"), "certificate: CN=x; state: failed"),
+        (
+            event(EventKind.ocsp, state="failed", failures=[{"responder": "http://o", "reason": "R", "text": "gone"}]),
+            "state: failed; failures: http://o: gone",
+        ),
         (event(EventKind.swept, files=3, removed=["a"]), "files: 3"),
         (event(EventKind.ocsp_request_data, ocsp_request_data_list=[{}, {}]), "ocsp request data list: 2 of them"),
         (event(EventKind.clock, believed=False, after=60, why=None), "believed: False; after: 60"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import ssl
 from pathlib import Path
 
 from evse_security.agents.enrolment.cmp import CmpPort, CmpServer
@@ -31,6 +33,10 @@ def port_for(kind: LeafCertificateType, config: ServiceConfig, events: Events, c
         case "command":
             if not config.enrolment_command:
                 raise InvalidConfiguration("enrolment_command", "is needed: it is the program that is run")
+            if shutil.which(config.enrolment_command[0]) is None:
+                raise InvalidConfiguration(
+                    "enrolment_command", f"{config.enrolment_command[0]} is no program that can be run"
+                )
             return CommandPort(config.enrolment_command)
         case "est":
             return EstPort(_est_server(config, url), clock)
@@ -43,6 +49,10 @@ def _est_server(config: ServiceConfig, url: str) -> EstServer:
     password = _password(config.enrolment_password_file)
     if ":" in config.enrolment_user:
         raise InvalidConfiguration("enrolment_user", "must hold no colon (RFC 7617)")
+    if config.enrolment_user and not password:
+        raise InvalidConfiguration("enrolment_password_file", "is needed: the password of enrolment_user")
+    if password and not config.enrolment_user:
+        raise InvalidConfiguration("enrolment_user", "is needed: whose password is in enrolment_password_file")
     return EstServer.at(url, config.enrolment_ca, config.enrolment_user, password, config.ocsp_proxy)
 
 
@@ -60,6 +70,10 @@ def _check(config: ServiceConfig) -> None:
         raise InvalidConfiguration("enrolment_url", "is needed: it is the server that is asked")
     if config.enrolment_ca is not None:
         _read("enrolment_ca", config.enrolment_ca, 0)
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(config.enrolment_ca)
+        except ssl.SSLError:
+            raise InvalidConfiguration("enrolment_ca", f"{config.enrolment_ca} holds no certificates (PEM)") from None
 
 
 def _password(path: Path | None) -> str:

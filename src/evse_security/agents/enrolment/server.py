@@ -24,6 +24,8 @@ def checked_url(url: str, schemes: Sequence[str]) -> SplitResult:
         raise InvalidConfiguration("enrolment_url", f"must begin with {' or '.join(f'{one}://' for one in schemes)}")
     if "@" in parts.netloc:
         raise InvalidConfiguration("enrolment_url", "must hold no user: that is enrolment_user")
+    if "{" in url or "}" in url:
+        raise InvalidConfiguration("enrolment_url", "must hold no braces but those of {kind}")
     if parts.query or parts.fragment or not url.isascii() or not url.isprintable() or " " in url:
         raise InvalidConfiguration("enrolment_url", "must be a scheme, a host and a path")
     return parts

@@ -29,7 +29,7 @@ _TITLES: dict[EventKind, Badge] = {
 _TOLD: dict[EventKind, tuple[str, ...]] = {
     EventKind.certificate_signing_request: ("leaf_certificate_type", "number", "attempt"),
     EventKind.renewal: ("leaf_certificate_type", "state", "reason", "next_attempt"),
-    EventKind.ocsp: ("certificate", "state", "status", "next_update"),
+    EventKind.ocsp: ("certificate", "state", "status", "next_update", "failures"),
     EventKind.swept: ("files",),
 }
 """The members that are told of events without a text; the others are for programs."""
@@ -83,6 +83,8 @@ def _words(event: Event) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, str | int | float):
         return str(value)[:LONGEST]
+    if isinstance(value, Sequence) and all(isinstance(one, Mapping) and "text" in one for one in value):
+        return ", ".join(f"{one.get('responder', '')}: {one['text']}" for one in value)  # each failure of a question
     return f"{len(value)} of them" if isinstance(value, Sequence | Mapping) else ""
 
 
