@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
-from evse_security.agents.renewal.record import Record, RenewalState
+from evse_security.agents.renewal.record import Record
 from evse_security.agents.renewal.rules import Decision, Step
 from evse_security.renewing import LeafFacts
 from evse_security.service.events import EventKind, Events
+from evse_security.service.renewals import RenewalState, RenewalStatus, moment_text
 from evse_security.vocabulary import LeafCertificateType
 
 log = logging.getLogger("evse_security.agents.renewal")
 
 PART = "renewal"
 _WARNINGS = (RenewalState.clock, RenewalState.unconfigured, RenewalState.exhausted, RenewalState.refused)
-
-
-@dataclass(frozen=True, slots=True)
-class RenewalStatus:
-    """How the renewal of one kind stands, for metrics and the page."""
-
-    kind: LeafCertificateType
-    state: RenewalState
-    since: datetime
-    next_attempt: datetime | None
-    """When it goes on by itself; None: not before something happens."""
-    attempts: int
-    reason: str
 
 
 class Telling:
@@ -59,8 +47,8 @@ class Telling:
         data = {
             "leaf_certificate_type": kind.value,
             "state": decision.state.value,
-            "since": _text(record.since),
-            "next_attempt": _text(decision.at),
+            "since": moment_text(record.since),
+            "next_attempt": moment_text(decision.at),
             "attempts": record.attempts,
             "number": record.number,
             "reason": decision.reason,
@@ -77,7 +65,7 @@ class Telling:
             "certificate": leaf.name,
             "serial": leaf.serial,
             "fingerprint": leaf.fingerprint,
-            "not_after": _text(leaf.not_after),
+            "not_after": moment_text(leaf.not_after),
             "days": days,
             "text": f"the {kind} leaf {leaf.name} {when}, and is to be renewed",
         }
@@ -87,7 +75,3 @@ class Telling:
         """Tell of something that somebody should look at."""
         log.warning("%s", text)
         self._events.publish(EventKind.warning, {"part": PART, "text": text})
-
-
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds").replace("+00:00", "Z")
