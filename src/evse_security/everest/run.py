@@ -18,6 +18,7 @@ from evse_security.everest.protocol import EverestProtocol
 from evse_security.everest.surroundings import FRAMEWORK, Surroundings
 from evse_security.mqtt.broker import Broker
 from evse_security.mqtt.client import MqttPart
+from evse_security.service.eventdata import Problem
 from evse_security.service.events import EventKind, Events
 from evse_security.service.parts import Part, run_parts
 from evse_security.service.service import Service
@@ -117,6 +118,7 @@ class Opened:
             await run_parts(self._parts(service), service.events, lambda: None)
         except InvalidConfiguration as refusal:
             log.error("the module goes on alone, as something beside it is configured wrongly: %s", refusal)
-            service.events.publish(EventKind.warning, {"part": "everest", "text": str(refusal)})
+            data: Problem = {"part": "everest", "text": str(refusal)}
+            service.events.publish(EventKind.warning, data)
         except Exception:
             log.exception("the module goes on alone, as something beside it failed")

@@ -19,6 +19,7 @@ from paho.mqtt.properties import Properties
 from evse_security.errors import InvalidConfiguration
 from evse_security.mqtt.broker import Broker, Transport
 from evse_security.mqtt.connection import Message, Speak, is_topic
+from evse_security.service.eventdata import Problem
 from evse_security.service.events import EventKind, Events
 
 log = logging.getLogger(__name__)
@@ -166,7 +167,8 @@ class MqttPart:
         self._told = True
         log.warning("%s", text)
         if self._events is not None:
-            self._events.publish(EventKind.warning, {"part": self.name, "text": text})
+            data: Problem = {"part": self.name, "text": text}
+            self._events.publish(EventKind.warning, data)
 
 
 def _lost(problem: Exception) -> Exception | None:

@@ -19,6 +19,7 @@ from evse_security.service.renewals import RENEWED, RenewalStatus
 from evse_security.service.service import Service
 from evse_security.vocabulary import LeafCertificateType
 from tests.builders import DAY, NOW, World, csms, world
+from tests.service.declared import check
 
 V2G, CSMS = LeafCertificateType.V2G, LeafCertificateType.CSMS
 NAMED: dict[str, Any] = {"csr_organization": "Operator", "csr_common_name_v2g": "SECC1"}
@@ -102,6 +103,7 @@ def staged(
         chosen = StationConfig.under(directory / "certs", clock=lambda: clock[0], **(station or {}))
         with Station.open(chosen) as opened:
             service = Service(opened, ServiceConfig(**{"state_directory": directory / "state"} | config))
+            service.events.hear(check)
             built = RenewalAgent.of(service)
             if port is not None:
                 built = RenewalAgent(service, dict.fromkeys(RENEWED, port), Memory(directory / "state"))

@@ -9,6 +9,7 @@ from datetime import datetime
 from evse_security.agents.renewal.record import Record
 from evse_security.agents.renewal.rules import Decision, Step
 from evse_security.renewing import LeafFacts
+from evse_security.service.eventdata import ExpiringLeaf, Problem, RenewalNews
 from evse_security.service.events import EventKind, Events
 from evse_security.service.renewals import RenewalState, RenewalStatus, moment_text
 from evse_security.vocabulary import LeafCertificateType
@@ -44,9 +45,9 @@ class Telling:
             record = replace(record, state=decision.state, since=now)
         level = logging.WARNING if decision.state in _WARNINGS else logging.INFO
         log.log(level, "%s leaf: %s: %s", kind, decision.state, decision.reason)
-        data = {
-            "leaf_certificate_type": kind.value,
-            "state": decision.state.value,
+        data: RenewalNews = {
+            "leaf_certificate_type": kind,
+            "state": decision.state,
             "since": moment_text(record.since),
             "next_attempt": moment_text(decision.at),
             "attempts": record.attempts,
@@ -60,12 +61,12 @@ class Telling:
         """Tell that a leaf expires, or has."""
         days = (leaf.not_after - now).days
         when = "has expired" if days < 0 else f"expires in {days} days"
-        data = {
-            "leaf_certificate_type": kind.value,
+        data: ExpiringLeaf = {
+            "leaf_certificate_type": kind,
             "certificate": leaf.name,
             "serial": leaf.serial,
             "fingerprint": leaf.fingerprint,
-            "not_after": moment_text(leaf.not_after),
+            "not_after": leaf.not_after.isoformat().replace("+00:00", "Z"),
             "days": days,
             "text": f"the {kind} leaf {leaf.name} {when}, and is to be renewed",
         }
@@ -74,4 +75,5 @@ class Telling:
     def warn(self, text: str) -> None:
         """Tell of something that somebody should look at."""
         log.warning("%s", text)
-        self._events.publish(EventKind.warning, {"part": PART, "text": text})
+        data: Problem = {"part": PART, "text": text}
+        self._events.publish(EventKind.warning, data)
