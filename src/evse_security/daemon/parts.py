@@ -8,7 +8,7 @@ from evse_security.agents.renewal.agent import RenewalAgent
 from evse_security.agents.watching import watching
 from evse_security.errors import InvalidConfiguration
 from evse_security.service.parts import Part
-from evse_security.service.renewals import Renewals
+from evse_security.service.renewals import NoRenewals, Renewals
 from evse_security.service.service import Service
 
 
@@ -19,6 +19,36 @@ def assemble(service: Service, all_ready: Callable[[], bool] = lambda: True) -> 
     """
     renewal = RenewalAgent.of(service)
     return [*_transports(service, all_ready, renewal), *watching(service), renewal]
+
+
+def assemble_what_can_be(service: Service) -> Sequence[Part]:
+    """As `assemble`, for a process that must go on: what is configured wrongly is a part that says so when it runs."""
+    parts: list[Part] = list(watching(service))
+    renewals: Renewals = NoRenewals()
+    try:
+        renewals = renewal = RenewalAgent.of(service)
+        parts.append(renewal)
+    except InvalidConfiguration as refusal:
+        parts.append(Refused(refusal))
+    try:
+        for transport in _transports(service, lambda: True, renewals):
+            parts.append(transport)
+    except InvalidConfiguration as refusal:
+        parts.append(Refused(refusal))
+    return parts
+
+
+class Refused:
+    """A part that cannot be."""
+
+    def __init__(self, refusal: InvalidConfiguration) -> None:
+        """With the reason."""
+        self.name = refusal.key
+        self._refusal = refusal
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Say why."""
+        raise self._refusal
 
 
 def _transports(service: Service, all_ready: Callable[[], bool], renewals: Renewals) -> Iterator[Part]:
