@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from evse_security import __version__
 from evse_security.cli import top_parser
@@ -26,6 +27,7 @@ from evse_security.serve.codec import MAX_ARRAY, MAX_STRING
 from evse_security.serve.command import Command, commands
 from evse_security.serve.openapi import openapi
 from evse_security.serve.schema import Schema, schema
+from evse_security.service.eventdata import DATA
 from evse_security.service.events import EventKind
 from evse_security.settings import CREDENTIAL, declarations, descriptions, keys
 
@@ -209,14 +211,14 @@ def in_words(rule: Schema) -> str:
 # ---- the document of the API over MQTT
 
 
-def events() -> dict[str, str]:
-    """What each kind of event is about: the text after its member."""
+def events() -> dict[str, tuple[str, Any]]:
+    """What each kind of event is about, the text after its member, and of what its data is."""
     body = ast.parse(inspect.getsource(EventKind)).body[0]
     found = {}
     for declared, said in itertools.pairwise(getattr(body, "body", ())):
         match declared, said:
             case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(text))):
-                found[name] = inspect.cleandoc(text)
+                found[name] = inspect.cleandoc(text), DATA[EventKind(name)]
     return found
 
 

@@ -16,6 +16,7 @@ from evse_security.service.events import Event, EventKind
 from evse_security.service.parts import Part
 from evse_security.service.service import Service
 from tests.builders import NOW, World
+from tests.service.declared import check
 
 PATIENCE = 30.0
 """Seconds after which a test is given up."""
@@ -31,6 +32,7 @@ class Watched:
         loop = asyncio.get_running_loop()
 
         def hear(event: Event) -> None:
+            check(event)
             self.events.append(event)
             loop.call_soon_threadsafe(self._came.set)
 

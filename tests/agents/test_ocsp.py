@@ -420,7 +420,7 @@ def test_nothing_is_asked_while_the_clock_is_not_believed_and_that_is_said(tmp_p
             assert "1970" in waiting["text"]
             assert asked == []
             hands[0] = NOW
-            seen.service.events.publish(EventKind.clock, {"state": "set"})
+            seen.service.events.publish(EventKind.clock, {"state": "set", "step": None, "text": "set"})
             await seen.until_said(OCSP, 2, state="cached")
             assert len(seen.said(OCSP, state="waiting")) == 1
 

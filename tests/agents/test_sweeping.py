@@ -64,7 +64,7 @@ def test_never_while_the_clock_is_not_believed_and_as_soon_as_it_is(tmp_path: Pa
             await asyncio.sleep(0.01)
         assert key.exists() and not seen.events
         hands[0] = NOW
-        seen.service.events.publish(EventKind.clock, {"state": "set"})
+        seen.service.events.publish(EventKind.clock, {"state": "set", "step": None, "text": "set"})
         await seen.until_said(EventKind.swept)
 
     watched(tmp_path, work, lambda service: SweepAgent(service, 0.0), clock=lambda: hands[0])

@@ -90,7 +90,19 @@ def test_a_reload_changes_how_it_logs(tmp_path: Path) -> None:
         manager.hear_until("READY=1")
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=PATIENCE)
-    assert json.loads(said.splitlines()[-1])["message"] == "ending"
+    assert "ending" in [json.loads(line)["message"] for line in said.splitlines() if line.startswith("{")]
+
+
+def test_a_broker_that_is_not_there_does_not_keep_it_from_being_ready(tmp_path: Path) -> None:
+    """A service manager ends what is not ready in time: nothing would be renewed until the broker is back."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        configure(tmp_path, **QUIET, mqtt_broker=f"mqtt://127.0.0.1:{nobody.getsockname()[1]}")
+        with served(tmp_path) as (process, manager):
+            assert manager.hear()[0] == "READY=1"
+            process.send_signal(signal.SIGTERM)
+            assert manager.hear() == ["STOPPING=1"]
+            assert process.wait(PATIENCE) == 0
 
 
 def test_a_new_configuration_that_is_wrong_is_said_and_the_old_one_kept(tmp_path: Path) -> None:

@@ -541,17 +541,43 @@ def test_a_wrong_configuration_is_said_and_nothing_is_served(
 class Part:
     """A part beside the module."""
 
-    name = "part"
-
-    def __init__(self, service: Service, problem: Exception | None) -> None:
-        self.service, self.problem = service, problem
+    def __init__(self, service: Service, problem: Exception | None, name: str = "part") -> None:
+        self.service, self.problem, self.name = service, problem, name
+        self.has_ended = False
 
     async def run(self, ready: Callable[[], None]) -> None:
         ready()
         if self.problem is not None:
             raise self.problem
         self.service.events.publish(EventKind.certificate_store_update, {"operation": "Installed"})
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.has_ended = True
+
+
+def test_a_part_that_is_configured_wrongly_ends_no_other(
+    mosquitto: Mosquitto, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    beside: list[Part] = []
+
+    def parts(service: Service) -> list[Part]:
+        beside[:] = [Part(service, InvalidConfiguration("http_listen", "is taken"), "http"), Part(service, None)]
+        return beside
+
+    async def work() -> None:
+        topics = f"{tmp_path.name}/"
+        async with asyncio.timeout(20), Manager(mosquitto.address, topics, C, {}) as manager:
+            surroundings = Surroundings("evse_security", tmp_path, mosquitto.address, topics)
+            running = asyncio.create_task(serve(surroundings, parts))
+            await manager.ready()
+            await manager.wait_for_topic(f"{IMPLEMENTATION}/var/certificate_store_update")
+            assert not beside[1].has_ended
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(work())
+    assert sum("the module goes on without http" in record.message for record in caplog.records) == 1
 
 
 def test_what_runs_beside_it_shares_the_store_and_never_ends_it(
@@ -571,4 +597,4 @@ def test_what_runs_beside_it_shares_the_store_and_never_ends_it(
                 await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(work())
-    assert sum("the module goes on alone" in record.message for record in caplog.records) == 1
+    assert sum("the module goes on without" in record.message for record in caplog.records) == 1

@@ -20,7 +20,9 @@ from evse_security.http.scopes import Caller, Scope
 from evse_security.http.server import HttpPart
 from evse_security.http.tokens import TokenFile
 from evse_security.service.config import ServiceConfig
+from evse_security.service.renewals import Renewals, RenewalState, RenewalStatus, Triggered
 from evse_security.service.service import Service
+from evse_security.vocabulary import LeafCertificateType
 from tests.builders import NOW
 
 ANYWHERE = "0.0.0.0:0"
@@ -70,6 +72,25 @@ class Running:
             await writer.wait_closed()
 
 
+class Told:
+    """Renewals that stand as they are told, and remember who triggered them. CSMS leaves are renewed by others."""
+
+    def __init__(self, state: RenewalState = RenewalState.fresh) -> None:
+        self.state = state
+        self.triggers: list[tuple[str, str]] = []
+
+    def status(self) -> tuple[RenewalStatus, ...]:
+        v2g = RenewalStatus(LeafCertificateType.V2G, self.state, NOW, NOW, 2, "<no answer>")
+        off = RenewalStatus(LeafCertificateType.CSMS, RenewalState.off, NOW, None, 0, "others do")
+        return v2g, off
+
+    def trigger(self, kind: LeafCertificateType, *, caller: str) -> Triggered:
+        if kind is LeafCertificateType.CSMS:
+            return Triggered.off
+        self.triggers.append((kind.value, caller))
+        return Triggered.accepted
+
+
 @asynccontextmanager
 async def serving(
     certs: Path,
@@ -77,6 +98,7 @@ async def serving(
     *,
     pages: Sequence[BaseRoute] = (),
     parts_ready: Callable[[], bool] = lambda: True,
+    renewals: Renewals | None = None,
     **station_options: Any,
 ) -> AsyncIterator[Running]:
     """Run the HTTP part on a station; what it raises before it is ready is raised here.
@@ -88,7 +110,7 @@ async def serving(
     options = {"clock": lambda: NOW, **station_options}
     with Station.open(StationConfig.under(certs, **options)) as station:
         service = Service(station, config)
-        part = HttpPart(service, pages=pages, parts_ready=parts_ready)
+        part = HttpPart(service, pages=pages, parts_ready=parts_ready, renewals=renewals)
         ready = asyncio.Event()
         task = asyncio.create_task(part.run(ready.set))
         waiting = asyncio.create_task(ready.wait())

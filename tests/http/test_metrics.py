@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from prometheus_client.parser import text_string_to_metric_families
 
+from evse_security.agents.renewal.agent import RenewalAgent
 from evse_security.config import StationConfig
 from evse_security.http import looking
 from evse_security.http.metrics import MOST_WORDS, OTHER, Metrics, Words
@@ -20,10 +21,11 @@ from evse_security.lab.layouts import write_everest
 from evse_security.lab.ocsp import ResponseTemplate
 from evse_security.service.config import ServiceConfig
 from evse_security.service.events import EventKind
+from evse_security.service.renewals import NoRenewals, RenewalState
 from evse_security.service.service import Service
 from evse_security.station import Station
 from tests.builders import NOW, at, key_source, world
-from tests.http.kit import Running, loopback, served
+from tests.http.kit import Running, Told, loopback, served
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -95,7 +97,7 @@ def test_the_store_its_limits_and_its_certificates(certs: Path, pki: Pki) -> Non
     served(certs, work, max_store_entries=1234)
 
 
-def test_commands_refusals_and_renewals_are_counted(tmp_path: Path) -> None:
+def test_commands_and_refusals_are_counted(tmp_path: Path) -> None:
     async def work(running: Running) -> None:
         root = world("V2GRoot")["V2GRoot"].pem
         async with running.client() as client:
@@ -106,8 +108,6 @@ def test_commands_refusals_and_renewals_are_counted(tmp_path: Path) -> None:
                 )
         with pytest.raises(ValueError, match="command"):
             await running.service.call("no such command " * 9, {}, caller="test")
-        for state in ("waiting", "done"):
-            running.service.events.publish(EventKind.renewal, {"leaf_certificate_type": "V2G", "state": state})
         samples = await measured(running)
         install = "install_ca_certificate"
         assert of(samples, "evse_security_commands_total", command=install, result="Accepted") == [1]
@@ -115,20 +115,44 @@ def test_commands_refusals_and_renewals_are_counted(tmp_path: Path) -> None:
         assert of(samples, "evse_security_command_seconds_count", command=install) == [3]
         assert of(samples, "evse_security_refusals_total", command=install, reason="NoCertificate") == [1]
         assert sum(of(samples, "evse_security_refusals_total")) == 2
-        assert of(samples, "evse_security_renewal_state", certificate_type="V2G", state="waiting") == [0]
-        assert of(samples, "evse_security_renewal_state", certificate_type="V2G", state="done") == [1]
 
     served(tmp_path, work)
 
 
-def test_renewals_from_before_it_listened_are_known(tmp_path: Path) -> None:
+def test_the_state_of_renewals_is_known_before_anything_happens_to_them(tmp_path: Path) -> None:
+    renewals = Told()
+
+    async def work(running: Running) -> None:
+        for state in (RenewalState.fresh, RenewalState.waiting):
+            renewals.state = state
+            samples = await measured(running)
+            assert of(samples, "evse_security_renewal_state", certificate_type="V2G", state=state.value) == [1]
+            assert of(samples, "evse_security_renewal_state", certificate_type="CSMS", state="off") == [1]
+            assert sum(of(samples, "evse_security_renewal_state")) == 2
+
+    served(tmp_path, work, renewals=renewals)
+
+
+def test_the_metrics_name_what_the_renewal_agent_renews(tmp_path: Path) -> None:
+    async def work(running: Running) -> None:
+        metrics = Metrics(running.service, looking.Looking(running.service), RenewalAgent.of(running.service))
+        text = (await metrics.text()).decode()
+        for kind in ("V2G", "CSMS"):
+            assert f'evse_security_renewal_state{{certificate_type="{kind}",state="unknown"}} 1.0' in text
+
+    served(tmp_path, work)
+
+
+def test_steps_of_the_clock_are_counted_also_those_from_before_it_listened(tmp_path: Path) -> None:
     async def run() -> None:
         with Station.open(StationConfig.under(tmp_path, clock=lambda: NOW)) as station:
             service = Service(station, loopback())
-            metrics = Metrics(service, looking.Looking(service))
-            service.events.publish(EventKind.renewal, {"leaf_certificate_type": "CSMS", "state": "waiting"})
+            metrics = Metrics(service, looking.Looking(service), NoRenewals())
+            service.events.publish(EventKind.clock, {"state": "set", "step": 60.0, "text": "stepped"})
             stop = await metrics.listen()
-            assert b'evse_security_renewal_state{certificate_type="CSMS",state="waiting"} 1.0' in await metrics.text()
+            service.events.publish(EventKind.clock, {"state": "set", "step": -5.0, "text": "stepped"})
+            service.events.publish(EventKind.clock, {"state": "unset", "step": None, "text": "not believed"})
+            assert b"evse_security_clock_steps_total 2.0" in await metrics.text()
             stop()
             service.close()
 

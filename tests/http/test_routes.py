@@ -27,6 +27,7 @@ from evse_security.http.tokens import TokenFile
 from evse_security.interface import REVISIONS
 from evse_security.serve.command import commands
 from evse_security.service.config import ServiceConfig
+from evse_security.service.renewals import NoRenewals
 from evse_security.service.service import Service
 from tests.builders import NOW
 from tests.http.kit import bearer, tokens
@@ -38,10 +39,13 @@ OPEN = {"/login", "/login.css"}
 """For who is not known, too."""
 READ = {
     "/", "/domain/{domain}", "/certificate/{fingerprint}", "/findings", "/happenings", "/happenings/list", "/verify",
-    "/api/events", "/openapi.json", "/metrics", "/healthz", "/readyz", "/logout", "/static",
+    "/api/events", "/api/renewal", "/openapi.json", "/metrics", "/healthz", "/readyz", "/logout", "/static",
 }  # fmt: skip
 """For all who are known."""
-INSTALL = {"/install", "/install/confirm", "/request", "/certificate/{fingerprint}/delete"}
+INSTALL = {
+    "/install", "/install/confirm", "/request", "/certificate/{fingerprint}/delete", "/renew",
+    "/api/renewal/{leaf_certificate_type}",
+}  # fmt: skip
 """For who may change the store."""
 
 for _revision in REVISIONS:
@@ -56,8 +60,9 @@ class Served:
         access, looking = Access(lambda: NOW, lambda: 0.0, TokenFile(tokens)), Looking(service)
         streams = Streams(service.events)
         streams.close()  # or there would be no end of them
-        behind = Behind(access, Hosts(), looking, Metrics(service, looking), streams)
-        self.app: Starlette = create_app(service, behind, pages=routes(service))
+        renewals = NoRenewals()
+        behind = Behind(access, Hosts(), looking, Metrics(service, looking, renewals), streams, renewals)
+        self.app: Starlette = create_app(service, behind, pages=routes(service, renewals))
 
     async def __call__(self, connection: Connection, receive: Receive, send: Send) -> None:
         connection.update(server=("127.0.0.1", 80), state={"reach": Reach.network, "client_name": None})
@@ -94,7 +99,11 @@ def test_nobody_gets_further_than_their_scope(served: tuple[Served, dict[str, st
         found = {}
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             for path in OPEN | READ | INSTALL:
-                url = path.replace("{domain}", "V2G").replace("{fingerprint}", "0" * 64)
+                url = (
+                    path.replace("{domain}", "V2G")
+                    .replace("{fingerprint}", "0" * 64)
+                    .replace("{leaf_certificate_type}", "V2G")
+                )
                 for who in (NOBODY, *Scope):
                     headers = {} if who == NOBODY else bearer(given[who])
                     for method in METHODS:

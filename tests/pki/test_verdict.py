@@ -35,7 +35,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
             super().__init__(store, certificate, chain)
             found.append(1 + len(chain or ()))
 
-    monkeypatch.setattr(crypto, "X509StoreContext", Context)
+    class Counting:
+        """`OpenSSL.crypto` but for that: the module itself may be one that does not take its old attribute back."""
+
+        def __getattr__(self, name: str) -> Any:
+            return Context if name == "X509StoreContext" else getattr(crypto, name)
+
+    monkeypatch.setattr(verdict, "crypto", Counting())
     yield found
     verdict.forget()
 

@@ -15,10 +15,11 @@ from evse_security.serve.codec import encode
 from evse_security.serve.command import commands, variables
 from evse_security.serve.everest_api import RAW_TEXT, REVISION, error_answer, read_request
 from evse_security.serve.everest_api import arguments as arguments_of
+from evse_security.service.eventdata import DATA
 from tests.serve.values import of_type
 
 OFFICIAL = Draft7Validator(json.loads((Path(__file__).parent / "asyncapi" / "3.0.0.json").read_text()))
-DOCUMENT = asyncapi({"clock": "The clock stepped", "certificate_store_update": "as the interface has it"})
+DOCUMENT = asyncapi({kind.value: (kind.value, hint) for kind, hint in DATA.items()})
 COMMANDS = commands(REVISION)
 
 
@@ -88,13 +89,17 @@ def test_replies_that_are_not_json_say_so() -> None:
     assert raw == {f"receive_reply_{name}" for name in RAW_TEXT}
 
 
-def test_variables_of_the_interface_keep_their_type_and_events_are_objects() -> None:
+def test_variables_of_the_interface_keep_their_type_and_events_have_theirs() -> None:
     for name, variable in variables(REVISION).items():
         update = {"operation": "Installed", "ca_certificate_type": "V2G"}
         assert variable.name in name and fits(update, payload(f"receive_{name}"))
         assert not fits({"operation": "x"}, payload(f"receive_{name}"))
         assert fits(None, payload(f"receive_reply_{name}_get"))
-    assert fits({"anything": 1}, payload("receive_clock"))
+    clock = {"state": "set", "step": -5.0, "text": "stepped"}
+    for fine in (clock, clock | {"step": None}, clock | {"later": 1}):
+        assert fits(fine, payload("receive_clock")) and fits(fine, payload("receive_reply_clock_get"))
+    for wrong in ({}, clock | {"state": "lost"}, clock | {"step": "5"}):
+        assert not fits(wrong, payload("receive_clock"))
 
 
 def test_errors_are_of_their_schema() -> None:

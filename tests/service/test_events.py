@@ -4,7 +4,10 @@ import asyncio
 import threading
 from datetime import UTC, datetime
 
+import pytest
+
 from evse_security.service.events import KEPT, WAITING, EventKind, Events
+from tests.service.declared import schema_of
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -111,3 +114,11 @@ def test_a_listener_that_fails_or_asks_holds_up_nobody() -> None:
     stop()
     hub.publish(EventKind.warning, {})
     assert heard == [1, 2]
+
+
+@pytest.mark.parametrize("kind", EventKind)
+def test_what_is_declared_of_every_kind_is_documented(kind: EventKind, pytestconfig: pytest.Config) -> None:
+    members = {name for declared in schema_of(kind)["$defs"].values() for name in declared.get("properties", ())}
+    pages = [pytestconfig.rootpath / "docs" / page for page in ("watching.md", "renewal.md", "reference/commands.md")]
+    documented = "".join(page.read_text() for page in pages)
+    assert [name for name in members if f"`{name}`" not in documented] == []

@@ -7,9 +7,10 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from evse_security.agents.patience import ask
+from evse_security.service.eventdata import ClockNews
 from evse_security.service.events import EventKind
 from evse_security.service.service import Service
 
@@ -31,7 +32,7 @@ class Look(NamedTuple):
     """Seconds on a clock that nobody sets."""
 
 
-def news(before: Look | None, look: Look) -> dict[str, Any] | None:
+def news(before: Look | None, look: Look) -> ClockNews | None:
     """What is new about the clock, as data of an event; None: nothing. At the start, that it is not believed."""
     step = 0.0 if before is None else (look.now - before.now).total_seconds() - (look.elapsed - before.elapsed)
     stepped = abs(step) >= STEP

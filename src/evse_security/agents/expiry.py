@@ -5,47 +5,46 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from evse_security.agents.patience import ask, wait
+from evse_security.service.eventdata import Expiring, ExpiringCa, ExpiringLeaf
 from evse_security.service.events import Event, EventKind
 from evse_security.service.service import Service
 from evse_security.station import Moment, Node, Overview, Station
-from evse_security.vocabulary import CaCertificateType
+from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 DAY = 86_400.0
 SETTLED = 10.0
 """Seconds that are waited after a change: many come together, and drawing a large store takes a while."""
 LEAF = "leaf"
-LEAF_TYPES = {CaCertificateType.V2G: "V2G", CaCertificateType.CSMS: "CSMS"}
+LEAF_TYPES = {
+    CaCertificateType.V2G: LeafCertificateType.V2G,
+    CaCertificateType.CSMS: LeafCertificateType.CSMS,
+}
 """Of the leaves whose roots a domain holds."""
 
 
-class Expiring(NamedTuple):
-    """A certificate that expires soon, or has."""
+class News(NamedTuple):
+    """A certificate that expires soon, or has: what is told of it."""
 
-    fingerprint: str
     kind: EventKind
-    data: dict[str, Any]
+    data: ExpiringLeaf | ExpiringCa
 
 
-def expiring(overview: Overview, now: datetime, days: int) -> Iterator[Expiring]:
+def expiring(overview: Overview, now: datetime, days: int) -> Iterator[News]:
     """What expires within so many days: 1. the leaf in use, or for want of one that which was last, 2. trusted CAs."""
     for domain in overview.domains:
         nodes = list(_all(domain.trees))
         leaf = _leaf(node for node in nodes if node.role == LEAF)
         if leaf is not None and _is_soon(leaf, now, days):  # 1
-            facts = _facts(leaf, now)
-            when = "has expired" if facts["days"] < 0 else f"expires in {facts['days']} days"
             kind = LEAF_TYPES[domain.domain]
-            data = {"leaf_certificate_type": kind, **facts, "text": f"the {kind} leaf {leaf.name} {when}"}
-            yield Expiring(leaf.fingerprint, EventKind.leaf_certificate_expiring, data)
+            told = _told(leaf, f"the {kind} leaf", now)
+            yield News(EventKind.leaf_certificate_expiring, {"leaf_certificate_type": kind, **told})
         for node in nodes:
             if node.role != LEAF and node.used and _is_soon(node, now, days):  # 2
-                facts = _facts(node, now)
-                text = f"the {domain.domain} {node.role} {node.name} expires in {facts['days']} days"
-                data = {"ca_certificate_type": str(domain.domain), **facts, "text": text}
-                yield Expiring(node.fingerprint, EventKind.warning, data)
+                told = _told(node, f"the {domain.domain} {node.role}", now)
+                yield News(EventKind.warning, {"ca_certificate_type": domain.domain, **told})
 
 
 def _all(nodes: Iterable[Node]) -> Iterator[Node]:
@@ -64,14 +63,17 @@ def _is_soon(node: Node, now: datetime, days: int) -> bool:
     return node.not_after - now <= timedelta(days=days)
 
 
-def _facts(node: Node, now: datetime) -> dict[str, Any]:
+def _told(node: Node, what: str, now: datetime) -> Expiring:
+    days = (node.not_after - now) // timedelta(days=1)
+    when = "has expired" if days < 0 else f"expires in {days} days"
     return {
         "certificate": node.name,
         "serial": node.serial,
         "fingerprint": node.fingerprint,
         "not_after": node.not_after.isoformat().replace("+00:00", "Z"),
-        "days": (node.not_after - now) // timedelta(days=1),
+        "days": days,
         "path": str(node.files[0]) if node.files else None,
+        "text": f"{what} {node.name} {when}",
     }
 
 
@@ -112,11 +114,12 @@ class ExpiryWatch:
         if moment.doubt is not None:
             return
         all_found = list(expiring(overview, moment.now, self._days))
-        self._told = {one.fingerprint: at for one in all_found if (at := self._told.get(one.fingerprint)) is not None}
-        for found in all_found:
-            told = self._told.get(found.fingerprint)
+        names = [found.data["fingerprint"] for found in all_found]
+        self._told = {name: at for name in names if (at := self._told.get(name)) is not None}
+        for name, found in zip(names, all_found, strict=True):
+            told = self._told.get(name)
             if told is None or elapsed - told >= DAY - 60:
-                self._told[found.fingerprint] = elapsed
+                self._told[name] = elapsed
                 self._service.events.publish(found.kind, found.data)
 
 

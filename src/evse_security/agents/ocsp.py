@@ -7,7 +7,7 @@ import logging
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from evse_security.agents import responder, schedule
 from evse_security.agents.patience import ask, wait
@@ -15,6 +15,7 @@ from evse_security.agents.responder import NoAnswer, Unreachable
 from evse_security.agents.schedule import History, Task
 from evse_security.errors import CommandRefused, EvseSecurityError
 from evse_security.serve.codec import encoder
+from evse_security.service.eventdata import OcspFailure, OcspNews
 from evse_security.service.events import Event, EventKind
 from evse_security.service.service import Called, Service
 from evse_security.station import Inventory, Moment, OcspQuestion, OcspState, Station
@@ -159,7 +160,7 @@ class OcspAgent:
                 if not was_revoked:
                     self._tell_revoked(question, state)
             elif state is not None and is_known and (before is None or state.this_update != before.this_update):
-                self._publish({"state": "cached", **_facts(question, state)})
+                self._publish(_news(question, "cached", state))
                 if was_revoked and self._withdraws:
                     self._tell_update(_INSTALLED)
         asked = {question.fingerprint for question in questions}
@@ -168,7 +169,7 @@ class OcspAgent:
     def _tell_revoked(self, question: OcspQuestion, state: OcspState) -> None:
         log.error("%s, serial %s, is revoked", question.name, question.serial)
         text = f"{question.name}, serial {question.serial}, is revoked"
-        self._publish({"state": REVOKED, **_facts(question, state), "withdrawn": self._withdraws, "text": text})
+        self._publish({**_news(question, "revoked", state), "withdrawn": self._withdraws, "text": text})
         if self._withdraws:
             self._tell_update(CertificateStoreUpdateOperation.Deleted)
 
@@ -177,14 +178,14 @@ class OcspAgent:
         update = CertificateStoreUpdate(operation=operation, leaf_certificate_type=_V2G)
         self._service.events.publish(EventKind.certificate_store_update, _encode_update(update))
 
-    def _publish(self, data: dict[str, Any]) -> None:
+    def _publish(self, data: OcspNews) -> None:
         self._service.events.publish(EventKind.ocsp, data)
 
     # ---- asking
 
     async def _ask(self, task: Task, hosts: set[str]) -> None:
         """Ask the responders of a certificate one after the other until an answer is cached."""
-        failures = []
+        failures: list[OcspFailure] = []
         try:
             for url in task.responders:
                 failure = await self._ask_one(task.question, url)
@@ -195,7 +196,7 @@ class OcspAgent:
             self._history.failed(task.question, self._elapsed())
             why = ", ".join(f"{one['responder']}: {one['text']}" for one in failures)
             log.info("no OCSP response about %s: %s", task.question.name, why)
-            self._publish({"state": "failed", **_facts(task.question, None), "failures": failures})
+            self._publish({**_news(task.question, "failed", None), "failures": failures})
         finally:
             self._busy -= hosts
             self._wake.set()
@@ -262,17 +263,18 @@ def _ways(question: OcspQuestion) -> Iterator[tuple[str, bytes]]:
             yield "GET", request
 
 
-def _facts(question: OcspQuestion, state: OcspState | None) -> dict[str, Any]:
-    facts: dict[str, Any] = {
+def _news(question: OcspQuestion, what: Literal["cached", "revoked", "failed"], state: OcspState | None) -> OcspNews:
+    news: OcspNews = {
+        "state": what,
         "certificate": question.name,
         "serial": question.serial,
         "fingerprint": question.fingerprint,
         "leaf": question.is_leaf,
     }
     if state is not None:
-        facts |= {"status": str(state.status), "this_update": _iso(state.this_update)}
-        facts |= {"next_update": None if state.next_update is None else _iso(state.next_update)}
-    return facts
+        news["status"], news["this_update"] = str(state.status), _iso(state.this_update)
+        news["next_update"] = None if state.next_update is None else _iso(state.next_update)
+    return news
 
 
 def _iso(moment: datetime) -> str:

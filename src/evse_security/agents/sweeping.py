@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from evse_security.agents.patience import ask, wait
 from evse_security.errors import NotWritable
+from evse_security.service.eventdata import Problem, Swept, SweptFile
 from evse_security.service.events import Event, EventKind
 from evse_security.service.service import Service
 from evse_security.station import SweepReport
@@ -59,7 +60,8 @@ class SweepAgent:
         except NotWritable as refusal:
             log.warning("nothing could be swept: %s", refusal)
             text = f"garbage cannot be collected: {refusal}"
-            self._service.events.publish(EventKind.warning, {"part": self.name, "text": text})
+            warning: Problem = {"part": self.name, "text": text}
+            self._service.events.publish(EventKind.warning, warning)
             return True
         if report.kept_because is not None:
             log.warning("%s", report)
@@ -70,5 +72,6 @@ class SweepAgent:
         if not report.removed:
             return
         log.info("swept %d files", len(report.removed))
-        told = [{"path": str(file.path), "reason": file.reason} for file in report.removed[:MOST_TOLD]]
-        self._service.events.publish(EventKind.swept, {"files": len(report.removed), "removed": told})
+        told: list[SweptFile] = [{"path": str(file.path), "reason": file.reason} for file in report.removed[:MOST_TOLD]]
+        data: Swept = {"files": len(report.removed), "removed": told}
+        self._service.events.publish(EventKind.swept, data)

@@ -11,7 +11,7 @@ from evse_security.service.parts import Part
 from evse_security.service.service import Service
 
 
-def watching(service: Service, clock: ClockWatch | None = None) -> tuple[Part, ...]:
-    """The parts that the service's configuration asks for. `clock` for whoever shows its state."""
+def watching(service: Service) -> tuple[Part, ...]:
+    """The parts that the service's configuration asks for."""
     ocsp = (OcspAgent(service),) if service.config.ocsp != "off" else ()
-    return (clock or ClockWatch(service), PlacedWatch(service), ExpiryWatch(service), SweepAgent(service), *ocsp)
+    return (ClockWatch(service), PlacedWatch(service), ExpiryWatch(service), SweepAgent(service), *ocsp)

@@ -13,6 +13,7 @@ from evse_security.config import StationConfig
 from evse_security.daemon.notify import Notifier
 from evse_security.errors import EvseSecurityError, InvalidConfiguration
 from evse_security.service.config import ServiceConfig
+from evse_security.service.eventdata import Problem
 from evse_security.service.events import EventKind, Events
 from evse_security.service.parts import Part, run_parts
 from evse_security.service.service import Service
@@ -103,7 +104,8 @@ def _signals() -> Signals:
 
 def _keep(events: Events, refused: EvseSecurityError) -> None:
     log.error("the configuration is kept as it was: %s", refused)
-    events.publish(EventKind.warning, {"text": f"the configuration is kept as it was: {refused}"})
+    data: Problem = {"text": f"the configuration is kept as it was: {refused}"}
+    events.publish(EventKind.warning, data)
 
 
 class _Life:

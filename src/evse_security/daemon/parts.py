@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from evse_security.agents.clockwatch import ClockWatch
 from evse_security.agents.renewal.agent import RenewalAgent
 from evse_security.agents.watching import watching
 from evse_security.errors import InvalidConfiguration
 from evse_security.service.parts import Part
+from evse_security.service.renewals import NoRenewals, Renewals
 from evse_security.service.service import Service
 
 
@@ -17,16 +17,41 @@ def assemble(service: Service, all_ready: Callable[[], bool] = lambda: True) -> 
 
     Raises `InvalidConfiguration`, also where what they need is not installed.
     """
-    return [*_transports(service, all_ready), *agents(service)]
+    renewal = RenewalAgent.of(service)
+    return [*_transports(service, all_ready, renewal), *watching(service), renewal]
 
 
-def agents(service: Service) -> Iterator[Part]:
-    """What watches over the station, and renews its leaves."""
-    yield from watching(service, ClockWatch(service))
-    yield RenewalAgent.of(service)
+def assemble_what_can_be(service: Service) -> Sequence[Part]:
+    """As `assemble`, for a process that must go on: what is configured wrongly is a part that says so when it runs."""
+    parts: list[Part] = list(watching(service))
+    renewals: Renewals = NoRenewals()
+    try:
+        renewals = renewal = RenewalAgent.of(service)
+        parts.append(renewal)
+    except InvalidConfiguration as refusal:
+        parts.append(Refused(refusal))
+    try:
+        for transport in _transports(service, lambda: True, renewals):
+            parts.append(transport)
+    except InvalidConfiguration as refusal:
+        parts.append(Refused(refusal))
+    return parts
 
 
-def _transports(service: Service, all_ready: Callable[[], bool]) -> Iterator[Part]:
+class Refused:
+    """A part that cannot be."""
+
+    def __init__(self, refusal: InvalidConfiguration) -> None:
+        """With the reason."""
+        self.name = refusal.key
+        self._refusal = refusal
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Say why."""
+        raise self._refusal
+
+
+def _transports(service: Service, all_ready: Callable[[], bool], renewals: Renewals) -> Iterator[Part]:
     """What serves the commands to others. Each is imported where it is wanted: not everybody has installed it."""
     key, extra = "", ""
     try:
@@ -35,7 +60,7 @@ def _transports(service: Service, all_ready: Callable[[], bool]) -> Iterator[Par
             from evse_security.http.page import routes
             from evse_security.http.server import HttpPart
 
-            yield HttpPart(service, pages=routes(service), parts_ready=all_ready)
+            yield HttpPart(service, pages=routes(service, renewals), parts_ready=all_ready, renewals=renewals)
         key, extra = "mqtt_broker", "mqtt"
         from evse_security.mqtt.broker import Broker
 

@@ -35,6 +35,7 @@ from evse_security.mqtt.dropped import Dropped
 from evse_security.mqtt.room import Room
 from evse_security.serve.codec import shown
 from evse_security.serve.command import commands, variables
+from evse_security.service.eventdata import Problem
 from evse_security.service.events import EventKind
 from evse_security.service.service import Service
 
@@ -253,7 +254,8 @@ class _Conversation:
         if commands(self._module.revision_of(call.command))[call.command].result is not NoneType:
             return self._failure(call, Failure.handler, f"{refusal.reason.code}: {refusal.reason}")
         log.warning("%s (asked by %s)", refusal, call.origin)
-        self._service.events.publish(EventKind.warning, {"part": "everest", "text": str(refusal)})
+        data: Problem = {"part": "everest", "text": str(refusal)}
+        self._service.events.publish(EventKind.warning, data)
         return self._topics.result(self._generation, call, None)
 
     def _failure(self, call: Call, failure: Failure, text: str) -> Outgoing:

@@ -18,6 +18,7 @@ from evse_security.everest.protocol import EverestProtocol
 from evse_security.everest.surroundings import FRAMEWORK, Surroundings
 from evse_security.mqtt.broker import Broker
 from evse_security.mqtt.client import MqttPart
+from evse_security.service.eventdata import Problem
 from evse_security.service.events import EventKind, Events
 from evse_security.service.parts import Part, run_parts
 from evse_security.service.service import Service
@@ -26,7 +27,8 @@ from evse_security.station import Station
 log = logging.getLogger(__name__)
 
 Parts = Callable[[Service], Sequence[Part]]
-"""What runs beside the module in its process, by the module's configuration."""
+"""What runs beside the module in its process, by the module's configuration. A part that cannot be says so
+when it runs."""
 
 DONE, MISCONFIGURED = 0, 2
 
@@ -111,12 +113,20 @@ class Opened:
             await asyncio.gather(others, return_exceptions=True)
 
     async def _run_parts(self) -> None:
-        """Run the parts. One that cannot start must not end the module, which would end EVerest."""
+        """Run the parts, each by itself: one that cannot start must end neither the others nor the module."""
         service = await self._begun
         try:
-            await run_parts(self._parts(service), service.events, lambda: None)
-        except InvalidConfiguration as refusal:
-            log.error("the module goes on alone, as something beside it is configured wrongly: %s", refusal)
-            service.events.publish(EventKind.warning, {"part": "everest", "text": str(refusal)})
+            async with asyncio.TaskGroup() as group:
+                for part in self._parts(service):
+                    group.create_task(_run_alone(part, service.events))
         except Exception:
             log.exception("the module goes on alone, as something beside it failed")
+
+
+async def _run_alone(part: Part, events: Events) -> None:
+    try:
+        await run_parts([part], events, lambda: None)
+    except InvalidConfiguration as refusal:
+        log.error("the module goes on without %s, which is configured wrongly: %s", part.name, refusal)
+        data: Problem = {"part": part.name, "text": str(refusal)}
+        events.publish(EventKind.warning, data)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from evse_security import __version__
-from evse_security.http import api, health, login
+from evse_security.http import api, health, login, renewal
 from evse_security.http.auth import Access
 from evse_security.http.guard import Guard, Hosts
 from evse_security.http.looking import Looking
@@ -22,6 +22,7 @@ from evse_security.http.metrics import MEDIA_TYPE, Metrics
 from evse_security.http.replies import Json, on_http_exception
 from evse_security.http.stream import Streams
 from evse_security.serve.openapi import openapi
+from evse_security.service.renewals import Renewals
 from evse_security.service.service import Service
 
 
@@ -34,6 +35,7 @@ class Behind:
     looking: Looking
     metrics: Metrics
     streams: Streams
+    renewals: Renewals
 
 
 def create_app(
@@ -58,6 +60,7 @@ def create_app(
     return Starlette(
         routes=[
             *api.routes(service),
+            *renewal.routes(behind.renewals),
             Route("/api/events", behind.streams.answer),
             Route("/openapi.json", document),
             Route("/metrics", metrics),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -14,6 +14,7 @@ from evse_security.http.looking import Looking, Sight
 from evse_security.interface import REVISIONS
 from evse_security.serve.command import commands
 from evse_security.service.events import Event, EventKind
+from evse_security.service.renewals import Renewals, RenewalState
 from evse_security.service.service import Called, Service
 from evse_security.store.overview import Node
 
@@ -48,13 +49,14 @@ class Words:
 class Metrics:
     """What is counted as it happens, and what is looked at when it is asked for."""
 
-    def __init__(self, service: Service, looking: Looking) -> None:
+    def __init__(self, service: Service, looking: Looking, renewals: Renewals) -> None:
         """Counts the service's commands from now on."""
         self._service, self._looking = service, looking
         self._registry = CollectorRegistry()
         self._store = _Store()
         self._registry.register(self._store)
-        self._results, self._reasons, self._states = Words(), Words(), Words()
+        self._registry.register(_Renewals(renewals))
+        self._results, self._reasons = Words(), Words()
         self._commands = Counter(
             "evse_security_commands", "Commands by result.", ("command", "result"), registry=self._registry
         )
@@ -71,16 +73,13 @@ class Metrics:
             ("command", "reason"),
             registry=self._registry,
         )
-        self._renewals = Gauge(
-            "evse_security_renewal_state",
-            "1 for the state in which the renewal of a leaf is, 0 for those in which it was.",
-            ("certificate_type", "state"),
-            registry=self._registry,
+        self._steps = Counter(
+            "evse_security_clock_steps", "Steps of the clock, forwards and backwards.", registry=self._registry
         )
         service.observe(self._called)
 
     async def listen(self) -> Callable[[], None]:
-        """Hear of refusals and renewals from now on, and of renewals just before. Returns how to stop that."""
+        """Hear of refusals and of the clock from now on, and of what was just before. Returns how to stop that."""
         for event in self._service.events.recent():
             self._happened(event)
         stop_events = self._service.events.hear(self._happened)
@@ -112,20 +111,31 @@ class Metrics:
         self._refusals.labels(_command(command), self._reasons.of(why.code)).inc()
 
     def _happened(self, event: Event) -> None:
-        if event.kind is not EventKind.renewal:
-            return
-        kind, state = (str(event.data.get(name, "")) for name in ("leaf_certificate_type", "state"))
-        kind, state = self._states.of(kind), self._states.of(state)
-        for metric in self._renewals.collect():
-            for sample in metric.samples:
-                if sample.labels["certificate_type"] == kind:
-                    self._renewals.labels(kind, sample.labels["state"]).set(0)
-        self._renewals.labels(kind, state).set(1)
+        if event.kind is EventKind.clock and event.data.get("step"):
+            self._steps.inc()
 
 
 def _command(name: str) -> str:
     """A declared command, sweeping, or `other`: callers may ask for anything."""
     return name if name in _COMMANDS or name == "sweep" else OTHER
+
+
+class _Renewals(Collector):
+    """How the renewal of each kind of leaf stands, when it is asked for: also before anything happened to it."""
+
+    def __init__(self, renewals: Renewals) -> None:
+        self._renewals = renewals
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        text = "1 for the state in which the renewal of a leaf is, 0 for all others."
+        states = GaugeMetricFamily("evse_security_renewal_state", text, labels=("certificate_type", "state"))
+        for status in self._renewals.status():
+            for state in RenewalState:
+                states.add_metric((status.kind.value, state.value), float(state is status.state))
+        yield states
 
 
 class _Store(Collector):

@@ -26,6 +26,7 @@ from evse_security.http.protocol import Connection, configured
 from evse_security.http.stream import Streams
 from evse_security.http.tokens import TokenFile
 from evse_security.service.config import ServiceConfig
+from evse_security.service.renewals import NoRenewals, Renewals
 from evse_security.service.service import Service
 
 log = logging.getLogger(__name__)
@@ -51,11 +52,13 @@ class HttpPart:
         *,
         pages: Sequence[BaseRoute] = (),
         parts_ready: Callable[[], bool] = lambda: True,
+        renewals: Renewals | None = None,
     ) -> None:
         """`pages` are served beside the API; `parts_ready` tells /readyz whether all parts of the service are."""
         self._service, self._pages, self._parts_ready = service, pages, parts_ready
+        self._renewals = renewals or NoRenewals()
         self._looking = Looking(service)
-        self._metrics = Metrics(service, self._looking)
+        self._metrics = Metrics(service, self._looking, self._renewals)
         self.listening: tuple[Address, ...] = ()
         """Where it listens, with the ports that port 0 became."""
 
@@ -68,7 +71,8 @@ class HttpPart:
         ticks = asyncio.get_running_loop().time
         access = Access(service.clock, ticks, tokens, client_scopes(config.http_client_scopes))
         streams = Streams(service.events)
-        behind = Behind(access, Hosts.of(config.http_hosts), self._looking, self._metrics, streams)
+        hosts = Hosts.of(config.http_hosts)
+        behind = Behind(access, hosts, self._looking, self._metrics, streams, self._renewals)
         app = create_app(service, behind, parts_ready=self._parts_ready, pages=self._pages)
         stop_counting = await self._metrics.listen()
         server = _Server(partial(Connection, configured(app)), contexts)

@@ -19,6 +19,7 @@ from paho.mqtt.properties import Properties
 from evse_security.errors import InvalidConfiguration
 from evse_security.mqtt.broker import Broker, Transport
 from evse_security.mqtt.connection import Message, Speak, is_topic
+from evse_security.service.eventdata import Problem
 from evse_security.service.events import EventKind, Events
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ def back_off(failures: int, chance: float) -> float:
 class MqttPart:
     """Connects to a broker, speaks a protocol, and does both anew when the connection is lost, ever less often.
 
-    A broker that is not there is waited for and told of once. A protocol that returns ends the part.
+    A broker that is not there is waited for and told of once; nobody else has to wait for it. A protocol that returns
+    ends the part.
     """
 
     def __init__(self, name: str, broker: Broker, speak: Speak, events: Events | None = None) -> None:
@@ -89,6 +91,7 @@ class MqttPart:
                     raise
             failures = 1 if loop.time() - begun > STEADY else failures + 1
             self._tell(lost)
+            ready()  # the rest of the service must not wait for a broker
             await asyncio.sleep(back_off(failures, random.random()))  # noqa: S311 - nothing secret about it
 
     async def _once(self, ready: Callable[[], None]) -> None:
@@ -166,7 +169,8 @@ class MqttPart:
         self._told = True
         log.warning("%s", text)
         if self._events is not None:
-            self._events.publish(EventKind.warning, {"part": self.name, "text": text})
+            data: Problem = {"part": self.name, "text": text}
+            self._events.publish(EventKind.warning, data)
 
 
 def _lost(problem: Exception) -> Exception | None:

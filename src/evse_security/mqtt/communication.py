@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+
+from evse_security.service.eventdata import CommunicationFault
 
 
 class Fault(StrEnum):
@@ -23,7 +24,7 @@ class Change:
     fault: Fault
     active: bool
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> CommunicationFault:
         """The data of a warning."""
         text = "Send communication_check to clear the error" if self.active else "communication_check was received"
         return {

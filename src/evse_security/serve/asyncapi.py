@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from evse_security.serve.command import Command, commands, variables
 from evse_security.serve.everest_api import (
@@ -19,7 +20,7 @@ from evse_security.serve.everest_api import (
     SETTLED,
     Topics,
 )
-from evse_security.serve.schema import Schema, type_schema
+from evse_security.serve.schema import Schema, data_schema, type_schema
 from evse_security.vocabulary import LeafCertificateType
 
 ASYNCAPI = "3.0.0"
@@ -71,8 +72,11 @@ class _Part:
         return {"name": self.name, "title": self.about, "contentType": self.content, "payload": self.payload}
 
 
-def asyncapi(events: Mapping[str, str]) -> Schema:
-    """The document. `events` are published besides the variables of the interface: by name, what each is about."""
+def asyncapi(events: Mapping[str, tuple[str, Any]]) -> Schema:
+    """The document.
+
+    `events` are published besides the variables of the interface: by name, what each is about and the type of its data.
+    """
     definitions = dict(_OWN_SCHEMAS)
     parts = [
         *(part for command in commands(REVISION).values() for part in _command(command, definitions)),
@@ -120,12 +124,16 @@ def _arguments(command: Command, definitions: dict[str, Schema]) -> Schema | Non
     return {"$ref": _SCHEMAS + name}
 
 
-def _variables(events: Mapping[str, str], definitions: dict[str, Schema]) -> Iterator[_Part]:
+def _variables(events: Mapping[str, tuple[str, Any]], definitions: dict[str, Schema]) -> Iterator[_Part]:
     declared = {
         name: (variable.summary, type_schema(variable.hint, definitions, _SCHEMAS))
         for name, variable in variables(REVISION).items()
     }
-    others = {name: (about, {"type": "object"}) for name, about in events.items() if name not in declared}
+    others = {
+        name: (about, data_schema(hint, definitions, _SCHEMAS))
+        for name, (about, hint) in events.items()
+        if name not in declared
+    }
     request = _request(type_schema(LeafCertificateType, definitions, _SCHEMAS), required=False)
     for name, (about, value) in {**declared, **others}.items():
         yield _Part(name=f"receive_{name}", about=about, payload=value, topic=_TOPICS.variable(name))

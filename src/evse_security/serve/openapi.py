@@ -1,6 +1,6 @@
 """OpenAPI 3.1 of the commands over HTTP, read off the declaration: one operation for each command of each revision.
 
-What stands beside the commands (events, metrics, health) is written down here.
+What stands beside the commands (renewal, events, metrics, health) is written down here.
 """
 
 from __future__ import annotations
@@ -75,6 +75,23 @@ _EVENT: Schema = {
     "required": ["id", "event", "data"],
 }
 
+_RENEWED: Schema = {"type": "string", "enum": ["V2G", "CSMS"]}
+_MOMENT: Schema = {"type": "string", "format": "date-time"}
+_RENEWAL: Schema = {
+    "description": "How the renewal of one kind of leaf stands.",
+    "type": "object",
+    "properties": {
+        "leaf_certificate_type": _RENEWED,
+        "state": {"type": "string", "description": "The states are in docs/renewal.md."},
+        "since": _MOMENT,
+        "next_attempt": {"oneOf": [_MOMENT, {"type": "null"}], "description": "null: not before something happens."},
+        "attempts": {"type": "integer", "minimum": 0},
+        "reason": {"type": "string"},
+    },
+    "required": ["leaf_certificate_type", "state", "since", "next_attempt", "attempts", "reason"],
+    "additionalProperties": False,
+}
+
 
 def openapi(version: str) -> Schema:
     """The whole document; `version` is that of this software."""
@@ -146,15 +163,34 @@ def _beside() -> dict[str, Schema]:
         "description": "The number of the last event that was seen: later ones that are remembered come first.",
         "schema": {"type": "integer", "minimum": 0, "maximum": 10**15 - 1},
     }
+    renewals = _content("application/json", {"type": "array", "items": _RENEWAL})
     events = _got("Follow what happens, as server-sent events.", _content("text/event-stream", _EVENT))
     events["get"]["parameters"] = [last]
     events["get"]["responses"] |= _errors(400)
     return {
+        "/api/renewal": _got("Tell how the renewal of leaves stands.", renewals),
+        "/api/renewal/{leaf_certificate_type}": {"post": _trigger()},
         "/api/events": events,
         "/openapi.json": _got("Get this document.", _content("application/json", {"type": "object"})),
         "/metrics": _got("Get measurements for Prometheus.", _content("text/plain", {"type": "string"})),
         "/healthz": _got("Tell whether the service answers.", _content("application/json", health), unwell),
         "/readyz": _got("Tell whether the station can be worked with.", _content("application/json", health), unwell),
+    }
+
+
+def _trigger() -> Schema:
+    answer = {
+        "description": "`off`: others renew these leaves, as the configuration has it, and nothing was done.",
+        "type": "string",
+        "enum": ["accepted", "off"],
+    }
+    kind = {"name": "leaf_certificate_type", "in": "path", "required": True, "schema": _RENEWED}
+    return {
+        "operationId": "renew",
+        "summary": "Renew a leaf now; what comes of it is told by events.",
+        "description": f"Scope: {CHANGES}.",
+        "parameters": [kind],
+        "responses": {"200": _json("The answer.", answer), **_errors(404, *_EVERYWHERE)},
     }
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass
 from enum import StrEnum
 from inspect import getdoc
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from evse_security.serve.codec import required_fields, without_none
 from evse_security.serve.command import Command, commands, variables
@@ -24,6 +24,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS: Mapping[Any, Schema] = {
     str: {"type": "string"},
     int: {"type": "integer"},
+    float: {"type": "number"},
     bool: {"type": "boolean"},
     NoneType: {"type": "null"},
 }
@@ -68,6 +69,35 @@ def type_schema(hint: Any, definitions: dict[str, Schema], prefix: str = "#/$def
         definitions[name] = {}  # stops a record that holds itself
         definitions[name].update(_definition(hint, definitions, prefix))
     return {"$ref": prefix + name}
+
+
+def data_schema(hint: Any, definitions: dict[str, Schema], prefix: str = "#/$defs/") -> Schema:
+    """The schema of JSON that is declared as it is written: by TypedDicts, lists, and None for null.
+
+    Types of the interface within are as `type_schema` has them. Members that are not declared are allowed: later ones
+    must not break who checks.
+    """
+    if get_origin(hint) in (Union, UnionType):
+        return {"anyOf": [data_schema(each, definitions, prefix) for each in get_args(hint)]}
+    if get_origin(hint) is list:
+        return {"type": "array", "items": data_schema(get_args(hint)[0], definitions, prefix)}
+    if get_origin(hint) is Literal and all(type(each) is str for each in get_args(hint)):
+        return {"type": "string", "enum": list(get_args(hint))}
+    if not is_typeddict(hint):
+        return type_schema(hint, definitions, prefix)
+    if hint.__name__ not in definitions:
+        members = get_type_hints(hint, include_extras=True)
+        definitions[hint.__name__] = {
+            "description": _summary(hint),
+            "type": "object",
+            "properties": {name: data_schema(_bare(each), definitions, prefix) for name, each in members.items()},
+            "required": [name for name, each in members.items() if get_origin(each) is not NotRequired],
+        }
+    return {"$ref": prefix + hint.__name__}
+
+
+def _bare(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is NotRequired else hint
 
 
 def type_name(hint: Any) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from evse_security.errors import InvalidConfiguration
+from evse_security.service.eventdata import Problem
 from evse_security.service.events import EventKind, Events
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ async def _keep_running(part: Part, events: Events, is_ready: Callable[[str], No
             if isinstance(problem, asyncio.CancelledError) and (task is None or task.cancelling()):
                 raise  # else something that it waited for was cancelled
             log.exception("%s failed and begins again in %g s", part.name, wait)
-            data = {"part": part.name, "text": f"{part.name} failed: {type(problem).__name__}"}
+            data: Problem = {"part": part.name, "text": f"{part.name} failed: {type(problem).__name__}"}
             events.publish(EventKind.warning, data)
         if loop.time() - begun > STEADY:
             wait = FIRST_WAIT

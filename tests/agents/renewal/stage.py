@@ -11,14 +11,15 @@ from typing import Any
 
 from evse_security import Station, StationConfig
 from evse_security.agents.enrolment.port import Answer, EnrolmentPort, Published, Request
-from evse_security.agents.renewal.agent import KINDS, RenewalAgent
+from evse_security.agents.renewal.agent import RenewalAgent
 from evse_security.agents.renewal.memory import Memory
-from evse_security.agents.renewal.telling import RenewalStatus
 from evse_security.service.config import ServiceConfig
 from evse_security.service.events import EventKind
+from evse_security.service.renewals import RENEWED, RenewalStatus
 from evse_security.service.service import Service
 from evse_security.vocabulary import LeafCertificateType
 from tests.builders import DAY, NOW, World, csms, world
+from tests.service.declared import check
 
 V2G, CSMS = LeafCertificateType.V2G, LeafCertificateType.CSMS
 NAMED: dict[str, Any] = {"csr_organization": "Operator", "csr_common_name_v2g": "SECC1"}
@@ -102,9 +103,10 @@ def staged(
         chosen = StationConfig.under(directory / "certs", clock=lambda: clock[0], **(station or {}))
         with Station.open(chosen) as opened:
             service = Service(opened, ServiceConfig(**{"state_directory": directory / "state"} | config))
+            service.events.hear(check)
             built = RenewalAgent.of(service)
             if port is not None:
-                built = RenewalAgent(service, dict.fromkeys(KINDS, port), Memory(directory / "state"))
+                built = RenewalAgent(service, dict.fromkeys(RENEWED, port), Memory(directory / "state"))
             stage = Stage(service, built, clock, known)
             try:
                 root = {"certificate": known["V2GRoot"].pem, "certificate_type": "V2G"}

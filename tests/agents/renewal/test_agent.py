@@ -12,10 +12,10 @@ from cryptography import x509
 from cryptography.x509.ocsp import OCSPCertStatus
 
 from evse_security.agents.enrolment.port import Later, Published, Refused, Request, Signed
-from evse_security.agents.renewal.agent import Triggered
 from evse_security.errors import InvalidConfiguration
 from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
 from evse_security.service.events import Event, EventKind
+from evse_security.service.renewals import Triggered
 from tests.agents.renewal.stage import CSMS, NAMED, V2G, Answers, Stage, staged
 from tests.builders import DAY, NOW, at, csms, world
 

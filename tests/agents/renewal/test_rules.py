@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evse_security.agents.renewal.record import Cause, Outcome, Record, RenewalState, from_json, to_json
+from evse_security.agents.renewal.record import Cause, Outcome, Record, from_json, to_json
 from evse_security.agents.renewal.rules import (
     DAY,
     Policy,
@@ -26,6 +26,7 @@ from evse_security.agents.renewal.rules import (
     window,
 )
 from evse_security.renewing import LeafFacts, LeafUse, RenewalFacts, RequestState
+from evse_security.service.renewals import RenewalState
 from tests.builders import NOW
 
 EVENT = Policy("event", days=30, wait=60, repeats=3, organization="Operator", common="SECC1")

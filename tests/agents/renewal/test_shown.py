@@ -13,7 +13,7 @@ from tests.builders import NOW
 
 def test_metrics_and_the_page_name_the_leaf_that_is_renewed(tmp_path: Path) -> None:
     async def work(stage: Stage) -> None:
-        metrics = Metrics(stage.service, Looking(stage.service))
+        metrics = Metrics(stage.service, Looking(stage.service), stage.agent)
         stop = await metrics.listen()
         await stage.at(NOW)
         assert b'evse_security_renewal_state{certificate_type="V2G",state="waiting"} 1.0' in await metrics.text()
@@ -27,7 +27,7 @@ def test_metrics_and_the_page_name_the_leaf_that_is_renewed(tmp_path: Path) -> N
 
 def test_how_a_renewal_stands_is_told_after_a_restart(tmp_path: Path) -> None:
     async def after(stage: Stage) -> None:
-        metrics = Metrics(stage.service, Looking(stage.service))
+        metrics = Metrics(stage.service, Looking(stage.service), stage.agent)
         stop = await metrics.listen()
         await stage.at(NOW)
         assert stage.states() == ["waiting"]

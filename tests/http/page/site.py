@@ -24,6 +24,7 @@ from evse_security.http.server import HttpPart
 from evse_security.service.config import ServiceConfig
 from evse_security.service.service import Service
 from tests.builders import NOW, World
+from tests.http.kit import Told
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -56,6 +57,7 @@ class Site:
     app: Around
     service: Service
     certs: Path
+    renewals: Told
 
     def may(self, scope: Scope) -> None:
         """From now on the caller has this scope."""
@@ -68,8 +70,9 @@ def page(certs: Path, **config: Any) -> Iterator[Site]:
     settings = StationConfig.under(certs, **{"clock": lambda: NOW, **config})
     with Station.open(settings) as station:
         service = Service(station, ServiceConfig(csr_organization="Operator", csr_country="DE"))
+        renewals = Told()
         try:
-            yield Site(Around(Starlette(routes=routes(service))), service, certs)
+            yield Site(Around(Starlette(routes=routes(service, renewals))), service, certs, renewals)
         finally:
             service.close()
 
@@ -105,7 +108,7 @@ def served(certs: Path, **config: Any) -> Iterator[str]:
     async def run(station: Station) -> None:
         options = ServiceConfig(http_listen=("127.0.0.1:0",), csr_organization="Operator", csr_country="DE")
         service = Service(station, options)
-        part = HttpPart(service, pages=routes(service))
+        part = HttpPart(service, pages=routes(service, Told()))
         serving = asyncio.ensure_future(part.run(lambda: listening.set_result(part)))
         await asyncio.to_thread(stop.wait)
         serving.cancel()

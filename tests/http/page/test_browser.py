@@ -64,6 +64,13 @@ def page(certs: Path, browser: Browser) -> Iterator[Page]:
     assert complaints == []
 
 
+def test_a_renewal_is_begun_with_a_button(page: Page) -> None:
+    section = page.get_by_role("region", name="Renewal")
+    expect(section.get_by_text("not due yet")).to_be_visible()
+    section.get_by_role("button", name="Renew the V2G leaf now").click()
+    expect(page.get_by_text("The renewal begins")).to_be_visible()
+
+
 def test_a_root_is_pasted_previewed_and_installed_and_other_windows_hear_of_it(page: Page, w: World) -> None:
     other = page.context.new_page()
     with other.expect_response("**/api/events"):

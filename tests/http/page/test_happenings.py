@@ -30,12 +30,16 @@ def event(kind: EventKind = EventKind.warning, number: int = 1, **data: Any) -> 
             event(
                 EventKind.renewal,
                 leaf_certificate_type="V2G",
-                state="waits",
-                since="2030",
+                state="waiting",
+                since="2030-01-01T00:00:00Z",
                 reason="no answer",
                 number=1,
             ),
-            "leaf certificate type: V2G; state: waits; reason: no answer",
+            "leaf certificate type: V2G; state: waiting; reason: no answer",
+        ),
+        (
+            event(EventKind.certificate_signing_request, leaf_certificate_type="CSMS", csr="-", attempt=1),
+            "leaf certificate type: CSMS; attempt: 1",
         ),
         (event(EventKind.ocsp, certificate="CN=x", serial="1", state="failed"), "certificate: CN=x; state: failed"),
         (

@@ -13,6 +13,7 @@ from cryptography import x509
 from evse_security.http.page.forms import LARGEST
 from evse_security.http.scopes import Caller, Scope
 from evse_security.lab.authority import name
+from evse_security.service.renewals import RenewalState
 from tests.builders import World, world
 from tests.http.page.site import Client, Site, furnish, page, put
 from tests.http.page.worlds import station_pki
@@ -249,6 +250,28 @@ def test_a_request_that_cannot_be_made_says_why_and_keeps_what_was_typed(client:
     assert answer.status_code == 409
     assert "AttributeNotEncodable" in answer.text
     assert 'value="Germany"' in answer.text and "checked" in answer.text
+
+
+def test_the_overview_tells_how_renewals_stand_and_begins_one(site: Site, client: Client) -> None:
+    for state in RenewalState:
+        site.renewals.state = state
+        shown = client.get("/").text
+        assert "&lt;no answer&gt;" in shown and "next: 2030-01-01 00:00 UTC" in shown
+        assert ("Renew the V2G leaf now" in shown) is (state is not RenewalState.off)
+        assert "Renew the CSMS leaf now" not in shown
+    answer = client.post("/renew", data={"certificate_type": "V2G"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/?said=renewing#renewal")
+    assert site.renewals.triggers == [("V2G", "http:local")]
+    assert "The renewal begins" in client.get("/?said=renewing").text
+    assert client.post("/renew", data={"certificate_type": "CSMS"}).status_code == 409
+    assert client.post("/renew", data={"certificate_type": "MO"}).status_code == 400
+
+
+def test_who_may_only_read_renews_nothing(site: Site, client: Client) -> None:
+    site.may(Scope.read)
+    assert "Renew the V2G leaf now" not in client.get("/").text
+    assert client.post("/renew", data={"certificate_type": "V2G"}).status_code == 403
+    assert not site.renewals.triggers
 
 
 def test_only_the_list_that_was_seen_is_deleted(site: Site, client: Client, w: World) -> None:

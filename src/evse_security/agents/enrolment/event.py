@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evse_security.agents.enrolment.port import Answer, Published, Request
+from evse_security.service.eventdata import SigningRequest
 from evse_security.service.events import EventKind, Events
 
 
@@ -14,8 +15,8 @@ class EventPort:
         self._events = events
 
     async def enrol(self, request: Request) -> Answer:
-        data = {
-            "leaf_certificate_type": request.kind.value,
+        data: SigningRequest = {
+            "leaf_certificate_type": request.kind,
             "csr": request.csr,
             "number": request.number,
             "attempt": request.attempt,

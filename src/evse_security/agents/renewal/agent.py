@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from evse_security.agents.enrolment.choice import port_for
 from evse_security.agents.enrolment.port import (
@@ -26,31 +25,22 @@ from evse_security.agents.renewal.record import Cause, Outcome, Record
 from evse_security.agents.renewal.records import Records
 from evse_security.agents.renewal.rules import LONGEST_HOLD, Policy, Step
 from evse_security.agents.renewal.store import Store
-from evse_security.agents.renewal.telling import PART, RenewalStatus, Telling
+from evse_security.agents.renewal.telling import PART, Telling
 from evse_security.errors import EvseSecurityError
 from evse_security.renewing import RenewalFacts
 from evse_security.service.events import Event, EventKind
+from evse_security.service.renewals import RENEWED, RenewalStatus, Triggered
 from evse_security.service.service import Service
 from evse_security.vocabulary import LeafCertificateType
 
 log = logging.getLogger(__name__)
 
-KINDS = (LeafCertificateType.V2G, LeafCertificateType.CSMS)
 LOOK = 60.0
 """Seconds after which the clock and the store are looked at in any case: the clock may be set meanwhile."""
 _AWAITED = (EventKind.certificate_store_update, EventKind.clock, EventKind.ocsp)
 """Events after which something else may be due: a leaf came or went, the clock was set, a leaf is revoked."""
 ROUNDS = 8
 """Steps that may follow each other at once: what was settled may make another one due."""
-
-
-class Triggered(StrEnum):
-    """What becomes of a trigger."""
-
-    accepted = "accepted"
-    """A new request is made, in place of one that waits."""
-    off = "off"
-    """The configuration says that others renew these leaves."""
 
 
 class RenewalAgent:
@@ -63,7 +53,7 @@ class RenewalAgent:
         self._service = service
         self._store = Store(service)
         self._ports = dict(ports)
-        self._policies = {kind: Policy.of(service.config, kind) for kind in KINDS}
+        self._policies = {kind: Policy.of(service.config, kind) for kind in RENEWED}
         self._telling = Telling(service.events)
         self._records = Records(memory, self._telling.warn)
         self._triggers: dict[LeafCertificateType, str] = {}
@@ -76,7 +66,7 @@ class RenewalAgent:
     def of(cls, service: Service) -> RenewalAgent:
         """As the service's configuration says. Raises `InvalidConfiguration`."""
         config = service.config
-        ports = {kind: port_for(kind, config, service.events, service.clock) for kind in KINDS}
+        ports = {kind: port_for(kind, config, service.events, service.clock) for kind in RENEWED}
         chosen = {kind: port for kind, port in ports.items() if port is not None}
         return cls(service, chosen, Memory(config.state_directory))
 
@@ -96,7 +86,7 @@ class RenewalAgent:
     def status(self) -> tuple[RenewalStatus, ...]:
         """How each kind stands."""
         now = self._service.clock()
-        return tuple(self._telling.status(kind, self._records[kind], now) for kind in KINDS)
+        return tuple(self._telling.status(kind, self._records[kind], now) for kind in RENEWED)
 
     # ---- the loop
 
@@ -141,7 +131,7 @@ class RenewalAgent:
 
     async def look(self) -> float:
         """Do what is to be done now. Returns after how many seconds to look again, unless something happens."""
-        for kind in KINDS:
+        for kind in RENEWED:
             try:
                 await self._look_at(kind)
             except EvseSecurityError as problem:  # ServiceBusy: there is another look soon

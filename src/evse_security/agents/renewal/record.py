@@ -8,40 +8,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, get_type_hints
 
+from evse_security.service.renewals import RenewalState
+
 MOST_TEXT = 500
 """Characters of a reason that are kept: it may have come from a server."""
 MOST_CSR = 64 * 1024
 """Characters of a signing request. One with RSA 4096 has 1,700."""
 MOST_COUNTED = 10**9
-
-
-class RenewalState(StrEnum):
-    """How the renewal of a kind of leaf stands."""
-
-    unknown = "unknown"
-    """Nothing was looked at yet."""
-    off = "off"
-    """The configuration says that others renew these leaves."""
-    clock = "clock"
-    """The clock is not believed: nothing is done until it is."""
-    absent = "absent"
-    """There is no leaf, and no subject is configured for a first one."""
-    unconfigured = "unconfigured"
-    """The leaf says less of its subject than a request needs, and no more is configured."""
-    fresh = "fresh"
-    """It is not time yet."""
-    asking = "asking"
-    """A request is being made, or a CA is being asked."""
-    waiting = "waiting"
-    """A request was published, and waits for whoever answers it."""
-    retrying = "retrying"
-    """The CA gave no answer that is of use; it is asked again."""
-    exhausted = "exhausted"
-    """That was tried as often as configured; from now on once a day."""
-    refused = "refused"
-    """The CA refused, or the station refused what the CA sent."""
-    renewed = "renewed"
-    """A new leaf was installed."""
 
 
 class Cause(StrEnum):

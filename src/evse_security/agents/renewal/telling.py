@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
-from evse_security.agents.renewal.record import Record, RenewalState
+from evse_security.agents.renewal.record import Record
 from evse_security.agents.renewal.rules import Decision, Step
 from evse_security.renewing import LeafFacts
+from evse_security.service.eventdata import ExpiringLeaf, Problem, RenewalNews
 from evse_security.service.events import EventKind, Events
+from evse_security.service.renewals import RenewalState, RenewalStatus, moment_text
 from evse_security.vocabulary import LeafCertificateType
 
 log = logging.getLogger("evse_security.agents.renewal")
 
 PART = "renewal"
 _WARNINGS = (RenewalState.clock, RenewalState.unconfigured, RenewalState.exhausted, RenewalState.refused)
-
-
-@dataclass(frozen=True, slots=True)
-class RenewalStatus:
-    """How the renewal of one kind stands, for metrics and the page."""
-
-    kind: LeafCertificateType
-    state: RenewalState
-    since: datetime
-    next_attempt: datetime | None
-    """When it goes on by itself; None: not before something happens."""
-    attempts: int
-    reason: str
 
 
 class Telling:
@@ -56,11 +45,11 @@ class Telling:
             record = replace(record, state=decision.state, since=now)
         level = logging.WARNING if decision.state in _WARNINGS else logging.INFO
         log.log(level, "%s leaf: %s: %s", kind, decision.state, decision.reason)
-        data = {
-            "leaf_certificate_type": kind.value,
-            "state": decision.state.value,
-            "since": _text(record.since),
-            "next_attempt": _text(decision.at),
+        data: RenewalNews = {
+            "leaf_certificate_type": kind,
+            "state": decision.state,
+            "since": moment_text(record.since),
+            "next_attempt": moment_text(decision.at),
             "attempts": record.attempts,
             "number": record.number,
             "reason": decision.reason,
@@ -72,12 +61,12 @@ class Telling:
         """Tell that a leaf expires, or has."""
         days = (leaf.not_after - now).days
         when = "has expired" if days < 0 else f"expires in {days} days"
-        data = {
-            "leaf_certificate_type": kind.value,
+        data: ExpiringLeaf = {
+            "leaf_certificate_type": kind,
             "certificate": leaf.name,
             "serial": leaf.serial,
             "fingerprint": leaf.fingerprint,
-            "not_after": _text(leaf.not_after),
+            "not_after": leaf.not_after.isoformat().replace("+00:00", "Z"),
             "days": days,
             "text": f"the {kind} leaf {leaf.name} {when}, and is to be renewed",
         }
@@ -86,8 +75,5 @@ class Telling:
     def warn(self, text: str) -> None:
         """Tell of something that somebody should look at."""
         log.warning("%s", text)
-        self._events.publish(EventKind.warning, {"part": PART, "text": text})
-
-
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+        data: Problem = {"part": PART, "text": text}
+        self._events.publish(EventKind.warning, data)

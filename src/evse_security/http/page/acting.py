@@ -15,14 +15,13 @@ from evse_security.http.page.looking import rows_of
 from evse_security.http.page.preview import INSTALL, UPDATE, deletion_view, preview, verdict
 from evse_security.http.scopes import Scope
 from evse_security.serve.codec import encode
+from evse_security.service.renewals import RENEWED, Triggered
 from evse_security.station import Refused
 from evse_security.vocabulary import CaCertificateType, CertificateHashData, LeafCertificateType
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
-_REQUESTED = (LeafCertificateType.V2G, LeafCertificateType.CSMS)
-"""Leaves of the station's own: it makes keys for them."""
 _TARGETS = frozenset(
-    {f"{INSTALL}:{kind.value}" for kind in CaCertificateType} | {f"{UPDATE}:{kind.value}" for kind in _REQUESTED}
+    {f"{INSTALL}:{kind.value}" for kind in CaCertificateType} | {f"{UPDATE}:{kind.value}" for kind in RENEWED}
 )
 _SUBJECT = ("certificate_type", "country", "organization", "common")
 
@@ -110,16 +109,29 @@ async def signing_request(desk: Desk, request: Request) -> Response:
     if request.method != "POST":
         given = {"country": config.csr_country, "organization": config.csr_organization, "common": ""}
         given["certificate_type"] = request.query_params.get("type", "")
-        return await desk.draw(request, "request.html", given=given, refused=None, types=_REQUESTED)
+        return await desk.draw(request, "request.html", given=given, refused=None, types=RENEWED)
     async with form_of(request) as form:
         given = {name: field(form, name).strip() for name in _SUBJECT}
     command = "generate_certificate_signing_request"
     answer, refused = await _call(desk, request, command, {**given, "use_tpm": False})
     if answer["status"] != "Accepted":
-        return await desk.draw(request, "request.html", 409, given=given, refused=refused, types=_REQUESTED)
+        return await desk.draw(request, "request.html", 409, given=given, refused=refused, types=RENEWED)
     desk.overview.forget()
     name = f"{given['certificate_type']}-{desk.service.clock():%Y%m%d-%H%M%S}.csr"
     return await desk.draw(request, "requested.html", csr=answer["csr"], name=name, given=given)
+
+
+@answering
+@needing(Scope.install)
+async def renew(desk: Desk, request: Request) -> Response:
+    """Renew a leaf now, whatever the time is."""
+    async with form_of(request) as form:
+        kind = next((each for each in RENEWED if each.value == field(form, "certificate_type")), None)
+    if kind is None:
+        raise HTTPException(400, "Say which leaf is to be renewed.")
+    if desk.renewals.trigger(kind, caller=caller_of(request).name) is Triggered.off:
+        return await desk.message(request, 409, f"Others renew the {kind} leaf, as the configuration has it.")
+    return RedirectResponse("/?said=renewing#renewal", 303)
 
 
 @answering

@@ -18,6 +18,7 @@ from evse_security.http.page.rows import Clock
 from evse_security.http.page.seen import Kept
 from evse_security.http.scopes import Caller, Scope
 from evse_security.service.events import EventKind
+from evse_security.service.renewals import Renewals
 from evse_security.service.service import Service
 from evse_security.station import Diagnosis, Overview, Station
 
@@ -28,6 +29,7 @@ FOR_ITSELF = "http:page"
 SAID = {
     "installed": "Installed.",
     "deleted": "Deleted, with everything in the list.",
+    "renewing": "The renewal begins. What comes of it is told here and by events.",
 }
 """What is said after a redirection, by its word in the address."""
 
@@ -35,9 +37,9 @@ SAID = {
 class Desk:
     """What all pages of one service share: asking the station, and drawing."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, renewals: Renewals) -> None:
         """Nothing is asked yet."""
-        self.service = service
+        self.service, self.renewals = service, renewals
         self.overview: Kept[Overview] = Kept(lambda: self.ask(Station.overview))
         self.diagnosis: Kept[Diagnosis] = Kept(
             lambda: self.ask(lambda station: station.diagnose(service.config.expiry_warning_days))

@@ -17,6 +17,7 @@ from evse_security.http.page import happenings as told
 from evse_security.http.page.desk import Desk, answering
 from evse_security.http.page.drawing import drawn
 from evse_security.http.page.preview import tried
+from evse_security.http.page.renewing import renewals_view
 from evse_security.http.page.rows import Row
 from evse_security.http.page.trees import overview_view, places, siblings
 from evse_security.station import Station
@@ -48,6 +49,7 @@ async def overview(desk: Desk, request: Request) -> Response:
         "overview.html",
         view=overview_view(overview, desk.clock(overview.clock)),
         findings=findings,
+        renewals=renewals_view(desk.renewals.status()),
         happenings=told.happenings(desk.service.events.recent(), FEW),
     )
 
