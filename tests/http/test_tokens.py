@@ -2,6 +2,8 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -99,6 +101,18 @@ def test_a_file_that_others_may_read_or_write_is_refused(tmp_path: Path) -> None
     path.unlink()
     with pytest.raises(InvalidConfiguration, match="cannot be used"):
         file.tokens()
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "tokens.json"
+    os.mkfifo(pipe, 0o600)
+    asking = ThreadPoolExecutor(1).submit(TokenFile(pipe).tokens)
+    try:
+        with pytest.raises(InvalidConfiguration, match="is not a file"):
+            asking.result(5)
+    finally:
+        with suppress(OSError):  # whoever waits still
+            os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
 
 
 def test_no_digest_is_half_written_when_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

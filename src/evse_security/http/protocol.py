@@ -16,6 +16,8 @@ from evse_security.http.addresses import Reach
 
 LONGEST_HEAD = 1 << 14
 """Bytes of a request line with its headers."""
+MOST_CHUNKS = 2048
+"""Chunks of a body. Each takes as long to read as many kilobytes do: those of one byte would keep the loop busy."""
 SECONDS: dict[Any, float] = {h11.IDLE: 10.0, h11.SEND_BODY: 30.0}
 """Within which the head of a request must be there, and then its body, however slowly they trickle in (slow loris)."""
 IDLE = 5
@@ -26,12 +28,29 @@ UNREAD = 30.0
 """Seconds that an answer may wait for the other side to read on."""
 
 
+class _Reader(h11.Connection):
+    """Reads requests whose bodies are not cut too small."""
+
+    _chunks = 0
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks = 0
+        elif isinstance(event, h11.Data) and event.chunk_start:
+            self._chunks += 1
+            if self._chunks > MOST_CHUNKS:
+                raise h11.RemoteProtocolError(f"more than {MOST_CHUNKS} chunks")
+        return event
+
+
 class Connection(H11Protocol):
     """A connection that ends itself when the other side is too slow, and tells the routes who is there."""
 
     def __init__(self, config: Config, state: ServerState, reach: Reach, ended: Callable[[], None]) -> None:
         """`ended` is called once, when it is over and nobody is at an answer any more."""
         super().__init__(config, state, {"reach": reach, "client_name": None})
+        self.conn = _Reader(h11.SERVER, LONGEST_HEAD)
         self._routes, self.app = self.app, self._answer
         self._answering = 0
         self._lost = False

@@ -117,9 +117,9 @@ class TokenFile:
                 self._write(after, directory)
 
     def _read(self) -> tuple[Token, ...]:
-        with open(self._path, "rb") as file:
+        with open(self._path, "rb", opener=_at_once) as file:
             mode = os.fstat(file.fileno()).st_mode
-            content = file.read(LONGEST_FILE + 1)
+            content = file.read(LONGEST_FILE + 1) if stat.S_ISREG(mode) else b""
         if not stat.S_ISREG(mode):
             raise InvalidConfiguration(KEY, f"{self._path} is not a file")
         if mode & 0o077:
@@ -170,6 +170,11 @@ class TokenFile:
                     os.unlink(aside, dir_fd=directory)
                 raise
         os.fsync(directory)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file without waiting for who writes into it, if it is a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _parsed(document: Any) -> tuple[Token, ...]:
