@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from evse_security.daemon.life import Signals, Told
+from evse_security.daemon.life import STUCK, Signals, Told
 
 PATIENCE = 30
 QUIET = {"renewal_v2g": "off", "renewal_csms": "off", "ocsp": "off"}
@@ -137,6 +137,43 @@ def test_an_end_does_not_wait_for_a_storm_of_reloads() -> None:
         return [*done, await signals.next(), await signals.next()]
 
     assert asyncio.run(run()) == [Told.RELOAD, Told.END, Told.END]
+
+
+HANGING = """
+import asyncio, sys, time
+from pathlib import Path
+from evse_security import StationConfig
+from evse_security.daemon import life
+from evse_security.daemon.notify import Notifier
+from evse_security.service.config import ServiceConfig
+
+class Hangs:
+    name = "hangs"
+    def __init__(self, service):
+        self.service = service
+    async def run(self, ready):
+        asking = asyncio.ensure_future(self.service.ask(lambda station: time.sleep(600), caller=self.name))
+        await asyncio.sleep(0)
+        ready()
+        await asking
+
+life.LONGEST_END = 0.2
+read = lambda: life.Configuration(StationConfig.under(Path(sys.argv[1])), ServiceConfig())
+asyncio.run(life.live(read, lambda service, ready: [Hangs(service)], Notifier(sys.argv[2])))
+"""
+
+
+def test_a_disk_that_does_not_answer_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    manager = Manager(tmp_path)
+    process = subprocess.Popen([sys.executable, "-c", HANGING, str(tmp_path / "certs"), manager.address])
+    try:
+        manager.hear_until("READY=1")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == STUCK
+    finally:
+        process.kill()
+        process.wait()
+        manager.socket.close()
 
 
 def test_a_first_configuration_that_is_wrong_ends_it_in_one_line(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 LONGEST_END = 10.0
 """Seconds in which parts end that were told to."""
+STUCK = 1
+"""The exit status where the worker could not be waited for."""
 WATCHED = "watchdog"
 
 
@@ -121,6 +124,7 @@ class _Life:
         with Station.open(self._configuration.station) as station:
             service = Service(station, self._configuration.service, self._events)
             parts = asyncio.create_task(self._serve(assemble, service))
+            ends = False
             try:
                 while await self._next(parts, told) is Told.RELOAD:
                     self._notifier.reloading()
@@ -134,11 +138,21 @@ class _Life:
                     return following
                 self._notifier.stopping()
                 log.info("ending")
+                ends = True
                 return None
             finally:
                 parts.cancel()
                 await asyncio.wait([parts], timeout=LONGEST_END)
-                service.close()
+                await self._close(service, LONGEST_END if ends else None)
+
+    @staticmethod
+    async def _close(service: Service, seconds: float | None) -> None:
+        """Let the worker end what it does. At the end not for ever: it may wait for a disk that does not answer."""
+        closing = asyncio.create_task(asyncio.to_thread(service.close))
+        if not (await asyncio.wait([closing], timeout=seconds))[0]:
+            log.error("the store has not answered for %g s: ending without it", seconds)
+            os._exit(STUCK)  # Python would wait for the worker once more; a change may be cut off anywhere
+        closing.result()
 
     @staticmethod
     async def _next(parts: asyncio.Task[None], told: Signals) -> Told:

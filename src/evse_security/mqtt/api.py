@@ -65,7 +65,7 @@ class Api:
         self.topics = Topics(config.mqtt_prefix, config.mqtt_module_id)
         self._service = service
         self._latest: dict[tuple[EventKind, str | None], Event] = {}
-        self._told, self._heard = 0, 0
+        self._heard = 0
         self._progress = asyncio.Condition()
         self._heartbeats = 0
         self._check = CommunicationCheck(config.mqtt_communication_check)
@@ -183,7 +183,7 @@ class Api:
 
     async def _publish_events(self, connection: Connection) -> None:
         """Publish events as variables, first those that came while there was no connection."""
-        async with aclosing(self._service.events.listen(after=self._told)) as events:
+        async with aclosing(self._service.events.listen(after=self._told())) as events:
             async for event in events:
                 try:
                     value = written(event.data)
@@ -192,14 +192,18 @@ class Api:
                 else:
                     await connection.publish(self.topics.variable(event.kind), value)
                 async with self._progress:
-                    self._told = event.number
+                    self._service.events.told[ApiPart.name] = event.number
                     self._progress.notify_all()
+
+    def _told(self) -> int:
+        """The number of the last event that was published, if by who spoke here before a reload."""
+        return self._service.events.told.get(ApiPart.name, 0)
 
     async def _until_told(self) -> None:
         """Wait until all that has happened is published: `certificate_store_update` comes before the answer."""
         happened = self._heard
         async with self._progress:
-            await self._progress.wait_for(lambda: self._told >= happened)
+            await self._progress.wait_for(lambda: self._told() >= happened)
 
     async def _beat(self, connection: Connection) -> None:
         """Say that the module is there, each time with the next number."""

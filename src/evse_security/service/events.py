@@ -70,6 +70,8 @@ class Events:
         self._recent: deque[Event] = deque(maxlen=KEPT)
         self._listeners: list[Callable[[Event], object]] = []
         self._published = 0
+        self.told: dict[str, int] = {}
+        """Up to which number each transport has told others, for the one that follows it after a reload."""
 
     def publish(self, kind: EventKind, data: Mapping[str, Any]) -> Event:
         """Tell everybody, before this returns or soon after it."""
