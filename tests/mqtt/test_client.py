@@ -186,8 +186,8 @@ def test_a_lost_connection_is_spoken_on_anew(tmp_path: Path, caplog: pytest.LogC
     with broker(tmp_path) as running:
         run(MqttPart("x", Broker(running.address), speak).run(nothing))
     assert spoken == 3
-    assert "trying again: it was closed" in caplog.text
-    assert "Unspecified" not in caplog.text
+    assert "trying again" in caplog.text
+    assert "Unspecified" not in caplog.text  # which is all that paho has to say of it
 
 
 def test_what_a_protocol_raises_is_raised(mosquitto: Mosquitto) -> None:

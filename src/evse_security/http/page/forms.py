@@ -8,7 +8,9 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from evse_security.serve.given import pem_of
@@ -27,8 +29,14 @@ class Unusable(Exception):
 @asynccontextmanager
 async def form_of(request: Request) -> AsyncIterator[FormData]:
     """The fields of a form. What is not one raises starlette's `HTTPException`."""
-    async with request.form(max_files=1, max_fields=MOST_FIELDS, max_part_size=2 * LARGEST) as form:
+    try:
+        form = await request.form(max_files=1, max_fields=MOST_FIELDS, max_part_size=2 * LARGEST)
+    except FormParserError:  # which older versions of starlette let through
+        raise HTTPException(400, "That is no form.") from None
+    try:
         yield form
+    finally:
+        await form.close()
 
 
 def field(form: FormData, name: str) -> str:
