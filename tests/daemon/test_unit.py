@@ -20,6 +20,7 @@ def test_the_program_that_was_called_is_started(capsys: pytest.CaptureFixture[st
     assert main(["serve", "--systemd-unit"]) == 0
     printed = capsys.readouterr().out
     assert "Type=notify\n" in printed
+    assert "StartLimitIntervalSec=0\n" in printed.partition("[Service]")[0]  # it is never given up
     assert "@PROGRAM@" not in printed
 
 
