@@ -26,14 +26,14 @@ from evse_security.lab.authority import LEAF, ROOT_CA, SUB_CA, name, self_signed
 from evse_security.mqtt import client
 from evse_security.mqtt.broker import BrokerAddress, Transport
 from evse_security.mqtt.connection import Connection
-from evse_security.mqtt.room import LARGE
 from evse_security.serve.command import commands
 from evse_security.service.events import EventKind
+from evse_security.service.room import LARGE
 from evse_security.service.service import Service
 from tests.builders import key
 from tests.everest.manager import Manager
 from tests.mqtt.broker import Mosquitto, broker
-from tests.mqtt.crowd import counted
+from tests.service.crowd import counted
 
 A, B, C = Generation
 IMPLEMENTATION = "modules/evse_security/impl/main"

@@ -15,8 +15,10 @@ from evse_security.lab.hierarchy import Edition, make_pki
 from evse_security.lab.layouts import write_everest
 from evse_security.serve.command import commands
 from evse_security.service.config import ServiceConfig
+from evse_security.service.room import LARGE
 from tests.builders import NOW, key_source, world
 from tests.http.kit import ANYWHERE, Running, bearer, loopback, served, serving, tokens
+from tests.service.crowd import counted
 
 PASSWORD = "a password of keys"
 ROOT = world("V2GRoot")["V2GRoot"].pem
@@ -126,6 +128,25 @@ def test_what_a_rule_refuses_is_a_conflict_with_its_reason(tmp_path: Path) -> No
             assert answer.status_code == 409
             assert answer.json()["error"]["code"] == "CommandRefused"
             assert answer.json()["error"]["reason"] == "NotInstalled"
+
+    served(tmp_path, work)
+
+
+def test_large_requests_are_read_one_after_another_and_small_ones_pass_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = counted(monkeypatch)
+
+    async def work(running: Running) -> None:
+        async with running.client() as client:
+            asked = [{"certificate_type": "x" * LARGE}] * 10
+            url = "/api/2026-04/get_verify_file"
+            large = [asyncio.create_task(client.post(url, json=each)) for each in asked]
+            await large[0]
+            assert (await client.post(url, json={"certificate_type": "V2G"})).json() == ""
+            assert not large[-1].done()
+            assert {answer.status_code for answer in await asyncio.gather(*large)} == {400}
+            assert most() == 2
 
     served(tmp_path, work)
 

@@ -20,17 +20,17 @@ from evse_security.mqtt import client as mqtt_client
 from evse_security.mqtt.api import MOST_AT_ONCE, Api
 from evse_security.mqtt.broker import Broker
 from evse_security.mqtt.client import MqttPart
-from evse_security.mqtt.room import LARGE
 from evse_security.serve.command import commands
 from evse_security.serve.everest_api import REVISION, Topics
 from evse_security.service.config import ServiceConfig
 from evse_security.service.events import EventKind
+from evse_security.service.room import LARGE
 from evse_security.service.service import Service
 from tests.builders import NOW, World, csms, ocsp_answer, world
 from tests.conformance.kit import standard
 from tests.mqtt.broker import Mosquitto, broker
-from tests.mqtt.crowd import counted
 from tests.mqtt.foreign import Foreign, foreign
+from tests.service.crowd import counted
 
 MODULE = "everest_api/1/evse_security_consumer/sec_api"
 COMMANDS = f"{MODULE}/m2e"

@@ -32,11 +32,11 @@ from evse_security.everest.wire import (
 from evse_security.interface import NEWEST
 from evse_security.mqtt.connection import Connection, Message
 from evse_security.mqtt.dropped import Dropped
-from evse_security.mqtt.room import Room
 from evse_security.serve.codec import shown
 from evse_security.serve.command import commands, variables
 from evse_security.service.eventdata import Problem
 from evse_security.service.events import EventKind
+from evse_security.service.room import Room
 from evse_security.service.service import Service
 
 log = logging.getLogger(__name__)

@@ -16,10 +16,11 @@ from evse_security.interface import REVISIONS
 from evse_security.serve.command import Command, commands
 from evse_security.serve.secrets import without_secrets
 from evse_security.serve.text import parse
+from evse_security.service.room import Room
 from evse_security.service.service import Service
 
 AT_ONCE = 4
-"""Requests whose values are in memory at the same time, up to 50 MiB each; commands have one worker anyway."""
+"""Requests whose values are in memory at the same time, of large ones, up to 50 MiB, one; commands have one worker."""
 PATIENCE = 30.0
 """Seconds after which a caller is told that there is no answer."""
 
@@ -28,16 +29,16 @@ JSON = "application/json"
 
 def routes(service: Service) -> list[Route]:
     """One route for each command."""
-    at_once = asyncio.Semaphore(AT_ONCE)
+    room = Room(AT_ONCE)
     return [
-        Route(f"/api/{revision}/{command.name}", _answering(service, command, revision, at_once), methods=["POST"])
+        Route(f"/api/{revision}/{command.name}", _answering(service, command, revision, room), methods=["POST"])
         for revision in REVISIONS
         for command in commands(revision).values()
     ]
 
 
 def _answering(
-    service: Service, command: Command, revision: str, at_once: asyncio.Semaphore
+    service: Service, command: Command, revision: str, room: Room
 ) -> Callable[[Request], Awaitable[Response]]:
     """What answers the requests for one command."""
     needed = Scope.install if command.changes_the_store else Scope.read
@@ -54,9 +55,13 @@ def _answering(
             return other
         body = await request.body()
         try:
-            async with asyncio.timeout(PATIENCE), at_once:
-                arguments = parse(body, "arguments")
-                reply = await service.call(command.name, arguments, caller=caller.name, revision=revision)
+            async with asyncio.timeout(PATIENCE):
+                give_back = await room.take(len(body))
+                try:
+                    arguments = parse(body, "arguments")
+                    reply = await service.call(command.name, arguments, caller=caller.name, revision=revision)
+                finally:
+                    give_back()
         except EvseSecurityError as problem:
             return refused(problem)
         except TimeoutError:

@@ -17,12 +17,12 @@ from evse_security.mqtt.client import MqttPart
 from evse_security.mqtt.communication import Change, CommunicationCheck
 from evse_security.mqtt.connection import Connection, Message, is_topic
 from evse_security.mqtt.dropped import Dropped
-from evse_security.mqtt.room import Room
 from evse_security.serve import everest_api
 from evse_security.serve.command import Command, commands
 from evse_security.serve.everest_api import LEAF_TYPE, REPLY_TO, REVISION, SETTLED, Request, Topics, written
 from evse_security.service.config import ServiceConfig
 from evse_security.service.events import Event, EventKind
+from evse_security.service.room import Room
 from evse_security.service.service import Service
 
 log = logging.getLogger(__name__)
