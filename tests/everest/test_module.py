@@ -530,9 +530,9 @@ class Part:
         self.service, self.problem = service, problem
 
     async def run(self, ready: Callable[[], None]) -> None:
-        ready()
         if self.problem is not None:
             raise self.problem
+        ready()
         self.service.events.publish(EventKind.certificate_store_update, {"operation": "Installed"})
         await asyncio.Event().wait()
 
