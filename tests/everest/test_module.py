@@ -546,9 +546,9 @@ class Part:
         self.has_ended = False
 
     async def run(self, ready: Callable[[], None]) -> None:
-        ready()
         if self.problem is not None:
             raise self.problem
+        ready()
         self.service.events.publish(EventKind.certificate_store_update, {"operation": "Installed"})
         try:
             await asyncio.Event().wait()

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.x509.ocsp import OCSPCertStatus
 
 from evse_security.agents.enrolment.port import Later, Published, Refused, Request, Signed
+from evse_security.agents.renewal import agent
 from evse_security.errors import InvalidConfiguration
 from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
 from evse_security.service.events import Event, EventKind
@@ -222,6 +223,55 @@ def test_a_clock_that_was_set_back_does_not_hold_up_the_next_attempt(tmp_path: P
         await stage.at(NOW + 10 * MINUTE)
         await stage.at(NOW + 6 * MINUTE)
         assert stage.status().next_attempt == NOW + 7 * MINUTE
+
+    staged(tmp_path, work, **NAMED)
+
+
+def test_a_clock_that_leaps_ahead_for_a_moment_does_not_end_all_renewals(tmp_path: Path) -> None:
+    """A key with the date of the wrong time would keep every right one from being believed, for years."""
+
+    async def work(stage: Stage) -> None:
+        await stage.install_leaf(days=90)
+        await stage.at(NOW)
+        stage.service.events.publish(EventKind.clock, {"state": "set", "step": 3000 * DAY.total_seconds()})
+        await asyncio.sleep(0)
+        await stage.at(NOW + 3000 * DAY)
+        assert stage.requests() == []
+        [warning] = stage.service.events.recent()[-1:]
+        assert warning.data["text"] == "the clock leapt ahead by 3000 days: nothing is renewed for 600 s"
+        stage.service.events.publish(EventKind.clock, {"state": "set", "step": -3000 * DAY.total_seconds()})
+        await asyncio.sleep(0)
+        await stage.at(NOW + 80 * DAY)
+        assert stage.status().state == "waiting"
+
+    staged(tmp_path, work)
+
+
+def test_a_clock_that_stays_ahead_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "HOLD", 0.05)
+
+    async def work(stage: Stage) -> None:
+        await stage.install_leaf(days=90)
+        await stage.at(NOW)
+        stage.service.events.publish(EventKind.clock, {"state": "set", "step": 80 * DAY.total_seconds()})
+        await asyncio.sleep(0)
+        await stage.at(NOW + 80 * DAY)
+        assert stage.requests() == []
+        await asyncio.sleep(0.1)
+        await stage.at(NOW + 80 * DAY)
+        assert len(stage.requests()) == 1
+
+    staged(tmp_path, work)
+
+
+def test_a_clock_that_was_set_at_last_holds_up_nothing(tmp_path: Path) -> None:
+    async def work(stage: Stage) -> None:
+        await stage.at(NOW - 70 * 365 * DAY)
+        assert stage.status().state == "clock"
+        stage.service.events.publish(EventKind.clock, {"state": "set", "step": 70 * 365 * DAY.total_seconds()})
+        await asyncio.sleep(0)
+        await stage.at(NOW)
+        assert stage.status().state == "waiting"
 
     staged(tmp_path, work, **NAMED)
 

@@ -21,7 +21,7 @@ from evse_security.agents.enrolment.port import (
 )
 from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.memory import Memory
-from evse_security.agents.renewal.record import Cause, Outcome, Record
+from evse_security.agents.renewal.record import Cause, Outcome, Record, RenewalState
 from evse_security.agents.renewal.records import Records
 from evse_security.agents.renewal.rules import LONGEST_HOLD, Policy, Step
 from evse_security.agents.renewal.store import Store
@@ -39,6 +39,11 @@ LOOK = 60.0
 """Seconds after which the clock and the store are looked at in any case: the clock may be set meanwhile."""
 _AWAITED = (EventKind.certificate_store_update, EventKind.clock, EventKind.ocsp)
 """Events after which something else may be due: a leaf came or went, the clock was set, a leaf is revoked."""
+LEAP, HOLD = 86_400.0, 600.0
+"""Seconds by which a clock that was believed must leap ahead for it to be waited whether it stays there; and how long.
+
+A request that is made with a time far ahead dates its key, and no right time is believed then until that day.
+"""
 ROUNDS = 8
 """Steps that may follow each other at once: what was settled may make another one due."""
 
@@ -59,6 +64,7 @@ class RenewalAgent:
         self._triggers: dict[LeafCertificateType, str] = {}
         self._working: dict[LeafCertificateType, asyncio.Task[None]] = {}
         self._next: dict[LeafCertificateType, datetime | None] = {}
+        self._held_until = 0.0
         self._wake = asyncio.Event()
         self._listening = ExitStack()
 
@@ -110,6 +116,8 @@ class RenewalAgent:
         await self._records.load()
 
         def changed(event: Event) -> None:
+            if event.kind is EventKind.clock:
+                loop.call_soon_threadsafe(self._clock_changed, event.data.get("step"))
             if event.kind in _AWAITED:
                 loop.call_soon_threadsafe(self._wake.set)
 
@@ -131,13 +139,18 @@ class RenewalAgent:
 
     async def look(self) -> float:
         """Do what is to be done now. Returns after how many seconds to look again, unless something happens."""
+        held = self._held_until - asyncio.get_running_loop().time()
         for kind in RENEWED:
+            if held > 0 and kind not in self._triggers:
+                continue
             try:
                 await self._look_at(kind)
             except EvseSecurityError as problem:  # ServiceBusy: there is another look soon
                 log.warning("renewal of the %s leaf: %s", kind, problem)
         now = self._service.clock()
         waits = [(each - now).total_seconds() for each in self._next.values() if each is not None]
+        if held > 0:
+            return min(LOOK, held)
         return max(0.1, min([LOOK, *waits]))
 
     async def settled(self) -> None:
@@ -235,6 +248,15 @@ class RenewalAgent:
                 if seconds is not None:
                     until = self._service.clock() + min(timedelta(seconds=seconds), LONGEST_HOLD)
                 return record.became(Outcome.failed, reason, until)
+
+    def _clock_changed(self, step: float | None) -> None:
+        """A clock that leaps ahead may soon be set back; one that goes back ends the waiting."""
+        was_believed = all(one.state not in (RenewalState.clock, RenewalState.unknown) for one in self.status())
+        if step is not None and step >= LEAP and was_believed and self._ports:
+            self._held_until = asyncio.get_running_loop().time() + HOLD
+            self._telling.warn(f"the clock leapt ahead by {step / LEAP:.0f} days: nothing is renewed for {HOLD:.0f} s")
+        elif step is not None and step < 0:
+            self._held_until = 0.0
 
     def _refused_elsewhere(self, kind: LeafCertificateType, why: str) -> None:
         """Somebody brought a certificate for a request that was published, and it was refused (A02.FR.20)."""
