@@ -67,7 +67,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _look_for(config: StationConfig) -> None:
-    """Say that nothing is there yet: the path may be mistyped. Raises `InvalidConfiguration` for what is no directory."""
+    """Say that nothing is there yet: the path may be mistyped. Raises `InvalidConfiguration` for a file."""
     place = common_place(config)
     if os.path.lexists(place) and not os.path.isdir(place):
         raise InvalidConfiguration("certs", f"{place} is no directory")

@@ -20,7 +20,7 @@ WAITING = 256
 
 
 class EventKind(StrEnum):
-    """What an event is about. Its data is JSON; docs/service.md lists the members."""
+    """What an event is about. Its data is JSON; docs/service.md says where the members are listed."""
 
     certificate_store_update = "certificate_store_update"
     """A certificate was installed or deleted, by a command or by hand: the variable of the interface."""
