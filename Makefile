@@ -22,7 +22,7 @@ test: setup  ## run the tests
 	@scripts/test-programs.sh
 	@$(bin)/pytest -n auto tests $(ARGS)
 
-test-lowest:  ## run the tests on the lowest cryptography and pyOpenSSL that we declare
+test-lowest:  ## run the tests on the lowest dependencies that we declare
 	@scripts/test-programs.sh
 	@scripts/setup.sh .venv-lowest requirements-lowest.lock
 	@.venv-lowest/bin/pytest -n auto tests $(ARGS)

@@ -81,6 +81,24 @@ def test_ready_reloaded_and_ended(tmp_path: Path) -> None:
         assert process.wait(PATIENCE) == 0
 
 
+def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
+    configure(tmp_path, **QUIET)
+    with served(tmp_path) as (process, manager):
+        assert manager.hear()[0] == "READY=1"
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE)
+    assert f"there is no directory {tmp_path / 'certs'}" in said
+
+
+def test_a_file_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None:
+    configure(tmp_path, **QUIET)
+    (tmp_path / "certs").touch()
+    with served(tmp_path) as (process, _):
+        _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 2
+    assert said == f"evse-security: configuration certs: {tmp_path / 'certs'} is no directory\n"
+
+
 def test_a_reload_changes_how_it_logs(tmp_path: Path) -> None:
     configure(tmp_path, **QUIET)
     with served(tmp_path) as (process, manager):

@@ -59,6 +59,11 @@ class OpenStation(Protocol):
     def explain_text(self, certificates: str, /) -> FileExplanation: ...
 
 
+def common_place(config: StationConfig) -> str:
+    """The directory that holds all of a station: `certs`, where nothing was moved."""
+    return os.path.commonpath(list(_places(config)))
+
+
 Opener = Callable[["StationConfig"], AbstractContextManager[OpenStation]]
 
 
@@ -78,7 +83,7 @@ def open_station(
     log.addHandler(heard)
     try:
         config = settings_of(arguments).station_config()
-        common = os.path.commonpath(list(_places(config)))
+        common = common_place(config)
         if only_reads and not os.path.isdir(common):
             complain(f"nothing is installed: there is no directory {common}")
         with opener(config) as station:

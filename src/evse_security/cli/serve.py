@@ -7,10 +7,15 @@ SIGHUP reads the configuration anew. Everything is said on stderr. HTTP and MQTT
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 
-from evse_security.cli.options import settings_of
+from evse_security.cli.options import common_place, settings_of
+from evse_security.config import StationConfig
+from evse_security.errors import InvalidConfiguration
+
+log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +50,11 @@ def _serve(arguments: argparse.Namespace) -> int:
         settings = settings_of(arguments)
         return Configuration(settings.station_config(), settings.service_config())
 
+    def read_and_look() -> Configuration:
+        configuration = read()
+        _look_for(configuration.station)
+        return configuration
+
     def begin(service: Service, all_ready: Callable[[], bool]) -> Sequence[Part]:
         log_to_stderr(service.config.log_format, service.config.log_level, arguments.environment)
         return assemble(service, all_ready)
@@ -52,5 +62,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     first = read().service
     log_to_stderr(first.log_format, first.log_level, arguments.environment)
     shield()
-    asyncio.run(live(read, begin, Notifier.of(arguments.environment, os.getpid())))
+    asyncio.run(live(read_and_look, begin, Notifier.of(arguments.environment, os.getpid())))
     return 0
+
+
+def _look_for(config: StationConfig) -> None:
+    """Say that nothing is there yet: the path may be mistyped. Raises `InvalidConfiguration` for a file."""
+    place = common_place(config)
+    if os.path.lexists(place) and not os.path.isdir(place):
+        raise InvalidConfiguration("certs", f"{place} is no directory")
+    if not os.path.isdir(place):
+        log.warning("there is no directory %s: if it is the right one, it is made with the first certificate", place)

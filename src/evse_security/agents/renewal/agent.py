@@ -21,7 +21,7 @@ from evse_security.agents.enrolment.port import (
 )
 from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.memory import Memory
-from evse_security.agents.renewal.record import Cause, Outcome, Record, RenewalState
+from evse_security.agents.renewal.record import Cause, Outcome, Record
 from evse_security.agents.renewal.records import Records
 from evse_security.agents.renewal.rules import LONGEST_HOLD, Policy, Step
 from evse_security.agents.renewal.store import Store
@@ -29,7 +29,7 @@ from evse_security.agents.renewal.telling import PART, Telling
 from evse_security.errors import EvseSecurityError
 from evse_security.renewing import RenewalFacts
 from evse_security.service.events import Event, EventKind
-from evse_security.service.renewals import RENEWED, RenewalStatus, Triggered
+from evse_security.service.renewals import RENEWED, RenewalState, RenewalStatus, Triggered
 from evse_security.service.service import Service
 from evse_security.vocabulary import LeafCertificateType
 

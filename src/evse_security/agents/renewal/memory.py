@@ -20,6 +20,8 @@ class Memory:
     def __init__(self, directory: Path | None) -> None:
         """In a directory; None: nothing outlives a restart."""
         self._file = None if directory is None else StateFile(directory / FILE)
+        self.place = directory
+        """Where the file is, if anywhere."""
 
     def load(self) -> Mapping[LeafCertificateType, Record]:
         """What is remembered. Raises `StateDamaged`, having set the file aside, and OSError."""

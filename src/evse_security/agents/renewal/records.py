@@ -55,5 +55,6 @@ class Records:
                 self._forgetful = False
             except OSError as problem:
                 if not self._forgetful:
-                    self._warn(f"renewals are not remembered across restarts: {problem.strerror or problem}")
+                    why = f"{self._memory.place} cannot be written: {problem.strerror or problem} (state_directory)"
+                    self._warn(f"renewals are not remembered across restarts: {why}")
                 self._forgetful = True
