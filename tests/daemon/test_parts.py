@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,15 @@ def test_everything_runs_that_is_configured(tmp_path: Path) -> None:
     ("key", "config", "left"),
     [
         ("enrolment_command", {"renewal_v2g": "command"}, [*WATCHING, "http"]),
+        ("http_listen", {"mqtt_broker": "mqtt://localhost"}, [*WATCHING, "renewal", "mqtt"]),
         ("mqtt_broker", {"mqtt_broker": "nonsense"}, [*WATCHING, "renewal", "http"]),
     ],
 )
 def test_what_is_configured_wrongly_ends_the_start_or_itself_alone(
-    tmp_path: Path, key: str, config: dict[str, Any], left: list[str]
+    tmp_path: Path, key: str, config: dict[str, Any], left: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if key == "http_listen":
+        monkeypatch.setitem(sys.modules, "evse_security.http.page", None)  # as where its extra is not installed
     with pytest.raises(InvalidConfiguration, match=key):
         parts(tmp_path, assemble, **config)
     found = {part.name: part for part in parts(tmp_path, assemble_what_can_be, **config)}

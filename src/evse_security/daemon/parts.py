@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from evse_security.agents.renewal.agent import RenewalAgent
 from evse_security.agents.watching import watching
@@ -18,24 +19,23 @@ def assemble(service: Service, all_ready: Callable[[], bool] = lambda: True) -> 
     Raises `InvalidConfiguration`, also where what they need is not installed.
     """
     renewal = RenewalAgent.of(service)
-    return [*_transports(service, all_ready, renewal), *watching(service), renewal]
+    return [*_http(service, all_ready, renewal), *_mqtt(service), *watching(service), renewal]
 
 
 def assemble_what_can_be(service: Service) -> Sequence[Part]:
     """As `assemble`, for a process that must go on: what is configured wrongly is a part that says so when it runs."""
-    parts: list[Part] = list(watching(service))
-    renewals: Renewals = NoRenewals()
+    renewal = list(_unless_refused(_renewal(service)))
+    renewals = next((part for part in renewal if isinstance(part, RenewalAgent)), NoRenewals())
+    transports = _http(service, lambda: True, renewals), _mqtt(service)
+    return [*watching(service), *renewal, *(part for parts in transports for part in _unless_refused(parts))]
+
+
+def _unless_refused(parts: Iterator[Part]) -> Iterator[Part]:
+    """The parts up to one that cannot be, and why that is so."""
     try:
-        renewals = renewal = RenewalAgent.of(service)
-        parts.append(renewal)
+        yield from parts
     except InvalidConfiguration as refusal:
-        parts.append(Refused(refusal))
-    try:
-        for transport in _transports(service, lambda: True, renewals):
-            parts.append(transport)
-    except InvalidConfiguration as refusal:
-        parts.append(Refused(refusal))
-    return parts
+        yield Refused(refusal)
 
 
 class Refused:
@@ -51,23 +51,36 @@ class Refused:
         raise self._refusal
 
 
-def _transports(service: Service, all_ready: Callable[[], bool], renewals: Renewals) -> Iterator[Part]:
-    """What serves the commands to others. Each is imported where it is wanted: not everybody has installed it."""
-    key, extra = "", ""
-    try:
-        if service.config.http_listen:
-            key, extra = "http_listen", "http"
+def _renewal(service: Service) -> Iterator[RenewalAgent]:
+    yield RenewalAgent.of(service)
+
+
+# Transports are imported where they are wanted: not everybody has installed what they need.
+
+
+def _http(service: Service, all_ready: Callable[[], bool], renewals: Renewals) -> Iterator[Part]:
+    if service.config.http_listen:
+        with _needing("http_listen", "http"):
             from evse_security.http.page import routes
             from evse_security.http.server import HttpPart
+        yield HttpPart(service, pages=routes(service, renewals), parts_ready=all_ready, renewals=renewals)
 
-            yield HttpPart(service, pages=routes(service, renewals), parts_ready=all_ready, renewals=renewals)
-        key, extra = "mqtt_broker", "mqtt"
-        from evse_security.mqtt.broker import Broker
 
-        if broker := Broker.of(service.config):
+def _mqtt(service: Service) -> Iterator[Part]:
+    if service.config.mqtt_broker:
+        with _needing("mqtt_broker", "mqtt"):
             from evse_security.mqtt.api import ApiPart
-
+            from evse_security.mqtt.broker import Broker
+        broker = Broker.of(service.config)
+        if broker is not None:
             yield ApiPart(service, broker)
+
+
+@contextmanager
+def _needing(key: str, extra: str) -> Iterator[None]:
+    """Import what comes with an extra, for a key of the configuration."""
+    try:
+        yield
     except ModuleNotFoundError as missing:
         problem = f"needs {missing.name}, which comes with the extra: pip install 'evse-security[{extra}]'"
         raise InvalidConfiguration(key, problem) from None
