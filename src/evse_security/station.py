@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, overload
 
+from evse_security.chains import Chains, Installed
 from evse_security.clock import Moment
 from evse_security.commands import CheckReport, Commands
 from evse_security.config import StationConfig
@@ -92,6 +93,7 @@ class Station:
         self._core = Core(config, files)
         self._recovery = Recovery(self._core)
         self._leaves = Leaves(self._core)
+        self._chains = Chains(self._core, self._leaves)
         commands = Commands(self._core)
         self._commands = commands
         self._doctor = Doctor(self._core)
@@ -196,6 +198,10 @@ class Station:
     def renewal_facts(self, certificate_type: LeafCertificateType, csr: str | None = None) -> RenewalFacts:
         """What is to be known to renew the V2G or CSMS leaf, and what became of a signing request (PEM)."""
         return renewal_facts(self._core, self._leaves, certificate_type, csr)
+
+    def chains(self, certificate_type: LeafCertificateType) -> Installed:
+        """The V2G or CSMS chains that a TLS stack may send now, newest first; the same object until that changes."""
+        return self._chains.installed(certificate_type)
 
     def overview(self) -> Overview:
         """All that is installed, as trees, and why each certificate is or is not used."""
