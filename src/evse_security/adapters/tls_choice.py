@@ -12,8 +12,8 @@ VERSION = {Edition.ISO15118_2: TLS_1_2, Edition.ISO15118_20: TLS_1_3}
 """The version of TLS that an edition is served with, and no other (V2G20-2356: nothing of -20 below TLS 1.3)."""
 SHORT = {Edition.ISO15118_2: "ISO 15118-2", Edition.ISO15118_20: "ISO 15118-20"}
 _TLS = {TLS_1_2: "TLS 1.2", TLS_1_3: "TLS 1.3"}
-_SCHEMES = {"EC 521": 0x0603, "Ed448 448": 0x0808}
-"""The signature schemes of TLS 1.3 by the kind of key (RFC 8446 §4.2.3)."""
+_SCHEMES_20 = {"EC": 0x0603, "Ed448": 0x0808}
+"""The signature schemes of ISO 15118-20 by the kind of key (RFC 8446 §4.2.3); in TLS 1.2 they bind no curve."""
 
 
 class Offer(NamedTuple):
@@ -83,7 +83,7 @@ def choose(shown: Sequence[Offer], hello: Hello) -> Choice | str:
     Of those for versions and signatures that the car knows: one that leads to a CA that it names, where it names any;
     then ISO 15118-20 before -2; then the newest.
     """
-    fitting = [one for one in shown if VERSION[one.edition] in hello.versions and _can_verify(hello, one.chain)]
+    fitting = [one for one in shown if VERSION[one.edition] in hello.versions and _can_verify(hello, one)]
     if not fitting:
         return _why_none(shown, hello)
     fitting.sort(key=lambda one: one.edition is not Edition.ISO15118_20)  # stable: newest first remains
@@ -98,9 +98,11 @@ def choose(shown: Sequence[Offer], hello: Hello) -> Choice | str:
     return Choice(fitting[0], "the newest, as none leads to a root that the car names")
 
 
-def _can_verify(hello: Hello, chain: Chain) -> bool:
-    scheme = _SCHEMES.get(chain.key_kind)
-    return scheme is None or not hello.schemes or scheme in hello.schemes
+def _can_verify(hello: Hello, offer: Offer) -> bool:
+    """Whether the car knows such signatures. One that says nothing of it is left to OpenSSL."""
+    if offer.edition is Edition.ISO15118_2 or not hello.schemes:
+        return True
+    return _SCHEMES_20[offer.chain.key_kind.partition(" ")[0]] in hello.schemes
 
 
 def _why_none(shown: Sequence[Offer], hello: Hello) -> str:

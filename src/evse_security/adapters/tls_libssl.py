@@ -38,6 +38,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "SSL_CTX_get_options": (ctypes.c_uint64, (c_void_p,)),
     "SSL_CTX_set_client_hello_cb": (None, (c_void_p, HelloCallback, c_void_p)),
     "SSL_CTX_set_ciphersuites": (c_int, (c_void_p, c_char_p)),
+    "SSL_CTX_add_server_custom_ext": (c_int, (c_void_p, c_uint, *[c_void_p] * 5)),
     "SSL_CTX_callback_ctrl": (c_long, (c_void_p, c_int, StatusCallback)),
     "SSL_CTX_add1_to_CA_list": (c_int, (c_void_p, c_void_p)),
     "SSL_client_hello_get0_legacy_version": (c_uint, (c_void_p,)),
@@ -100,6 +101,15 @@ class Libssl:
         """Set the cipher suites of TLS 1.3. Raises ssl.SSLError."""
         if self._library.SSL_CTX_set_ciphersuites(pointer(context), suites.encode()) != 1:
             raise ssl.SSLError(f"OpenSSL does not know the cipher suites {suites}")
+
+    def know(self, context: ssl.SSLContext, number: int) -> None:
+        """Have an extension of TLS 1.2 shown to callbacks and answered by an empty one (RFC 6066 §6).
+
+        What a connection goes on with must know the same as what it began with: OpenSSL counts them. Raises
+        ssl.SSLError.
+        """
+        if self._library.SSL_CTX_add_server_custom_ext(pointer(context), number, *[None] * 5) != 1:
+            raise ssl.SSLError(f"OpenSSL does not take extension {number}")
 
     def keep_no_sessions(self, context: ssl.SSLContext) -> None:
         """Have no session resumed by its identifier, as TLS 1.2 does without tickets."""

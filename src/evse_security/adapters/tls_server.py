@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evse_security.adapters.tls_choice import VERSION, Choice, Demand, Offer, Withheld, choose, offers
-from evse_security.adapters.tls_hello import read_hello
+from evse_security.adapters.tls_hello import TRUSTED_CA_KEYS, read_hello
 from evse_security.adapters.tls_libssl import GO_ON, REFUSE, Libssl, Unavailable, Verify, libssl
 from evse_security.adapters.tls_load import load_chain
 from evse_security.chains import Chain, Edition, Installed, roots_in
@@ -96,6 +96,7 @@ def server_context(
     else:
         library.set_suites(context, SUITES_20)
         library.keep_no_sessions(context)
+        library.know(context, TRUSTED_CA_KEYS)
         context._callback = library.on_hello(context, _Greeter(material, library))
     if not material.ready().contexts:
         log.warning("no chain can be shown to cars: every handshake is refused until that changes")
@@ -159,6 +160,7 @@ class _Material:
         if self._library is None:
             return context
         self._library.let_staple(context)
+        self._library.know(context, TRUSTED_CA_KEYS)
         if offer.edition is Edition.ISO15118_20:
             self._library.set_suites(context, SUITES_20)
             for root in dict.fromkeys(roots):

@@ -14,6 +14,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -23,8 +24,8 @@ import pytest
 from evse_security import Station, StationConfig
 from evse_security.adapters.iso15118 import SeccContext
 from evse_security.errors import CommandRefused
-from evse_security.lab.authority import Entity
-from evse_security.lab.hierarchy import Edition, Pki, make_pki
+from evse_security.lab.authority import Entity, name, self_signed
+from evse_security.lab.hierarchy import Edition, Pki, Variant, make_pki, template_of
 from evse_security.lab.keys import KeyKind
 from evse_security.lab.ocsp import ID_HASHES, ResponseTemplate
 from tests.agents.stations import put
@@ -41,6 +42,18 @@ def pki(kind: KeyKind) -> Pki:
     """The hierarchy of the edition that has such keys; every one of this process has its own V2G root."""
     edition = Edition.ISO15118_2 if kind is P256 else Edition.ISO15118_20
     return make_pki(edition, now=NOW, key_kind=kind, keys=lambda use, holder: key_source(use, f"{kind} {holder}"))
+
+
+def under_another_root(kind: KeyKind, common_name: str) -> tuple[Entity, Entity]:
+    """A V2G root of that name, and the SECC leaf that it issued itself."""
+    edition = Edition.ISO15118_2 if kind is P256 else Edition.ISO15118_20
+    subject = name(CN=common_name, DC="V2G")
+    root = self_signed(
+        key_source(kind, common_name),
+        replace(template_of("V2G_ROOT_CA", edition, Variant.ORDINARY, now=NOW), subject=subject),
+    )
+    template = template_of("SECC_LEAF", edition, Variant.ORDINARY, now=NOW)
+    return root, root.issue(key_source(kind, f"SECC under {common_name}"), template)
 
 
 class Site:
