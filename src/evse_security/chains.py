@@ -183,7 +183,7 @@ class _Work:
         return Chain(
             edition=edition_of(verified.leaf),
             key_kind="{} {}".format(*verified.leaf.key_strength),
-            common_name=_common_name(verified.leaf),
+            common_name=names.last(verified.leaf.subject, names.COMMON_NAME),
             sent=tuple(self._sent(leaf, *pair) for pair in pairwise(verified.path)),
             authorities=tuple(map(_authority, verified.path[1:])),
             key=leaf.key.path,
@@ -231,11 +231,3 @@ def _authority(certificate: Certificate) -> Authority:
         key_sha1=hashlib.sha1(certificate.key_bits, usedforsecurity=False).digest(),
         certificate_sha1=hashlib.sha1(certificate.der, usedforsecurity=False).digest(),
     )
-
-
-def _common_name(certificate: Certificate) -> str:
-    try:
-        said = [one for rdn in names.attributes(certificate.subject) for one in rdn if one.oid == names.COMMON_NAME]
-    except ValueError:
-        return ""
-    return said[-1].text if said else ""

@@ -12,6 +12,7 @@ from evse_security.chains import Chains, Installed
 from evse_security.clock import Moment
 from evse_security.commands import CheckReport, Commands
 from evse_security.config import StationConfig
+from evse_security.contracts import ContractReport, check_contract
 from evse_security.core import Core, Subscriber
 from evse_security.doctor import WARN_DAYS, Doctor, Mended, MendReport
 from evse_security.errors import MalformedRequest
@@ -190,6 +191,10 @@ class Station:
     def check(self, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]) -> CheckReport:
         """Verify a leaf or chain (PEM), with the reason."""
         return self._commands.check(certificate_chain, certificate_types)
+
+    def check_contract(self, certificate_chain: str, responses: Sequence[bytes] = ()) -> ContractReport:
+        """Verify a contract chain (PEM), with the reason, and with what OCSP responses (DER), given or cached, say."""
+        return check_contract(self._core, certificate_chain, responses)
 
     def leaf_expiry_days(self, certificate_type: LeafCertificateType) -> int | None:
         """Whole days until the newest usable leaf expires; None if there is none, 0 on its last day."""

@@ -146,12 +146,13 @@ def _greet(connection: socket.socket, context: ssl.SSLContext) -> None:
             secured.unwrap()
 
 
-def s_client(port: int, *options: str) -> str:
-    """What OpenSSL's client says of a connection; it waits for the greeting or the end."""
+def s_client(port: int, *options: str, ending: str | None = None) -> str:
+    """What OpenSSL's client says of a connection; it waits for the other side to end it, unless told to."""
     program = shutil.which("openssl") or pytest.skip("no openssl here")
+    waiting = ["-ign_eof"] if ending is None else []
     ran = subprocess.run(
-        [program, "s_client", "-connect", f"127.0.0.1:{port}", "-status", "-ign_eof", *options],
-        stdin=subprocess.DEVNULL,
+        [program, "s_client", "-connect", f"127.0.0.1:{port}", "-status", *waiting, *options],
+        input=ending or "",
         capture_output=True,
         text=True,
         timeout=60,
