@@ -71,6 +71,8 @@ class Chain:
     """Leaf first, without the root."""
     authorities: tuple[Authority, ...]
     """From the leaf's issuer to the root."""
+    root: bytes
+    """The root (DER)."""
     key: Path
     password: str | None
     fingerprint: str
@@ -186,6 +188,7 @@ class _Work:
             common_name=names.last(verified.leaf.subject, names.COMMON_NAME),
             sent=tuple(self._sent(leaf, *pair) for pair in pairwise(verified.path)),
             authorities=tuple(map(_authority, verified.path[1:])),
+            root=verified.anchor.der,
             key=leaf.key.path,
             password=self._leaves.password_of(leaf),
             fingerprint=verified.leaf.fingerprint,

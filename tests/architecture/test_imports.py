@@ -54,7 +54,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents everest"),
     "everest": ("everest", f"{BASE} interface serve station config service mqtt"),
     "lab": ("lab", ""),
-    "cli": ("cli", f"{BASE} interface config serve station service http mqtt agents everest daemon lab demo"),
+    "cli": ("cli", f"{BASE} interface config serve station service http mqtt adapters agents everest daemon lab demo"),
     "demo": ("demo", f"{BASE} interface config serve station service daemon lab cli"),
     "main": ("__main__", "cli"),
 }

@@ -182,7 +182,9 @@ def test_the_choice_and_its_reason_are_logged(site: Site, caplog: pytest.LogCapt
 def chain(kind: Edition, key_kind: str = "EC 256", **changes: Any) -> Chain:
     sent = (Sent("CN=leaf", "1", "", None, "no current OCSP response is cached"),)
     fields = {"common_name": "E1", "sent": sent, "authorities": (Authority("CN=root", b"root", b"k", b"c"),)}
-    return Chain(kind, key_kind, **{**fields, "key": Path("k"), "password": None, "fingerprint": "f", **changes})
+    return Chain(
+        kind, key_kind, **{**fields, "root": b"", "key": Path("k"), "password": None, "fingerprint": "f", **changes}
+    )
 
 
 def test_a_car_of_both_editions_gets_the_newer_edition() -> None:
