@@ -29,7 +29,7 @@ __all__ = ["Authority", "Chain", "Edition", "Installed", "Sent", "Unsent", "root
 
 MAX_ROOTS_BYTES = 4 * 1024 * 1024
 """Most that is read of roots outside the store."""
-MAX_CHAINS = 32
+MAX_CHAINS = 128
 """Chains that are verified, the newest first: Hubject's rules want one per root and curve, EVSEs one each."""
 
 
@@ -160,7 +160,10 @@ class _Work:
         unsent: list[Unsent] = []
         for leaf in store.newest_first(self._core.config.newest_by):
             self._certificates.update(leaf.file.certificates)
-            found = self._chain(store, leaf) if len(chains) < MAX_CHAINS else f"more than {MAX_CHAINS} are newer"
+            if len(chains) == MAX_CHAINS:
+                unsent.append(Unsent("older leaves", "of any", f"there are {MAX_CHAINS} that are newer"))
+                break
+            found = self._chain(store, leaf)
             if isinstance(found, Chain):
                 chains.append(found)
             else:

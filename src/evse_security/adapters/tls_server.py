@@ -98,8 +98,7 @@ def server_context(
         library.keep_no_sessions(context)
         library.know(context, TRUSTED_CA_KEYS)
         context._callback = library.on_hello(context, _Greeter(material, library))
-    if not material.ready().contexts:
-        log.warning("no chain can be shown to cars: every handshake is refused until that changes")
+    material.ready()
     return context
 
 
@@ -145,10 +144,12 @@ class _Material:
                 contexts[offer] = known.get(_loaded_from(offer.chain)) or self._context(offer, (*installed.roots, *oem))
             except (OSError, ValueError) as problem:  # ssl.SSLError is an OSError
                 withheld.append(Withheld(str(offer.chain), f"OpenSSL does not take it: {_why(problem)}"))
-        told = before.withheld if before is not None else ()
-        for leaf, reason in withheld:
-            if Withheld(leaf, reason) not in told:
-                log.warning("not shown to cars: %s: %s", printable(leaf), printable(reason))
+        told = frozenset(before.withheld) if before is not None else frozenset()
+        for one in withheld:
+            if one not in told:
+                log.info("not shown to cars: %s: %s", printable(one.leaf), printable(one.reason))
+        if not contexts and (before is None or before.contexts):
+            log.warning("no chain can be shown to cars: every handshake is refused until that changes")
         return _Ready(installed, oem, contexts, tuple(withheld))
 
     def _context(self, offer: Offer, roots: tuple[bytes, ...]) -> ssl.SSLContext:

@@ -24,9 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--edition", choices=tuple(EDITIONS), default="2", metavar="N", help="the part of ISO 15118: 2 (default), 20"
     )
-    parser.add_argument(
-        "--oem-roots", metavar="FILE", type=Path, help="roots of car makers in PEM; the first is copied"
-    )
+    parser.add_argument("--oem-roots", metavar="FILE", type=Path, help="roots of car makers, PEM; the first is copied")
 
 
 def run(arguments: argparse.Namespace) -> int:
