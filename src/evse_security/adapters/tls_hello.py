@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from enum import Enum
 from typing import NamedTuple
 
@@ -44,24 +44,9 @@ class Hello(NamedTuple):
 
     versions: frozenset[int]
     schemes: frozenset[int]
-    """Signature schemes; empty where it names none."""
+    """Signature schemes of TLS 1.3; empty where it names none."""
     named: dict[int, tuple[Named, ...]]
     """The CAs that it names, by the version for which it does."""
-
-
-def read_hello(legacy_version: int, extension: Callable[[int], bytes | None]) -> Hello:
-    """Read a ClientHello, given how to get the body of an extension."""
-    offered = extension(SUPPORTED_VERSIONS)
-    versions = frozenset({legacy_version}) if offered is None else frozenset(_numbers(offered[1:]))
-    schemes = extension(SIGNATURE_ALGORITHMS) or b""
-    return Hello(
-        versions,
-        frozenset(_numbers(schemes[2:])),
-        {
-            TLS_1_2: _read(trusted_ca_keys, extension(TRUSTED_CA_KEYS)),
-            TLS_1_3: _read(certificate_authorities, extension(CERTIFICATE_AUTHORITIES)),
-        },
-    )
 
 
 def _numbers(octets: bytes) -> Iterator[int]:
@@ -124,3 +109,19 @@ def _cut(octets: bytes) -> tuple[bytes, bytes]:
     if len(octets) < 2 + length:
         raise ValueError("cut short")
     return octets[2 : 2 + length], octets[2 + length :]
+
+
+_NAMING = (
+    (TLS_1_2, TRUSTED_CA_KEYS, trusted_ca_keys),
+    (TLS_1_3, CERTIFICATE_AUTHORITIES, certificate_authorities),
+)
+
+
+def read_hello(legacy_version: int, extension: Callable[[int], bytes | None], served: Collection[int]) -> Hello:
+    """Read what of a ClientHello matters to who serves these versions, given how to get the body of an extension."""
+    offered = extension(SUPPORTED_VERSIONS)
+    versions = frozenset({legacy_version}) if offered is None else frozenset(_numbers(offered[1:]))
+    common = versions.intersection(served)
+    schemes = (extension(SIGNATURE_ALGORITHMS) or b"") if TLS_1_3 in common else b""
+    named = {version: _read(parse, extension(number)) for version, number, parse in _NAMING if version in common}
+    return Hello(versions, frozenset(_numbers(schemes[2:])), named)

@@ -62,7 +62,7 @@ def by_certificate(root: bytes) -> bytes:
 
 
 def hello(extensions: dict[int, bytes], legacy: int = TLS_1_2) -> Hello:
-    return read_hello(legacy, extensions.get)
+    return read_hello(legacy, extensions.get, (TLS_1_2, TLS_1_3))
 
 
 def test_versions_and_signatures() -> None:
@@ -72,10 +72,14 @@ def test_versions_and_signatures() -> None:
     assert modern.schemes == {0x0603}
 
 
+BOTH_VERSIONS = {SUPPORTED_VERSIONS: b"\x04\x03\x04\x03\x03"}
+
+
 def test_authorities_that_it_names() -> None:
     root = pki(P256)["V2G_ROOT_CA"].der
     named = hello(
         {
+            **BOTH_VERSIONS,
             TRUSTED_CA_KEYS: vector(b"\x00", by_key(root), by_name(root), by_certificate(root)),
             CERTIFICATE_AUTHORITIES: vector(vector(Certificate(root).subject)),
         }
@@ -90,8 +94,9 @@ def test_authorities_that_it_names() -> None:
     [b"", b"\0", b"\0\5\1", b"\0\1\1", b"\0\2\2\0", b"\0\1\x09", b"\0\0\0", vector(b"\0" * 101), vector(b"\2\xff")],
 )
 def test_what_cannot_be_read_names_nobody(body: bytes) -> None:
-    found = hello({TRUSTED_CA_KEYS: body, CERTIFICATE_AUTHORITIES: body, SUPPORTED_VERSIONS: body})
+    found = hello({**BOTH_VERSIONS, TRUSTED_CA_KEYS: body, CERTIFICATE_AUTHORITIES: body})
     assert found.named[TLS_1_2] == ()
+    assert hello({SUPPORTED_VERSIONS: body}).named == {}
 
 
 # ---- TLS 1.2: a ClientHello made by hand, as no client at hand sends trusted_ca_keys
