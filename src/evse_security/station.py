@@ -8,9 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, overload
 
+from evse_security.chains import Chains, Installed
 from evse_security.clock import Moment
 from evse_security.commands import CheckReport, Commands
 from evse_security.config import StationConfig
+from evse_security.contracts import ContractReport, check_contract
 from evse_security.core import Core, Subscriber
 from evse_security.doctor import WARN_DAYS, Doctor, Mended, MendReport
 from evse_security.errors import MalformedRequest
@@ -92,6 +94,7 @@ class Station:
         self._core = Core(config, files)
         self._recovery = Recovery(self._core)
         self._leaves = Leaves(self._core)
+        self._chains = Chains(self._core, self._leaves)
         commands = Commands(self._core)
         self._commands = commands
         self._doctor = Doctor(self._core)
@@ -189,6 +192,10 @@ class Station:
         """Verify a leaf or chain (PEM), with the reason."""
         return self._commands.check(certificate_chain, certificate_types)
 
+    def check_contract(self, certificate_chain: str, responses: Sequence[bytes] = ()) -> ContractReport:
+        """Verify a contract chain (PEM), with the reason, and with what OCSP responses (DER), given or cached, say."""
+        return check_contract(self._core, certificate_chain, responses)
+
     def leaf_expiry_days(self, certificate_type: LeafCertificateType) -> int | None:
         """Whole days until the newest usable leaf expires; None if there is none, 0 on its last day."""
         return self._commands.leaf_expiry_days(certificate_type)
@@ -203,6 +210,10 @@ class Station:
         This holds for this station as long as it is open.
         """
         await_certificate(self._core, certificate_type, csr)
+
+    def chains(self, certificate_type: LeafCertificateType) -> Installed:
+        """The V2G or CSMS chains that a TLS stack may send now, newest first; the same object until that changes."""
+        return self._chains.installed(certificate_type)
 
     def overview(self) -> Overview:
         """All that is installed, as trees, and why each certificate is or is not used."""

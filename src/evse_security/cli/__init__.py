@@ -54,6 +54,7 @@ SUBCOMMANDS = {
     "explain": Subcommand("evse_security.cli.explain", "say why each certificate is or is not used"),
     "backup": Subcommand("evse_security.cli.backup", "write everything to one file"),
     "restore": Subcommand("evse_security.cli.restore", "put back what a backup holds"),
+    "export": Subcommand("evse_security.cli.export", "copy chain, key and roots for another program's layout"),
     "audit": Subcommand("evse_security.cli.audit", "show the audit log, or check that it is whole"),
     "serve": Subcommand("evse_security.cli.serve", "serve the interface and watch over the station"),
     "sweep": Subcommand("evse_security.cli.sweep", "collect garbage"),

@@ -144,6 +144,15 @@ def has(name: bytes, attribute: str, fits: Callable[[str], bool]) -> bool:
     return any(a.oid == attribute and fits(a.text) for rdn in rdns for a in rdn)
 
 
+def last(name: bytes, attribute: str) -> str:
+    """The value of the last attribute of a type, the most specific; empty where there is none that can be read."""
+    try:
+        said = [one.text for rdn in attributes(name) for one in rdn if one.oid == attribute]
+    except ValueError:
+        return ""
+    return said[-1] if said else ""
+
+
 def _printable(shown: str) -> str:
     """Keep one line one line, and a terminal unharmed."""
     return "".join(c if c.isprintable() else "?" for c in shown[:200])

@@ -72,6 +72,12 @@ def algorithms(certificate: Certificate) -> Algorithms:
         return Algorithms("", None, "")
 
 
+def edition_of(leaf: Certificate) -> Edition | None:
+    """Which ISO 15118 has leaves with such keys; None where none has."""
+    used = algorithms(leaf)
+    return _EDITION_BY_KEY.get((used.key, used.curve))
+
+
 @remembered(64, longest=512)
 def _key_algorithm(spki: bytes) -> tuple[str, str | None]:
     kind, *parameters = der.sequence(der.sequence(spki, "key")[0].encoded, "AlgorithmIdentifier")
@@ -159,8 +165,7 @@ def check(profile: ProfileName, path: tuple[Certificate, ...], leaf_types: Itera
     types = frozenset(leaf_types) & _V2G_MO
     if profile is ProfileName.LENIENT or not types:
         return
-    used = algorithms(path[0])
-    edition = _EDITION_BY_KEY.get((used.key, used.curve))
+    edition = edition_of(path[0])
     if edition is None:
         raise ProfileViolated(path[0].name, "the leaf's key is secp256r1 (-2), secp521r1 or Ed448 (-20)")
     if len(path) - 2 > MAX_SUB_CAS:

@@ -59,7 +59,7 @@ def chosen(
         for leaf in _in_turn(store, newest_by, policy, now):
             looked_at.append(leaf)
             if is_usable(leaf, policy, now):
-                verdict = _verified(leaf, trust, policy, now, said)
+                verdict = verified(leaf, trust, policy, now, said)
                 if isinstance(verdict, VerifiedChain):
                     return leaf, _certificates_of(looked_at)
                 (revoked if isinstance(verdict, Revoked) else tried).append(leaf)
@@ -123,13 +123,14 @@ def _kept(
 
 def flaw(leaf: Leaf, trust: TrustStore, policy: Policy, now: datetime, said: Revocations = NONE) -> ChainRefused | None:
     """Why the chain of a leaf does not verify now, or who of it is revoked; None where all is well."""
-    found = _verified(leaf, trust, policy, now, said)
+    found = verified(leaf, trust, policy, now, said)
     return None if isinstance(found, VerifiedChain) else found
 
 
-def _verified(
+def verified(
     leaf: Leaf, trust: TrustStore, policy: Policy, now: datetime, said: Revocations
 ) -> VerifiedChain | ChainRefused:
+    """The proof of a leaf's chain, or why there is none: who of it is revoked, or what of it does not hold now."""
     revoked = revocation(leaf, trust, said)
     if revoked is not None:
         return revoked
@@ -178,7 +179,7 @@ def newest_per_root(
                 break
             looked_at.append(leaf)
             if is_usable(leaf, policy, now) and not reach[group_of(leaf)] <= found.keys():
-                chain = _verified(leaf, trust, policy, now, said)
+                chain = verified(leaf, trust, policy, now, said)
                 if isinstance(chain, VerifiedChain):
                     found.setdefault(chain.anchor, (leaf, chain))
         return list(found.values()), _certificates_of(looked_at)

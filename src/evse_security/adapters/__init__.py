@@ -1,0 +1,1 @@
+"""Other people's words: how the store serves the protocols that use certificates."""

@@ -1,0 +1,145 @@
+"""The store as PyPI `iso15118` (Josev) reads certificates: copies under names of its own, all renewed in one step.
+
+Josev takes its chain anew from these files for each session. `iso15118_2` is a link to a directory that holds one
+generation of them and is never altered; so nobody ever sees a leaf beside the key of another.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from evse_security.adapters.tls_choice import SHORT
+from evse_security.chains import Chain, Edition, Installed, roots_in
+from evse_security.errors import EvseSecurityError, NotWritable
+from evse_security.interface.r2026_04 import Interface
+from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+
+LINK, GENERATION = "iso15118_2", ".iso15118_2-"
+"""What Josev opens, whatever the edition; and how the names of the directories begin that it leads to."""
+MAX_SUB_CAS = 2
+"""Josev has names for so many."""
+MAX_KEY_BYTES = 64 * 1024
+
+
+@dataclass(eq=False)
+class NothingToExport(EvseSecurityError):
+    """There is no chain of that edition that could be exported; what was exported before is as it was."""
+
+    edition: str
+    problem: str
+    template = "no chain for {edition} can be exported: {problem}"
+
+
+class Store(Protocol):
+    """What is asked of a station."""
+
+    def chains(self, certificate_type: LeafCertificateType, /) -> Installed: ...
+    def interface(self) -> Interface: ...
+
+
+class Exported(NamedTuple):
+    """What was exported, and to where."""
+
+    directory: Path
+    chain: Chain
+    more_roots: tuple[str, ...]
+    """Domains with roots beyond the one for which Josev has a name."""
+
+
+def export(station: Store, directory: Path, edition: Edition, oem_roots: Path | None = None) -> Exported:
+    """Write the newest chain of an edition that verifies now, its key, and the roots. All of it or nothing.
+
+    `PKI_PATH` of Josev is `directory` with a slash. Raises `NothingToExport`, and `NotWritable` where the disk refuses.
+    """
+    chain = _newest(station, edition)
+    roots = {"mo": _mo_roots(station), "oem": () if oem_roots is None else roots_in(oem_roots)}
+    public = _certificates(chain, {domain: found[0] for domain, found in roots.items() if found})
+    try:
+        key = chain.key.read_bytes()[:MAX_KEY_BYTES]
+        private = {"seccLeaf.key": key, "seccLeafPassword.txt": f"{chain.password or ''}\n".encode()}
+        _replace(directory, public, private)
+    except OSError as problem:
+        raise NotWritable(str(problem.filename or directory), problem.strerror or type(problem).__name__) from None
+    more = tuple(domain.upper() for domain, found in roots.items() if len(found) > 1)
+    return Exported(directory, chain, more)
+
+
+def _newest(station: Store, edition: Edition) -> Chain:
+    installed = station.chains(LeafCertificateType.V2G)
+    fitting = [one for one in installed.chains if one.edition is edition]
+    if not fitting:
+        reasons = "; ".join(f"{one.name}: {one.reason}" for one in installed.unsent)
+        raise NothingToExport(SHORT[edition], reasons or "none is there")
+    if len(fitting[0].sent) - 1 > MAX_SUB_CAS:
+        raise NothingToExport(SHORT[edition], f"{fitting[0]}, has more than {MAX_SUB_CAS} sub-CAs")
+    return fitting[0]
+
+
+def _mo_roots(station: Store) -> tuple[bytes, ...]:
+    path = station.interface().get_verify_file(certificate_type=CaCertificateType.MO)
+    return roots_in(Path(path)) if path else ()
+
+
+def _certificates(chain: Chain, roots: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of certificates by name: `<stem>Cert.pem` and `.der`, and the chain."""
+    leaf, *sub_cas = [one.pem for one in chain.sent]
+    stems = {"seccLeaf": leaf, "v2gRootCA": ssl.DER_cert_to_PEM_cert(chain.root)}
+    for number, pem in enumerate(reversed(sub_cas), 1):  # the first is the one below the root
+        stems[f"cpoSubCA{number}"] = pem
+    stems |= {f"{domain}RootCA": ssl.DER_cert_to_PEM_cert(root) for domain, root in roots.items()}
+    files = {f"{stem}Cert.pem": pem.encode() for stem, pem in stems.items()}
+    files |= {f"{stem}Cert.der": ssl.PEM_cert_to_DER_cert(pem) for stem, pem in stems.items()}
+    return {**files, "cpoCertChain.pem": chain.pem.encode()}
+
+
+# ---- the disk
+
+
+def _replace(directory: Path, public: Mapping[str, bytes], private: Mapping[str, bytes]) -> None:
+    """Write a new generation, then have the link lead there, then remove the others. Raises OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    link, number = directory / LINK, secrets.token_hex(8)
+    if link.exists() and not link.is_symlink():
+        raise OSError(17, "is there already, and was not exported from a station", str(link))
+    generation, new_link = directory / f"{GENERATION}{number}", directory / f"{GENERATION}{number}.link"
+    try:
+        generation.mkdir(0o755)
+        _write(generation / "private_keys", private, 0o700, 0o600)
+        _write(generation / "certs", public, 0o755, 0o644)
+        _force(generation)
+        new_link.symlink_to(generation.name)
+        new_link.replace(link)
+    except OSError:
+        new_link.unlink(missing_ok=True)
+        shutil.rmtree(generation, ignore_errors=True)
+        raise
+    _force(directory)
+    for other in directory.glob(f"{GENERATION}*"):
+        if other.name != generation.name:
+            other.unlink() if other.is_symlink() else shutil.rmtree(other, ignore_errors=True)
+
+
+def _write(directory: Path, files: Mapping[str, bytes], directory_mode: int, mode: int) -> None:
+    directory.mkdir(directory_mode)
+    for name, content in files.items():
+        descriptor = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+    _force(directory)
+
+
+def _force(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

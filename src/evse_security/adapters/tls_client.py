@@ -1,0 +1,48 @@
+"""The TLS of a station towards its CSMS (OCPP security profiles 2 and 3)."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+
+from evse_security.adapters.tls_load import load_chain
+from evse_security.errors import InvalidConfiguration
+from evse_security.station import Station
+from evse_security.visible import printable
+from evse_security.vocabulary import LeafCertificateType
+
+log = logging.getLogger(__name__)
+
+
+def client_context(station: Station, *, client_certificate: bool = True) -> ssl.SSLContext:
+    """A context for one connection to the CSMS: what is installed now. Make one for each connection.
+
+    The CSMS must be under an installed CSMS root and bear the name that is connected to. The newest usable CSMS chain
+    is shown if the CSMS asks (profile 3), unless `client_certificate` is false (profile 2). Raises
+    `InvalidConfiguration` where no root is there, or no chain that is to be shown.
+    """
+    installed = station.chains(LeafCertificateType.CSMS)
+    if not installed.roots:
+        raise InvalidConfiguration("csms_ca_bundle", "holds no root that is valid: no CSMS can be trusted")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    for root in installed.roots:
+        context.load_verify_locations(cadata=root)
+    if client_certificate:
+        _load_newest(context, station)
+    return context
+
+
+def _load_newest(context: ssl.SSLContext, station: Station) -> None:
+    installed = station.chains(LeafCertificateType.CSMS)
+    problems = [f"{one.name}, serial {one.serial}: {one.reason}" for one in installed.unsent]
+    for chain in installed.chains:
+        try:
+            load_chain(context, chain)
+        except (OSError, ValueError) as problem:
+            problems.append(f"{chain}: OpenSSL does not take it: {problem}")
+        else:
+            log.info("to the CSMS: %s; the newest", printable(str(chain)))
+            return
+    told = "; ".join(problems) or "there is no leaf"
+    raise InvalidConfiguration("csms_leaf_cert_directory", printable(f"holds no chain to show to the CSMS: {told}"))

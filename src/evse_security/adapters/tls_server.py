@@ -1,0 +1,161 @@
+"""The TLS of an SECC: one `ssl.SSLContext` that shows each car the right chain of the store, as it is now."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+
+from evse_security.adapters.tls_choice import VERSION, Choice, Demand, Offer, Withheld, choose
+from evse_security.adapters.tls_hello import TRUSTED_CA_KEYS, read_hello
+from evse_security.adapters.tls_libssl import GO_ON, REFUSE, Libssl, Unavailable, Verify, libssl
+from evse_security.adapters.tls_material import SUITES_2, SUITES_20, Material
+from evse_security.chains import Edition
+from evse_security.errors import InvalidConfiguration
+from evse_security.station import Station
+from evse_security.visible import printable
+
+log = logging.getLogger(__name__)
+
+BOTH = frozenset(Edition)
+GROUPS = {Edition.ISO15118_2: b"P-256", Edition.ISO15118_20: b"P-521:X448"}
+"""For the key exchange; secp256r1 is none of ISO 15118-20's (HUB20 533-005)."""
+_VERIFY = {Edition.ISO15118_2: Verify.NOTHING, Edition.ISO15118_20: Verify.PEER}
+"""Cars of ISO 15118-20 must show a certificate, those of -2 have none."""
+_HANDSHAKE_FAILURE, _INTERNAL_ERROR = 40, 80
+
+
+class SeccContext(ssl.SSLContext):
+    """What `server_context` makes. It refuses every handshake for which there is no chain; it is never without TLS."""
+
+    _material: Material
+    _callback: object = None
+    """What OpenSSL calls; it must live as long as this."""
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """The chains that would be shown now, newest first."""
+        return self._material.ready().shown
+
+    @property
+    def withheld(self) -> tuple[Withheld, ...]:
+        """The leaves that would not, and why."""
+        return self._material.ready().withheld
+
+
+def server_context(
+    station: Station,
+    *,
+    secc_id: str | None = None,
+    editions: Collection[Edition] = BOTH,
+    require_ocsp: bool = False,
+    oem_roots: Path | None = None,
+) -> SeccContext:
+    """A context for the server socket of one SECC, with asyncio or without. It follows the store by itself.
+
+    Each handshake uses the leaves, roots and OCSP responses that are installed when it begins: ISO 15118-2 over TLS 1.2
+    with secp256r1, ISO 15118-20 over TLS 1.3 with secp521r1 or Ed448, where the car shows a certificate under an
+    installed V2G root or one of `oem_roots` (a file of PEM). Leaves of another common name than `secc_id` are not
+    shown. With `require_ocsp`, a chain is shown only while a cached response calls each of its certificates good.
+
+    Where OpenSSL cannot be reached behind `ssl`, only ISO 15118-2 is served, without stapling, and a warning says so.
+    Raises `InvalidConfiguration` for what cannot be served at all.
+    """
+    if not editions:
+        raise InvalidConfiguration("editions", "names none")
+    demand = Demand(secc_id, frozenset(editions), require_ocsp)
+    context = SeccContext(ssl.PROTOCOL_TLS_SERVER)
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_SINGLE_ECDH_USE
+    context.num_tickets = 0  # a session that is resumed would hold to a chain that is revoked meanwhile
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        library: Libssl | None = libssl()
+    except Unavailable as why:
+        library, demand = None, _without_libssl(demand, why)
+    material = Material(station, demand, oem_roots, library)
+    context._material = material
+    if library is None:
+        _by_server_name(context, material)
+    else:
+        library.set_suites(context, SUITES_20)
+        library.keep_no_sessions(context)
+        library.know(context, TRUSTED_CA_KEYS)
+        context._callback = library.on_hello(context, _Greeter(material, library))
+    material.ready()
+    return context
+
+
+def _without_libssl(demand: Demand, why: Unavailable) -> Demand:
+    """What remains of a demand without the functions that `ssl` lacks. Raises `InvalidConfiguration`."""
+    problem = f"OpenSSL cannot be reached behind Python's ssl ({why})"
+    if demand.require_ocsp:
+        raise InvalidConfiguration("require_ocsp", f"nothing can be stapled: {problem}")
+    if Edition.ISO15118_2 not in demand.editions:
+        raise InvalidConfiguration("editions", f"ISO 15118-20 cannot be served: {problem}")
+    log.warning("%s: ISO 15118-2 is served without OCSP stapling, and ISO 15118-20 not at all", problem)
+    return demand._replace(editions=frozenset({Edition.ISO15118_2}))
+
+
+class _Greeter:
+    """Answers each ClientHello: chooses, and has OpenSSL go on so."""
+
+    def __init__(self, material: Material, library: Libssl) -> None:
+        self._material, self._library = material, library
+
+    def __call__(self, connection: int, alert: object, _argument: int) -> int:
+        try:
+            alert[0] = _HANDSHAKE_FAILURE  # type: ignore[index]
+            return self._go_on(connection)
+        except Exception:  # nothing may pass through OpenSSL
+            log.exception("a handshake failed here")
+            return REFUSE
+
+    def _go_on(self, connection: int) -> int:
+        library, ready = self._library, self._material.ready()
+        hello = read_hello(library.legacy_version(connection), partial(library.extension, connection), ready.versions)
+        choice = choose(ready.shown, hello)
+        if not isinstance(choice, Choice):
+            log.warning("a handshake is refused: %s", choice)
+            return REFUSE
+        _log(choice)
+        offer = choice.offer
+        library.go_on_with(
+            connection,
+            ready.contexts[offer.chain.fingerprint],
+            version=VERSION[offer.edition],
+            groups=GROUPS[offer.edition],
+            verify=_VERIFY[offer.edition],
+            response=offer.chain.sent[0].response,
+        )
+        return GO_ON
+
+
+def _by_server_name(context: SeccContext, material: Material) -> None:
+    """Follow the store with what `ssl` itself has: its callback for names is called for cars that send none, too."""
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ecdh_curve("prime256v1")
+    context.set_ciphers(SUITES_2)
+
+    def choose_context(
+        connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _front: ssl.SSLContext
+    ) -> int | None:
+        try:
+            ready = material.ready()
+            if not ready.shown:
+                log.warning("a handshake is refused: there is no chain that may be shown")
+                return _HANDSHAKE_FAILURE
+            connection.context = ready.contexts[ready.shown[0].chain.fingerprint]
+            _log(Choice(ready.shown[0], "the newest"))
+        except Exception:  # nothing may pass through OpenSSL
+            log.exception("a handshake failed here")
+            return _INTERNAL_ERROR
+        return None
+
+    context.sni_callback = choose_context
+
+
+def _log(choice: Choice) -> None:
+    if log.isEnabledFor(logging.INFO):
+        log.info("%s", printable(str(choice)))

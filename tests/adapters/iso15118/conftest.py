@@ -1,0 +1,10 @@
+from pathlib import Path
+
+import pytest
+
+from tests.adapters.iso15118.secc import Site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)

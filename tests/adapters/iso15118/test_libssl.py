@@ -1,0 +1,123 @@
+"""Reaching OpenSSL behind `ssl`; and what is served where that is not possible."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from evse_security.adapters import tls_libssl, tls_server
+from evse_security.adapters.iso15118 import Edition, server_context
+from evse_security.adapters.tls_libssl import Libssl, Unavailable, libssl
+from evse_security.errors import InvalidConfiguration
+from tests.adapters.iso15118.secc import GREETING, P256, P521, Site, listening, pki, s_client, secc
+
+
+def test_the_pointer_is_that_of_the_context() -> None:
+    library = libssl()
+    for option in (ssl.OP_NO_TICKET, ssl.OP_NO_RENEGOTIATION, ssl.OP_CIPHER_SERVER_PREFERENCE):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.options ^= option
+        assert library.options(context) & 0xFFFFFFFF == int(context.options) & 0xFFFFFFFF
+
+
+def test_what_openssl_refuses_is_told() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with pytest.raises(ssl.SSLError, match="cipher suites"):
+        libssl().set_suites(context, "TLS_NONSENSE")
+    with pytest.raises(ssl.SSLError, match="root certificate"):
+        libssl().name_authority(context, b"nonsense")
+
+
+def test_a_library_that_is_not_loaded(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="libssl"):
+        Libssl(str(tmp_path / "libssl.so.3"))
+
+
+@pytest.mark.parametrize(
+    ("program", "problem"),
+    [
+        ("raise SystemExit(139)", "status 139"),
+        ("print('nonsense')", "JSONDecodeError"),
+        ("""print('{"problem": "linked statically"}')""", "linked statically"),
+        ("""print('{"openssl": "OpenSSL 9", "path": "/x"}')""", "another OpenSSL"),
+    ],
+)
+def test_a_trial_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, problem: str) -> None:
+    trial = tmp_path / "trial.py"
+    trial.write_text(program)
+    monkeypatch.setattr(tls_libssl, "__file__", str(trial))
+    with pytest.raises(Unavailable, match=problem):
+        libssl.__wrapped__()
+
+
+def test_two_libraries_are_one_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls_libssl, "_mapped", lambda: iter(("/a/libssl.so.3", "/b/libssl-1.so")))
+    assert "with several" in tls_libssl._trial()["problem"]
+    monkeypatch.setattr(tls_libssl, "_mapped", lambda: iter(()))
+    assert "statically" in tls_libssl._trial()["problem"]
+
+
+# ---- without it
+
+
+@pytest.fixture
+def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> Libssl:
+        raise Unavailable("it is linked statically")
+
+    monkeypatch.setattr(tls_server, "libssl", refuse)
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_only_iso15118_2_is_served_and_follows_the_store(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.stock(P521)
+    with site.open() as station:
+        context = server_context(station)
+        with listening(context) as port:
+            assert "alert handshake failure" in s_client(port, "-tls1_2")
+            site.stock(P256)
+            said = s_client(port, "-CAfile", site.root_file(pki(P256)["V2G_ROOT_CA"]))
+        assert secc(context) == ["ISO15118_2"]
+    assert GREETING.decode() in said
+    assert "Verify return code: 0 (ok)" in said
+    assert "Cipher    : ECDHE-ECDSA-AES128-SHA256" in said
+    assert any("without OCSP stapling" in line for line in caplog.messages)
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_what_needs_it_is_refused(site: Site) -> None:
+    with site.open() as station:
+        with pytest.raises(InvalidConfiguration, match="nothing can be stapled"):
+            server_context(station, require_ocsp=True)
+        with pytest.raises(InvalidConfiguration, match="ISO 15118-20 cannot be served"):
+            server_context(station, editions={Edition.ISO15118_20})
+
+
+# ---- it never goes on in a way that was not chosen
+
+
+def test_a_fault_of_ours_refuses(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.stock(P256)
+
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError("a fault")
+
+    with site.open() as station, listening(server_context(station)) as port:
+        monkeypatch.setattr(tls_server, "choose", fail)
+        assert GREETING.decode() not in s_client(port)
+
+
+def test_plain_text_is_refused(site: Site) -> None:
+    site.stock(P256)
+    with (
+        site.open() as station,
+        listening(server_context(station)) as port,
+        socket.create_connection(("127.0.0.1", port), 20) as car,
+    ):
+        car.sendall(b"\x01\xfe\x80\x01" + bytes(100))  # V2GTP without TLS
+        with suppress(ConnectionResetError):
+            assert GREETING not in car.recv(1000)
