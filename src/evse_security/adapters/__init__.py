@@ -1,0 +1,1 @@
+"""The words of others: what a station speaks besides the interface, each protocol in a package of its own."""
