@@ -53,7 +53,8 @@ GROUPS: dict[str, tuple[str, str]] = {
     "adapters": ("adapters adapters.ocpp", f"{BASE} actor interface pki serve station config service agents ocpp"),
     "ocpp": (
         "adapters.ocpp.editions adapters.ocpp.words adapters.ocpp.refusals adapters.ocpp.messages "
-        "adapters.ocpp.events adapters.ocpp.plug_and_charge adapters.ocpp.trial adapters.ocpp.policy",
+        "adapters.ocpp.events adapters.ocpp.plug_and_charge adapters.ocpp.trial adapters.ocpp.policy "
+        "adapters.ocpp.profiles",
         "vocabulary errors",
     ),
     "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents everest"),

@@ -15,7 +15,7 @@ from evse_security import Station, StationConfig
 from evse_security.adapters.ocpp import CertificatePolicy, Edition
 from evse_security.adapters.ocpp.desk import Desk
 from evse_security.lab.authority import name
-from tests.builders import DAY, NOW, World, csms, world
+from tests.builders import DAY, NOW, World, at, csms, world
 
 SERIAL = "CS-0001"
 ORGANIZATION = "Operator"
@@ -24,17 +24,27 @@ SERVER = {
     "extended_key_usage": (ExtendedKeyUsageOID.SERVER_AUTH,),
     "alternative_names": (x509.DNSName("localhost"),),
 }
+LONG = {"not_before": at("2020-01-02"), "not_after": at("2050-01-01")}
+"""TLS asks the machine what time it is."""
 
 
 def pki() -> World:
     """A CSMS, a V2G and an MF hierarchy, and a stranger's."""
     return world(
         "CsmsRoot > CsmsSub > Server",
+        "CsmsRoot > Next >",
         "V2GRoot > CpoSub1 > CpoSub2 > Old",
         "MORoot > MoSub > Contract",
         "MFRoot > Firmware",
         "Stranger > StrangerSub > StrangerLeaf",
-        Server={"subject": name(CN="localhost", O="Operator"), **SERVER},
+        Server={"subject": name(CN="localhost", O="Operator"), **SERVER, **LONG},
+        CsmsSub=LONG,
+        Next=LONG,
+        CpoSub1=LONG,
+        CpoSub2=LONG,
+        MoSub=LONG,
+        Firmware=LONG,
+        StrangerSub=LONG,
     )
 
 

@@ -20,6 +20,7 @@ from evse_security.adapters.ocpp.desk import Desk, Then
 from evse_security.adapters.ocpp.editions import Edition, Payload
 from evse_security.adapters.ocpp.events import SecurityEvent, Waiting
 from evse_security.adapters.ocpp.policy import CertificatePolicy
+from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
 from evse_security.adapters.ocpp.renewals import ClientCertificate, Looked, Outgoing
 from evse_security.errors import EvseSecurityError, MalformedRequest
 from evse_security.station import Station
@@ -113,12 +114,11 @@ class Certificates:
         then = waiting.popleft() if waiting else Then()
         if then.sign is not None:
             self._worker.submit(self._desk.renewals.trigger, then.sign)
-            self._wake.set()
         if then.renewed is LeafCertificateType.V2G:
             self._worker.submit(self._questions.demand)
-            self._wake.set()
         if then.renewed is LeafCertificateType.CSMS and self._reconnect is not None:
             self._reconnect()
+        self._wake.set()  # a refusal has its event, too
 
     # ---- what the station says
 
@@ -294,6 +294,16 @@ class Certificates:
         return await self._ask(
             lambda: self._desk.station.interface().get_verify_file(certificate_type=CaCertificateType.CSMS)
         )
+
+    async def refused_profile(self, current: int, wanted: int, *, may_go_down: bool = False) -> ProfileRefused | None:
+        """Why the station must not change to a security profile; None where it may (A05)."""
+        has_root = bool(await self.csms_roots())
+        has_leaf = await self.client_certificate() is not None
+        return refused_profile(current, wanted, has_root=has_root, has_leaf=has_leaf, may_go_down=may_go_down)
+
+    def reconnect_by(self, reconnect: Callable[[], object]) -> None:
+        """Call this when a renewed client certificate is to be tried."""
+        self._reconnect = reconnect
 
     async def connected(self, certificate: ClientCertificate | None) -> None:
         """A connection came about with this certificate: of a renewed one and the one before, one goes."""
