@@ -124,17 +124,20 @@ class Certificates:
 
     def online(self, send: Send) -> None:
         """The CSMS can be spoken to: a connection is there, and its BootNotification was accepted."""
-        self.offline()
+        self._rest()
         self._send = send
         self._working = asyncio.create_task(self._work(send), name="certificates towards the CSMS")
 
     def offline(self) -> None:
-        """It cannot any more. What waits, waits."""
+        """It cannot any more. What waits, waits; what an answer that was not sent would have led to does not happen."""
+        self._rest()
+        self._then.clear()
+
+    def _rest(self) -> None:
         self._send = None
         if self._working is not None:
             self._working.cancel()
             self._working = None
-        self._then.clear()
 
     async def happened(self, event: SecurityEvent, info: str = "") -> None:
         """Queue a security event for the CSMS (A04)."""
@@ -142,8 +145,11 @@ class Certificates:
         self._wake.set()
 
     async def _work(self, send: Send) -> None:
-        """Send what is to be sent, again and again, as long as there is a connection."""
-        while True:
+        """Send what is to be sent, again and again, as long as there is this connection.
+
+        Cancelling alone does not end it: `asyncio.wait_for` of Python 3.11, in `ocpp`, loses that now and then.
+        """
+        while self._send is send:
             self._wake.clear()
             try:
                 pause = await self._round(send)

@@ -31,6 +31,8 @@ PROTOCOLS = {
 }
 LOOK = 60.0
 """Seconds after which is looked whether another client certificate is to be used."""
+AGAIN = 1.0
+"""Seconds after which what does not end is cancelled again."""
 CIPHERS = "ECDHE+AESGCM"
 """For TLS 1.2; those of 1.3 are all good (A00.FR.318)."""
 _OPEN_TIMEOUT = 20.0
@@ -181,8 +183,11 @@ class Connector:
                     break
                 self._renewed.clear()
         finally:
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
+            while not serving.done():  # `asyncio.wait_for` of Python 3.11, in `ocpp`, loses a cancellation now and then
+                serving.cancel()
+                await asyncio.wait({serving}, timeout=AGAIN)
+        if not serving.cancelled() and serving.exception() is not None:
+            log.info("the connection to %s ended: %s", self._endpoint.url, serving.exception())
 
     async def _other_than(self, certificate: ClientCertificate | None) -> bool:
         now = await self._certificates.client_certificate()
