@@ -17,7 +17,7 @@ compile --group dev --group docs --output-file requirements.lock "${@}"
 lowest=$(mktemp)
 trap 'rm -f "$lowest"' EXIT
 printf '%s\n' 'cryptography==44.0.0' 'pyOpenSSL==25.0.0' 'aiomqtt==2.3.0' 'jinja2==3.1.0' 'prometheus-client==0.20.0' \
-    'python-multipart==0.0.20' 'starlette==0.46.0' 'uvicorn==0.34.0' >"$lowest"
+    'python-multipart==0.0.20' 'starlette==0.46.0' 'uvicorn==0.34.0' 'ocpp==2.1.0' 'websockets==13.0' >"$lowest"
 compile --group build --group test --no-annotate --constraints "$lowest" --output-file requirements-lowest.lock "${@}"
 
 if grep -nE 'https?:|index-url|find-links' requirements.lock requirements-lowest.lock; then

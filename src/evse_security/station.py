@@ -38,7 +38,8 @@ from evse_security.store.rules.ask import OcspQuestion, OcspState, ocsp_question
 from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.trial import Attempt, FileExplanation, Received, explain_text
-from evse_security.vocabulary import CaCertificateType, CertificateHashData, LeafCertificateType
+from evse_security.succession import discard_leaf, leaf_info, root_of_leaf
+from evse_security.vocabulary import CaCertificateType, CertificateHashData, CertificateInfo, LeafCertificateType
 
 __all__ = [
     "Attempt",
@@ -214,6 +215,18 @@ class Station:
     def chains(self, certificate_type: LeafCertificateType) -> Installed:
         """The V2G or CSMS chains that a TLS stack may send now, newest first; the same object until that changes."""
         return self._chains.installed(certificate_type)
+
+    def leaf_info(self, certificate_type: LeafCertificateType, fingerprint: str) -> CertificateInfo | None:
+        """The files of one V2G or CSMS leaf, be it the newest or not; None where it cannot be used."""
+        return leaf_info(self._core, self._leaves, certificate_type, fingerprint)
+
+    def discard_leaf(self, certificate_type: LeafCertificateType, fingerprint: str) -> None:
+        """Remove one leaf with its key, as another took its place. Raises the refusal: the last one stays."""
+        discard_leaf(self._core, certificate_type, fingerprint)
+
+    def root_of_leaf(self, certificate_type: LeafCertificateType) -> CertificateHashData | None:
+        """The root that the leaf in use leads to; None where there is none."""
+        return root_of_leaf(self._core, self._leaves, certificate_type)
 
     def overview(self) -> Overview:
         """All that is installed, as trees, and why each certificate is or is not used."""

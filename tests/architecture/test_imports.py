@@ -43,14 +43,20 @@ GROUPS: dict[str, tuple[str, str]] = {
     ),
     "serve": ("serve", "vocabulary errors interface"),
     "station": (
-        f"station commands older leaves chains contracts renewing core doctor recovery {NAME}",
+        f"station commands older leaves chains contracts renewing succession core doctor recovery {NAME}",
         f"{BASE} interface outcomes config pki rules keys disk serve",
     ),
     "service": ("service", f"{BASE} actor interface config serve station"),
     "http": ("http", f"{BASE} interface serve station config service"),
     "mqtt": ("mqtt", f"{BASE} interface serve station config service"),
-    "adapters": ("adapters", f"{BASE} actor interface serve station config service"),
     "agents": ("agents", f"{BASE} actor interface pki serve station config service"),
+    "adapters": ("adapters adapters.ocpp", f"{BASE} actor interface pki serve station config service agents ocpp"),
+    "ocpp": (
+        "adapters.ocpp.editions adapters.ocpp.words adapters.ocpp.refusals adapters.ocpp.messages "
+        "adapters.ocpp.events adapters.ocpp.plug_and_charge adapters.ocpp.trial adapters.ocpp.policy "
+        "adapters.ocpp.profiles",
+        "vocabulary errors",
+    ),
     "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents everest"),
     "everest": ("everest", f"{BASE} interface serve station config service mqtt"),
     "lab": ("lab", ""),
@@ -58,7 +64,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "demo": ("demo", f"{BASE} interface config serve station service daemon lab cli"),
     "main": ("__main__", "cli"),
 }
-PURE = ("vocabulary", "errors", "interface", "outcomes", "tables", "pki", "rules", "serve")
+PURE = ("vocabulary", "errors", "interface", "outcomes", "tables", "pki", "rules", "serve", "ocpp")
 """Groups that neither look at the world nor change it."""
 CRYPTOGRAPHERS = {"pki", "keys", "lab"}
 

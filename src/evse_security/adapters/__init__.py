@@ -1,1 +1,1 @@
-"""Other people's words: how the store serves the protocols that use certificates."""
+"""The words of others: what a station speaks besides the interface, each protocol in a room of its own."""

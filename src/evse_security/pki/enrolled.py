@@ -13,6 +13,7 @@ from evse_security.pki.certificate import Certificate, certificate_of
 from evse_security.pki.keytoken import token_of_certificate, token_of_spki
 
 _SIGNED_DATA = "1.2.840.113549.1.7.2"
+_ORGANIZATION = "2.5.4.10"
 _CERTIFICATES = 0xA0  # [0] of SignedData
 
 
@@ -48,6 +49,24 @@ def asks_for_subject_of(csr: str, certificate: Certificate) -> bool:
     """Whether a signing request (PEM) asks for the subject that a certificate has. Raises ValueError."""
     request = x509.load_pem_x509_csr(csr.encode("ascii"))
     return names.key(request.subject.public_bytes()) == certificate.subject_key
+
+
+def asked_otherwise(csr: str, certificate: Certificate) -> tuple[str, str, str] | None:
+    """The attribute in which a certificate is for somebody else than its request (PEM) asked for, or None.
+
+    Compared are organization and common name, which say whose station it is and which one; with that come what was
+    found and what was wanted. Raises ValueError.
+    """
+    request = x509.load_pem_x509_csr(csr.encode("ascii"))
+    wanted, found = _subject(request.subject.public_bytes()), _subject(certificate.subject)
+    for attribute, label in ((_ORGANIZATION, "organization"), (names.COMMON_NAME, "common name")):
+        if wanted.get(attribute) != found.get(attribute):
+            return label, found.get(attribute, ""), wanted.get(attribute, "")
+    return None
+
+
+def _subject(name: bytes) -> dict[str, str]:
+    return {one.oid: one.text for rdn in names.attributes(name) for one in rdn}
 
 
 def chain_for(csr: str, received: Iterable[Certificate], known: Iterable[Certificate] = ()) -> str:

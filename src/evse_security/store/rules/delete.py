@@ -113,7 +113,7 @@ def _from_leaves(snapshot: Snapshot, targets: Collection[Certificate]) -> Decisi
     store = snapshot.leaves[LeafCertificateType.V2G]
     doomed = _issued(snapshot, store, targets)
     files = {file.path for leaf in doomed for file in leaf.copies}
-    keys = _keys_of(snapshot, doomed)
+    keys = _keys_of(snapshot, store, doomed)
     changes: list[Change] = _with_keys_last(snapshot, store, doomed, keys)
     changes += [_cut(file, targets, keep_empty=False) for file in _files_with(store, targets) if file.path not in files]
     if not changes:
@@ -121,6 +121,21 @@ def _from_leaves(snapshot: Snapshot, targets: Collection[Certificate]) -> Decisi
     update = CertificateStoreUpdate(operation=_DELETED, leaf_certificate_type=store.kind.leaf_type)
     concerned = _identities(snapshot, (leaf.certificate for leaf in doomed))
     return Decision(tuple(dict.fromkeys(changes)), (update,), concerned=concerned)
+
+
+def discard(snapshot: Snapshot, store: LeafStore, fingerprint: str) -> Decision:
+    """Decide on taking one leaf out of a store with its key, CSMS leaves too: another took its place (A02.FR.10).
+
+    Raises `NotInstalled`, and `MustStay` for the last one that has a key.
+    """
+    found = next((leaf for leaf in store.leaves if leaf.certificate.fingerprint == fingerprint), None)
+    if found is None:
+        raise NotInstalled(f"with the fingerprint {fingerprint}")
+    if not any(leaf.key is not None and leaf.servable for leaf in store.leaves if leaf is not found):
+        raise MustStay(found.certificate.name, "it is the last leaf of its kind that has a key")
+    changes = _with_keys_last(snapshot, store, [found], _keys_of(snapshot, store, [found]))
+    update = CertificateStoreUpdate(operation=_DELETED, leaf_certificate_type=store.kind.leaf_type)
+    return Decision(tuple(dict.fromkeys(changes)), (update,), concerned=_identities(snapshot, [found.certificate]))
 
 
 def _with_keys_last(snapshot: Snapshot, store: LeafStore, doomed: Sequence[Leaf], keys: Sequence[Path]) -> list[Change]:
@@ -193,13 +208,12 @@ def _chains_last(file: CertificateFile) -> tuple[bool, Path]:
     return len(file.certificates) > 1, file.path
 
 
-def _keys_of(snapshot: Snapshot, doomed: Collection[Leaf]) -> list[Path]:
+def _keys_of(snapshot: Snapshot, store: LeafStore, doomed: Collection[Leaf]) -> list[Path]:
     """The keys of doomed leaves, all copies, but none that another leaf uses.
 
     Files of one name with one key count as one: two paths may lead to it.
     """
     gone = {leaf.certificate for leaf in doomed}
-    store = snapshot.leaves[LeafCertificateType.V2G]
     own = {key.path: key for leaf in doomed for key in store.keys_for(leaf.certificate)}
     return [path for path, key in sorted(own.items()) if not _is_used(snapshot, key, gone)]
 

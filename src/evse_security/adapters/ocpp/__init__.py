@@ -1,0 +1,32 @@
+"""The certificate use cases of OCPP 1.6 (security whitepaper), 2.0.1 and 2.1, for the package `ocpp` or any other.
+
+`Certificates` answers and sends; the `CertificateHandlers` put it into a ChargePoint of `ocpp` (extra `[ocpp]`), which
+nothing else here needs. See docs/ocpp.md.
+"""
+
+from __future__ import annotations
+
+from evse_security.adapters.ocpp.certificates import Certificates, Declined, NotDelivered
+from evse_security.adapters.ocpp.editions import Edition, Takeover
+from evse_security.adapters.ocpp.events import SecurityEvent
+from evse_security.adapters.ocpp.handlers import (
+    CertificateHandlers16,
+    CertificateHandlers21,
+    CertificateHandlers201,
+)
+from evse_security.adapters.ocpp.policy import CertificatePolicy
+from evse_security.adapters.ocpp.renewals import ClientCertificate
+
+__all__ = [
+    "CertificateHandlers16",
+    "CertificateHandlers21",
+    "CertificateHandlers201",
+    "CertificatePolicy",
+    "Certificates",
+    "ClientCertificate",
+    "Declined",
+    "Edition",
+    "NotDelivered",
+    "SecurityEvent",
+    "Takeover",
+]

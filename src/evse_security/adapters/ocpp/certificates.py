@@ -1,0 +1,331 @@
+"""The certificates of a station towards its CSMS, for a program with an event loop: the one object that users make."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from evse_security.adapters.ocpp import messages, plug_and_charge, variables
+from evse_security.adapters.ocpp.asking import Asked, StatusQuestions
+from evse_security.adapters.ocpp.desk import Desk, Then
+from evse_security.adapters.ocpp.editions import Edition, Payload
+from evse_security.adapters.ocpp.events import SecurityEvent, Waiting
+from evse_security.adapters.ocpp.policy import CertificatePolicy
+from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
+from evse_security.adapters.ocpp.renewals import ClientCertificate, Looked, Outgoing
+from evse_security.errors import EvseSecurityError, MalformedRequest
+from evse_security.station import Station
+from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Send = Callable[[str, Payload], Awaitable[Payload]]
+"""Sends a message of the station and returns its answer. Raises `NotDelivered` or `Declined`."""
+
+RETRY = 60.0
+"""Seconds after which what was not delivered is tried again, if nothing happens before."""
+MOST_CONTRACTS = 16
+"""Answers to one request of a car, however many more the CSMS promises."""
+
+
+@dataclass(eq=False)
+class NotDelivered(EvseSecurityError):
+    """A message that got no answer: there is no connection, or it came to nothing."""
+
+    template = "{action} was not answered: {problem}"
+    action: str
+    problem: str
+
+
+@dataclass(eq=False)
+class Declined(EvseSecurityError):
+    """A message that the CSMS answered with an error (CALLERROR)."""
+
+    template = "the CSMS does not take {action}: {problem}"
+    action: str
+    problem: str
+
+
+class Certificates:
+    """What the handlers of a station share. Made once, before the connection, and kept over all of them.
+
+    Store and disk are worked on in one thread; nothing here blocks the event loop.
+    """
+
+    def __init__(
+        self,
+        station: Station,
+        *,
+        policy: CertificatePolicy,
+        directory: Path | None = None,
+        reconnect: Callable[[], object] | None = None,
+    ) -> None:
+        """Of an open station. In `directory` is kept what must outlive a restart; None: nothing does.
+
+        `reconnect` is called when a renewed client certificate is to be tried, after CertificateSigned was answered.
+        """
+        self._desk = Desk(station, policy, directory)
+        self._questions = StatusQuestions(station, self._desk.edition)
+        self._reconnect = reconnect
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security-ocpp")
+        self._then: dict[str, deque[Then]] = defaultdict(deque)
+        self._send: Send | None = None
+        self._wake = asyncio.Event()
+        self._working: asyncio.Task[None] | None = None
+
+    def close(self) -> None:
+        """Let what has begun end. Connections must be gone by then."""
+        self._worker.shutdown(cancel_futures=True)
+
+    @property
+    def edition(self) -> Edition:
+        """The edition that is spoken."""
+        return self._desk.edition
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """The messages that concern certificates in this edition."""
+        return self._desk.actions
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, question)
+
+    # ---- what the CSMS asks
+
+    async def answer(self, action: str, payload: Mapping[str, Any]) -> Payload | None:
+        """The answer to a message; None where it is not about certificates. Call `after` once it has been sent."""
+        found = await self._ask(lambda: self._desk.answer(action, payload))
+        self._then[action].append(Then() if found is None else found.then)
+        return None if found is None else found.payload
+
+    def after(self, action: str) -> None:
+        """The answer was sent: what follows from it may begin."""
+        waiting = self._then[action]
+        then = waiting.popleft() if waiting else Then()
+        if then.sign is not None:
+            self._worker.submit(self._desk.renewals.trigger, then.sign)
+        if then.renewed is LeafCertificateType.V2G:
+            self._worker.submit(self._questions.demand)
+        if then.renewed is LeafCertificateType.CSMS and self._reconnect is not None:
+            self._reconnect()
+        self._wake.set()  # a refusal has its event, too
+
+    # ---- what the station says
+
+    def online(self, send: Send) -> None:
+        """The CSMS can be spoken to: a connection is there, and its BootNotification was accepted."""
+        self._rest()
+        self._send = send
+        self._working = asyncio.create_task(self._work(send), name="certificates towards the CSMS")
+
+    def offline(self) -> None:
+        """It cannot any more. What waits, waits; what an answer that was not sent would have led to does not happen."""
+        self._rest()
+        self._then.clear()
+
+    def _rest(self) -> None:
+        self._send = None
+        if self._working is not None:
+            self._working.cancel()
+            self._working = None
+
+    async def happened(self, event: SecurityEvent, info: str = "") -> None:
+        """Queue a security event for the CSMS (A04)."""
+        await self._ask(lambda: self._desk.happened(event, info))
+        self._wake.set()
+
+    async def _work(self, send: Send) -> None:
+        """Send what is to be sent, again and again, as long as there is this connection.
+
+        Cancelling alone does not end it: `asyncio.wait_for` of Python 3.11, in `ocpp`, loses that now and then.
+        """
+        while self._send is send:
+            self._wake.clear()
+            try:
+                pause = await self._round(send)
+            except NotDelivered as problem:
+                log.info("%s", problem)
+                pause = RETRY
+            except Exception:  # the next round may do better, and nobody else would begin one
+                log.exception("a round of messages to the CSMS failed")
+                pause = RETRY
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+
+    async def _round(self, send: Send) -> float:
+        """1. Events, in their order. 2. Signing requests. 3. Status of V2G certificates."""
+        await self._send_events(send)
+        looked: Looked = await self._ask(self._desk.renewals.look)
+        for problem in looked.problems:
+            await self.happened(SecurityEvent.CSR_GENERATION_FAILED, problem)
+        for request in looked.requests:
+            await self._sign(send, request)
+        asked, wait = await self._ask(
+            lambda: self._questions.due(time.monotonic(), self._desk.renewals.policy.ocsp_refresh)
+        )
+        for one in asked:
+            await self._status(send, one)
+        return min(looked.wait, wait)
+
+    async def _send_events(self, send: Send) -> None:
+        while True:
+            waiting: tuple[Waiting, ...] = await self._ask(lambda: self._desk.memory.waiting)
+            if not waiting:
+                return
+            with suppress(Declined):  # it has heard of it
+                await send("SecurityEventNotification", waiting[0].payload)
+            await self._ask(partial(self._sent, waiting[0]))
+
+    def _sent(self, event: Waiting) -> None:
+        waiting = self._desk.memory.waiting
+        place = waiting.index(event) if event in waiting else len(waiting)
+        self._desk.memory.queue((*waiting[:place], *waiting[place + 1 :]))
+
+    async def _sign(self, send: Send, request: Outgoing) -> None:
+        problem: str | None = None
+        try:
+            is_pnc = request.kind is LeafCertificateType.V2G
+            answer = await self._asked(send, "SignCertificate", request.payload, plug_and_charge_only=is_pnc)
+            if answer.get("status") != "Accepted":
+                problem = f"the CSMS answers {answer.get('status')!s:.50}"
+        except NotDelivered:
+            await self._ask(lambda: self._desk.renewals.unsent(request.kind))
+            raise
+        except (Declined, MalformedRequest) as declined:
+            problem = str(declined)
+        await self._ask(lambda: self._desk.renewals.asked(request.kind, problem))
+
+    async def _status(self, send: Send, asked: Asked) -> None:
+        try:
+            answer = await self._asked(send, "GetCertificateStatus", asked.payload, plug_and_charge_only=True)
+        except (Declined, MalformedRequest, NotDelivered) as problem:
+            log.warning("no status of %s: %s", asked.question.name, problem)
+            await self._ask(lambda: self._questions.failed(asked, time.monotonic()))
+            if isinstance(problem, NotDelivered):
+                raise
+            return
+        await self._ask(lambda: self._questions.answered(asked, answer, time.monotonic()))
+
+    async def _asked(
+        self, send: Send, action: str, payload: Payload, *, plug_and_charge_only: bool
+    ) -> Mapping[str, Any]:
+        """Ask the CSMS; what belongs to Plug & Charge goes through DataTransfer in 1.6."""
+        if self.edition is Edition.V16 and plug_and_charge_only:
+            return plug_and_charge.answer_of(await send("DataTransfer", plug_and_charge.wrapped(action, payload)))
+        return await send(action, payload)
+
+    def _connected_send(self, action: str) -> Send:
+        if self._send is None:
+            raise NotDelivered(action, "there is no connection to the CSMS")
+        return self._send
+
+    # ---- on behalf of a car
+
+    async def authorize_members(self, contract_chain: str) -> Payload:
+        """What Authorize says of a contract chain (PEM): its hash data, or the chain itself where that has none."""
+        found = await self._ask(
+            lambda: self._desk.station.interface().get_mo_ocsp_request_data(certificate_chain=contract_chain)
+        )
+        return messages.authorize_members(found.ocsp_request_data_list, self.edition) or {"certificate": contract_chain}
+
+    async def authorize(self, id_token: Mapping[str, Any], contract_chain: str) -> Mapping[str, Any]:
+        """Authorize a contract certificate (C07). Raises `NotDelivered`, `Declined` and `MalformedRequest`."""
+        payload = {"idToken": dict(id_token), **await self.authorize_members(contract_chain)}
+        return await self._asked(self._connected_send("Authorize"), "Authorize", payload, plug_and_charge_only=True)
+
+    async def ev_certificates(
+        self,
+        exi: str,
+        *,
+        schema: str,
+        action: str = "Install",
+        maximum: int | None = None,
+        emaids: Sequence[str] = (),
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Pass a car's request on and hand over every answer, as long as contracts remain (M01.FR.06, .07).
+
+        Raises as `authorize`.
+        """
+        name = "Get15118EVCertificate"
+        payload = messages.ev_certificate(exi, schema, action, self.edition, maximum=maximum, emaids=emaids)
+        for _ in range(MOST_CONTRACTS):
+            answer = await self._asked(self._connected_send(name), name, payload, plug_and_charge_only=True)
+            yield answer
+            remaining = answer.get("remainingContracts")
+            if answer.get("status") != "Accepted" or not isinstance(remaining, int) or remaining <= 0:
+                return
+
+    async def chain_statuses(self, chain: str) -> tuple[str, ...]:
+        """The status of each certificate of a car's chain that can be asked about (2.1, M07); missing ones: Unknown.
+
+        Raises as `authorize`.
+        """
+        found = await self._ask(
+            lambda: self._desk.station.interface().get_mo_ocsp_request_data(certificate_chain=chain)
+        )
+        questions = found.ocsp_request_data_list
+        payload = messages.chain_status(questions)
+        if payload is None or self.edition is not Edition.V21:
+            return ()
+        name = "GetCertificateChainStatus"
+        answer = await self._connected_send(name)(name, payload)
+        asked = [one.certificate_hash_data for one in questions if one.certificate_hash_data and one.responder_url]
+        return messages.chain_statuses(answer, asked)
+
+    # ---- firmware, connection, device model
+
+    async def firmware_is_signed(self, path: Path, firmware: Mapping[str, Any]) -> bool:
+        """Whether a downloaded file is what its UpdateFirmware says it is; if not, the CSMS is told (L01)."""
+        fits = await self._ask(lambda: self._desk.firmware_is_signed(path, firmware))
+        self._wake.set()
+        return fits
+
+    async def client_certificate(self) -> ClientCertificate | None:
+        """The certificate for the next connection (security profile 3); None where there is none."""
+        return await self._ask(self._desk.renewals.client_certificate)
+
+    async def csms_roots(self) -> str:
+        """Path of a file with the roots by which the CSMS is known; empty where none is installed."""
+        return await self._ask(
+            lambda: self._desk.station.interface().get_verify_file(certificate_type=CaCertificateType.CSMS)
+        )
+
+    async def refused_profile(self, current: int, wanted: int, *, may_go_down: bool = False) -> ProfileRefused | None:
+        """Why the station must not change to a security profile; None where it may (A05)."""
+        has_root = bool(await self.csms_roots())
+        has_leaf = await self.client_certificate() is not None
+        return refused_profile(current, wanted, has_root=has_root, has_leaf=has_leaf, may_go_down=may_go_down)
+
+    def reconnect_by(self, reconnect: Callable[[], object]) -> None:
+        """Call this when a renewed client certificate is to be tried."""
+        self._reconnect = reconnect
+
+    async def connected(self, certificate: ClientCertificate | None) -> None:
+        """A connection came about with this certificate: of a renewed one and the one before, one goes."""
+        if certificate is not None and await self._ask(lambda: self._desk.renewals.connected(certificate.fingerprint)):
+            await self.happened(SecurityEvent.DISCARDED_RENEWED_CERTIFICATE, certificate.fingerprint)
+
+    async def connection_failed(self, certificate: ClientCertificate | None) -> None:
+        """A connection failed: the next one is tried with the other certificate, if there are two."""
+        if certificate is not None:
+            await self._ask(lambda: self._desk.renewals.failed(certificate.fingerprint))
+
+    async def variables(self) -> list[dict[str, Any]]:
+        """The variables of SecurityCtrlr and ISO15118Ctrlr, with the keys of 1.6."""
+        return await self._ask(lambda: variables.values(self._desk))
+
+    async def set_variable(self, name: str, value: str, component: str = "") -> None:
+        """Set a variable or key. Raises `InvalidConfiguration` and `Unsupported`."""
+        await self._ask(lambda: variables.write(self._desk, name, value, component))
+        self._wake.set()

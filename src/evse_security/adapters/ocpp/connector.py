@@ -1,0 +1,202 @@
+"""A websocket to the CSMS that stays: TLS by the station's own roots and client certificate, tried again with patience.
+
+Needs `websockets` (extra `[ocpp]`). Nothing else does: who has a connector calls `Certificates.connected` and
+`connection_failed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from evse_security.adapters.ocpp.certificates import Certificates
+from evse_security.adapters.ocpp.editions import Edition
+from evse_security.adapters.ocpp.events import SecurityEvent
+from evse_security.adapters.ocpp.renewals import ClientCertificate
+from evse_security.errors import EvseSecurityError, InvalidConfiguration
+
+log = logging.getLogger(__name__)
+
+PROTOCOLS = {
+    Edition.V16: "ocpp1.6",
+    Edition.V201: "ocpp2.0.1",
+    Edition.V201_2025: "ocpp2.0.1",
+    Edition.V21: "ocpp2.1",
+}
+LOOK = 60.0
+"""Seconds after which is looked whether another client certificate is to be used."""
+AGAIN = 1.0
+"""Seconds after which what does not end is cancelled again."""
+CIPHERS = "ECDHE+AESGCM"
+"""For TLS 1.2; those of 1.3 are all good (A00.FR.318)."""
+_OPEN_TIMEOUT = 20.0
+_MOST_BYTES = 1 << 20
+_VERSIONS = {"UNSUPPORTED_PROTOCOL", "WRONG_VERSION_NUMBER", "TLSV1_ALERT_PROTOCOL_VERSION"}
+_SUITES = {"NO_SHARED_CIPHER", "WRONG_CIPHER_RETURNED", "SSLV3_ALERT_HANDSHAKE_FAILURE", "UNKNOWN_CIPHER_RETURNED"}
+
+
+@dataclass(eq=False)
+class NoRoots(EvseSecurityError):
+    """No root by which the CSMS could be known: other programs' roots are no substitute."""
+
+    template = "no CSMS root certificate is installed: {url} cannot be known"
+    url: str
+
+
+@dataclass(eq=False)
+class NoProtocol(EvseSecurityError):
+    """A server that does not speak this version of OCPP."""
+
+    template = "{url} does not speak {protocol}"
+    url: str
+    protocol: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Where the CSMS is, and how a station proves who it is. Raises `InvalidConfiguration`."""
+
+    url: str
+    """`wss://HOST/PATH/IDENTITY`."""
+    profile: int = 3
+    """Security profile: 2 with a password, 3 with a client certificate."""
+    identity: str = ""
+    password: str = field(default="", repr=False)
+    first_wait: float = 1.0
+    """Seconds before it is tried again, doubled each time."""
+    longest_wait: float = 120.0
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith("wss://"):
+            raise InvalidConfiguration("url", "must begin with wss://: without TLS certificates protect nobody")
+        if self.profile not in (2, 3):
+            raise InvalidConfiguration("profile", "must be 2 or 3")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """HTTP Basic authentication in profile 2 (A00.FR.204)."""
+        if self.profile == 3 or not self.password:
+            return {}
+        pair = f"{self.identity}:{self.password}".encode()
+        return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+
+
+def pause(endpoint: Endpoint, failures: int, chance: float) -> float:
+    """Seconds to wait after so many failures: doubled, and spread by `chance` (0 to 1) so that a fleet is no storm."""
+    longest = min(endpoint.first_wait * 2.0 ** min(failures - 1, 30), endpoint.longest_wait)
+    return longest * (0.5 + chance / 2)
+
+
+def security_event(problem: BaseException) -> SecurityEvent | None:
+    """The event that a failed TLS handshake is (A00.FR.312–.316)."""
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return SecurityEvent.INVALID_CSMS_CERTIFICATE
+    reason = problem.reason if isinstance(problem, ssl.SSLError) else None
+    if reason in _VERSIONS:
+        return SecurityEvent.INVALID_TLS_VERSION
+    return SecurityEvent.INVALID_TLS_CIPHER_SUITE if reason in _SUITES else None
+
+
+def tls_context(roots: str, certificate: ClientCertificate | None) -> ssl.SSLContext:
+    """TLS 1.2 or later, trusting these roots alone (path), with a client certificate. Reads files. Raises OSError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.load_verify_locations(roots)
+    if certificate is not None:
+        info = certificate.info
+        password = info.password or ""  # an empty one, so that nobody is asked at a terminal
+        context.load_cert_chain(info.certificate or info.certificate_single or "", info.key, password)
+    return context
+
+
+class Connector:
+    """Keeps one station connected, and reconnects when another client certificate is to be used."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        certificates: Certificates,
+        serve: Callable[[Any], Awaitable[object]],
+        *,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """`serve` gets each websocket, speaks OCPP on it, and returns when that ends."""
+        self._endpoint, self._certificates, self._serve, self._chance = endpoint, certificates, serve, chance
+        self._renewed = asyncio.Event()
+        self._told: SecurityEvent | None = None
+        certificates.reconnect_by(self._renewed.set)
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        failures = 0
+        while True:
+            self._renewed.clear()
+            certificate = await self._certificates.client_certificate() if self._endpoint.profile == 3 else None
+            try:
+                async with await self._open(certificate) as connection:
+                    if connection.subprotocol is None:
+                        raise NoProtocol(self._endpoint.url, PROTOCOLS[self._certificates.edition])
+                    failures, self._told = 0, None
+                    await self._certificates.connected(certificate)
+                    await self._speak(connection, certificate)
+                continue_at_once = self._renewed.is_set()
+            except Exception as problem:  # whatever it was: a station that gives up is lost
+                failures += 1
+                continue_at_once = False
+                await self._failed(certificate, problem)
+            if not continue_at_once:
+                await asyncio.sleep(pause(self._endpoint, max(failures, 1), self._chance()))
+
+    async def _open(self, certificate: ClientCertificate | None) -> Any:
+        from websockets.asyncio.client import connect
+
+        roots = await self._certificates.csms_roots()
+        if not roots:
+            raise NoRoots(self._endpoint.url)
+        context = await asyncio.to_thread(tls_context, roots, certificate)
+        return connect(
+            self._endpoint.url,
+            ssl=context,
+            subprotocols=[PROTOCOLS[self._certificates.edition]],  # type: ignore[list-item, unused-ignore]
+            additional_headers=self._endpoint.headers,
+            open_timeout=_OPEN_TIMEOUT,
+            max_size=_MOST_BYTES,
+        )
+
+    async def _speak(self, connection: Any, certificate: ClientCertificate | None) -> None:
+        """Speak OCPP until the connection ends, or another client certificate is to be used."""
+        serving = asyncio.ensure_future(self._serve(connection))
+        try:
+            while not serving.done():
+                renewed = asyncio.ensure_future(self._renewed.wait())
+                await asyncio.wait({serving, renewed}, timeout=LOOK, return_when=asyncio.FIRST_COMPLETED)
+                renewed.cancel()
+                if self._endpoint.profile == 3 and await self._other_than(certificate):
+                    self._renewed.set()
+                    break
+                self._renewed.clear()
+        finally:
+            while not serving.done():  # `asyncio.wait_for` of Python 3.11, in `ocpp`, loses a cancellation now and then
+                serving.cancel()
+                await asyncio.wait({serving}, timeout=AGAIN)
+        if not serving.cancelled() and serving.exception() is not None:
+            log.info("the connection to %s ended: %s", self._endpoint.url, serving.exception())
+
+    async def _other_than(self, certificate: ClientCertificate | None) -> bool:
+        now = await self._certificates.client_certificate()
+        return now is not None and (certificate is None or now.fingerprint != certificate.fingerprint)
+
+    async def _failed(self, certificate: ClientCertificate | None, problem: BaseException) -> None:
+        log.warning("no connection to %s: %s", self._endpoint.url, str(problem) or type(problem).__name__)
+        await self._certificates.connection_failed(certificate)
+        event = security_event(problem)
+        if event is not None and event is not self._told:  # a wrong clock must not fill the queue with one event
+            self._told = event
+            await self._certificates.happened(event, str(problem))

@@ -1,0 +1,115 @@
+"""What a station remembers across restarts of what goes on between it and its CSMS."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evse_security.adapters.ocpp import events, trial
+from evse_security.adapters.ocpp.events import Waiting
+from evse_security.adapters.ocpp.trial import Trial
+from evse_security.agents.renewal import record as records
+from evse_security.agents.renewal.record import Record
+from evse_security.service.state import StateDamaged, StateFile
+from evse_security.vocabulary import LeafCertificateType
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+RENEWALS, EVENTS = "ocpp.json", "ocpp-events.json"
+_LONGEST_SETTING, _MOST_SETTINGS = 1000, 20
+
+
+class Memory:
+    """Pending requests, the trial of a client certificate, settings of the CSMS, and events that wait.
+
+    Its methods wait for the disk. A disk that takes nothing is told of once, and holds up nothing.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        """Read what is remembered; None: nothing outlives a restart."""
+        self._renewals = None if directory is None else StateFile(directory / RENEWALS)
+        self._events = None if directory is None else StateFile(directory / EVENTS)
+        self._forgetful = False
+        self.records: dict[LeafCertificateType, Record] = {}
+        self.accepted: dict[LeafCertificateType, str] = {}
+        """Fingerprints of the leaves that were installed last: who sends one twice did not hear the answer."""
+        self.trial: Trial | None = None
+        self.settings: dict[str, str] = {}
+        self.waiting: tuple[Waiting, ...] = ()
+        self._load()
+
+    def _load(self) -> None:
+        for file, take in ((self._renewals, self._take_renewals), (self._events, self._take_events)):
+            try:
+                content = None if file is None else file.load()
+                if content is None or file is None:
+                    continue
+                try:
+                    take(content)
+                except (ValueError, TypeError) as problem:
+                    raise file.damaged(str(problem)) from None
+            except (StateDamaged, OSError) as problem:
+                log.warning("what was remembered for the CSMS is lost: %s", problem)
+
+    def _take_renewals(self, content: Any) -> None:
+        if not isinstance(content, Mapping) or content.get("version") != VERSION:
+            raise ValueError(f"not version {VERSION}")
+        leaves, accepted, settings = (content.get(name) or {} for name in ("leaves", "accepted", "settings"))
+        found = {LeafCertificateType(kind): records.from_json(one) for kind, one in leaves.items()}
+        known = {LeafCertificateType(kind): _text(one) for kind, one in accepted.items()}
+        if len(settings) > _MOST_SETTINGS:
+            raise ValueError("too many settings")
+        said = {_text(name): _text(value) for name, value in settings.items()}
+        self.trial = trial.from_json(content.get("trial"))
+        self.records, self.accepted, self.settings = found, known, said
+
+    def _take_events(self, content: Any) -> None:
+        if not isinstance(content, Mapping) or content.get("version") != VERSION:
+            raise ValueError(f"not version {VERSION}")
+        self.waiting = events.from_json(content.get("events"))
+
+    def renewal(self, kind: LeafCertificateType) -> Record:
+        """What is remembered of a kind of leaf."""
+        return self.records.get(kind, Record())
+
+    def put(self, kind: LeafCertificateType, record: Record) -> None:
+        """Remember, and write it down if it is new."""
+        if self.renewal(kind) != record:
+            self.records[kind] = record
+            self.save()
+
+    def save(self) -> None:
+        """Write down what was changed."""
+        content = {
+            "version": VERSION,
+            "leaves": {kind.value: records.to_json(record) for kind, record in self.records.items()},
+            "accepted": {kind.value: fingerprint for kind, fingerprint in self.accepted.items()},
+            "trial": trial.to_json(self.trial),
+            "settings": self.settings,
+        }
+        self._write(self._renewals, content)
+
+    def queue(self, waiting: tuple[Waiting, ...]) -> None:
+        """Remember which events wait."""
+        if self.waiting != waiting:
+            self.waiting = waiting
+            self._write(self._events, {"version": VERSION, "events": events.to_json(waiting)})
+
+    def _write(self, file: StateFile | None, content: Any) -> None:
+        try:
+            if file is not None:
+                file.save(content)
+            self._forgetful = False
+        except OSError as problem:
+            if not self._forgetful:
+                log.warning("what is agreed with the CSMS is not remembered across restarts: %s", problem)
+            self._forgetful = True
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST_SETTING:
+        raise ValueError("no text")
+    return value

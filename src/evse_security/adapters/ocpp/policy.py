@@ -1,0 +1,73 @@
+"""How a station handles certificates towards its CSMS: whose they are, which edition's rules, how often it asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+
+from evse_security.adapters.ocpp.editions import TAKEOVER, Edition, Takeover
+from evse_security.errors import InvalidConfiguration
+from evse_security.vocabulary import LeafCertificateType
+
+_RANGES = {
+    "days": range(1, 3651),
+    "wait": range(1, 30 * 86_400),
+    "repeats": range(1000),
+    "max_chain_size": range(1, 10_001),
+    "ocsp_refresh": range(60, 7 * 86_400 + 1),
+}
+WRITABLE = frozenset({"wait", "repeats", "organization", "secc_id", "country"})
+"""What a CSMS may set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificatePolicy:
+    """The rules of one station. Raises `InvalidConfiguration` naming the field."""
+
+    edition: Edition
+    organization: str
+    """O of signing requests: OrganizationName, CpoName."""
+    serial_number: str
+    """CN of the client certificate: the station's serial number (A00.FR.511)."""
+    secc_id: str = ""
+    """CN of the SECC leaf (SeccId); empty: as the leaf before, or none is asked for."""
+    country: str = ""
+    takeover: Takeover | None = None
+    """When a renewed client certificate is used; None: as the edition demands."""
+    enrol: frozenset[LeafCertificateType] = field(default=frozenset())
+    """Leaves that are asked for though there is none before; others wait for a trigger."""
+    days: int = 30
+    """A leaf is renewed so many days before its end (A02.FR.02: a month)."""
+    wait: int = 30
+    """CertSigningWaitMinimum, in seconds; doubled after each attempt."""
+    repeats: int = 3
+    """CertSigningRepeatTimes. After those it is tried once a day."""
+    max_chain_size: int = 10_000
+    """MaxCertificateChainSize, CertificateSignedMaxChainSize: characters."""
+    ocsp_refresh: int = 7 * 86_400
+    """Seconds after which the status of a V2G certificate is asked for again at the latest (M06.FR.10)."""
+
+    def __post_init__(self) -> None:
+        for name, allowed in _RANGES.items():
+            if getattr(self, name) not in allowed:
+                raise InvalidConfiguration(name, f"must be from {allowed.start} to {allowed.stop - 1}")
+        for name in ("organization", "serial_number"):
+            if not getattr(self, name):
+                raise InvalidConfiguration(name, "must not be empty: OCPP reads from it whose station it is")
+
+    @property
+    def takes_over(self) -> Takeover:
+        """When a renewed client certificate is used."""
+        return self.takeover or TAKEOVER[self.edition]
+
+    def common_name(self, kind: LeafCertificateType) -> str:
+        """Whose name stands in a leaf of a kind."""
+        return self.secc_id if kind is LeafCertificateType.V2G else self.serial_number
+
+    def changed(self, name: str, text: str) -> CertificatePolicy:
+        """With one value set by the CSMS. Raises `InvalidConfiguration`."""
+        declared = {one.name: one.default for one in fields(self)}
+        if not isinstance(declared[name], int):
+            return replace(self, **{name: text})  # type: ignore[arg-type]
+        if not text.isascii() or not text.isdigit() or len(text) > 9:
+            raise InvalidConfiguration(name, "must be a whole number")
+        return replace(self, **{name: int(text)})  # type: ignore[arg-type]

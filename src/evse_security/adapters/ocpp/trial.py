@@ -1,0 +1,85 @@
+"""Which of two client certificates a station connects with, until one of them has proven itself (A02.FR.10, .28, .29).
+
+Pure: a trial begins when a renewed certificate is installed, and every connection that comes about or fails moves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from evse_security.adapters.ocpp.editions import Takeover
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A renewed certificate and the one before it, by fingerprint."""
+
+    new: str
+    old: str
+    begins: datetime
+    """When the new one begins."""
+    new_failed: bool = False
+    """Whether the last attempt with the new one failed: then it is the old one's turn."""
+
+    def use(self, now: datetime) -> str:
+        """The certificate of the next attempt."""
+        return self.old if self.new_failed or now < self.begins else self.new
+
+
+class Verdict(NamedTuple):
+    """What follows from a connection that came about."""
+
+    trial: Trial | None
+    """What remains of the trial."""
+    discard: str = ""
+    """The certificate that is of no use any more."""
+    renewed_one: bool = False
+    """Whether that is the renewed one, which the CSMS is told (DiscardedRenewedClientCertificate)."""
+
+
+def connected(trial: Trial, fingerprint: str, takeover: Takeover) -> Verdict:
+    """A connection came about: with the new one, the old one goes; with the old one after the new failed, that goes.
+
+    Where the edition keeps old certificates nothing goes. A connection with the old one says nothing while the new one
+    was not tried.
+    """
+    if fingerprint == trial.new:
+        return Verdict(None, trial.old if takeover is Takeover.at_once else "")
+    if fingerprint != trial.old or not trial.new_failed or takeover is not Takeover.at_once:
+        return Verdict(trial)
+    return Verdict(None, trial.new, renewed_one=True)
+
+
+def failed(trial: Trial, fingerprint: str) -> Trial:
+    """A connection failed: it is the other one's turn. The reason may be the network, so nothing is concluded."""
+    return replace(trial, new_failed=fingerprint == trial.new) if fingerprint in (trial.new, trial.old) else trial
+
+
+def to_json(trial: Trial | None) -> dict[str, Any] | None:
+    """A trial as it is written down."""
+    if trial is None:
+        return None
+    return {
+        "new": trial.new,
+        "old": trial.old,
+        "begins": trial.begins.isoformat(),
+        "new_failed": trial.new_failed,
+    }
+
+
+def from_json(written: object) -> Trial | None:
+    """A trial as it was written down. Raises ValueError."""
+    if written is None:
+        return None
+    if not isinstance(written, Mapping):
+        raise ValueError("a trial is no object")
+    new, old, begins = (written.get(name) for name in ("new", "old", "begins"))
+    if not (isinstance(new, str) and isinstance(old, str) and isinstance(begins, str)):
+        raise ValueError("a trial lacks a certificate")
+    moment = datetime.fromisoformat(begins)
+    if moment.tzinfo is None:
+        raise ValueError("a trial begins without a zone")
+    return Trial(new, old, moment.astimezone(UTC), written.get("new_failed") is True)

@@ -1,0 +1,59 @@
+"""One leaf takes over from another: looking at one that is not the newest, and taking one out."""
+
+from __future__ import annotations
+
+from evse_security.clock import Moment
+from evse_security.core import Core, told
+from evse_security.errors import Refusal
+from evse_security.leaves import Leaves
+from evse_security.pki.hashdata import certificate_id
+from evse_security.store.changes import Decision
+from evse_security.store.rules import select
+from evse_security.store.rules.delete import discard
+from evse_security.store.snapshot import Leaf, Snapshot
+from evse_security.vocabulary import CertificateHashData, CertificateInfo, EncodingFormat, LeafCertificateType
+
+
+def leaf_info(core: Core, leaves: Leaves, kind: LeafCertificateType, fingerprint: str) -> CertificateInfo | None:
+    """The files of one leaf with a key; None where there is no such, or its files cannot be made."""
+    snapshot, moment = core.look()
+    leaf = _leaf(snapshot, kind, fingerprint)
+    if leaf is None or leaf.key is None or not leaf.servable:
+        return None
+    try:
+        return leaves.info(snapshot, leaf, EncodingFormat.PEM, moment, with_ocsp=False)
+    except Refusal as refusal:
+        told("leaf_info", refusal)
+        return None
+
+
+def _leaf(snapshot: Snapshot, kind: LeafCertificateType, fingerprint: str) -> Leaf | None:
+    return next((one for one in snapshot.leaves[kind].leaves if one.certificate.fingerprint == fingerprint), None)
+
+
+def discard_leaf(core: Core, kind: LeafCertificateType, fingerprint: str) -> None:
+    """Take one leaf out with its key. Raises the refusal."""
+
+    def decide(snapshot: Snapshot, _: Moment) -> Decision:
+        leaf = _leaf(snapshot, kind, fingerprint)
+        if leaf is not None:
+            deed.given.append(leaf.certificate)
+        return discard(snapshot, snapshot.leaves[kind], fingerprint)
+
+    with core.deed("discard_leaf", kind) as deed:
+        core.change(decide, deed)
+
+
+def root_of_leaf(core: Core, leaves: Leaves, kind: LeafCertificateType) -> CertificateHashData | None:
+    """The root that the leaf in use leads to."""
+    snapshot, moment = core.look()
+    store = snapshot.leaves[kind]
+    leaf = leaves.chosen(snapshot, store, moment)
+    if leaf is None:
+        return None
+    trust = snapshot.cas[store.kind.ca_type].trust
+    for policy, now in leaves.attempts(store, moment):
+        for found, chain in select.newest_per_root(store, trust, core.config.newest_by, policy, now):
+            if found.certificate == leaf.certificate:
+                return certificate_id(chain.anchor, chain.anchor).hash_data
+    return None

@@ -1,0 +1,114 @@
+"""A station with its desk, and a CSMS on the package `ocpp` over websockets with TLS on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from evse_security import Station, StationConfig
+from evse_security.adapters.ocpp import CertificatePolicy, Edition
+from evse_security.adapters.ocpp.desk import Desk
+from evse_security.lab.authority import name
+from tests.builders import DAY, NOW, World, at, csms, world
+
+SERIAL = "CS-0001"
+ORGANIZATION = "Operator"
+SECC = "DE-ICE-S-0001"
+SERVER = {
+    "extended_key_usage": (ExtendedKeyUsageOID.SERVER_AUTH,),
+    "alternative_names": (x509.DNSName("localhost"),),
+}
+LONG = {"not_before": at("2020-01-02"), "not_after": at("2050-01-01")}
+"""TLS asks the machine what time it is."""
+
+
+def pki() -> World:
+    """A CSMS, a V2G and an MF hierarchy, and a stranger's."""
+    return world(
+        "CsmsRoot > CsmsSub > Server",
+        "CsmsRoot > Next >",
+        "V2GRoot > CpoSub1 > CpoSub2 > Old",
+        "MORoot > MoSub > Contract",
+        "MFRoot > Firmware",
+        "Stranger > StrangerSub > StrangerLeaf",
+        Server={"subject": name(CN="localhost", O="Operator"), **SERVER, **LONG},
+        CsmsSub=LONG,
+        Next=LONG,
+        CpoSub1=LONG,
+        CpoSub2=LONG,
+        MoSub=LONG,
+        Firmware=LONG,
+        StrangerSub=LONG,
+    )
+
+
+def policy(edition: Edition, **changes: Any) -> CertificatePolicy:
+    named: dict[str, Any] = {"organization": ORGANIZATION, "serial_number": SERIAL, "secc_id": SECC, "country": "DE"}
+    return CertificatePolicy(edition=edition, **{**named, **changes})
+
+
+@dataclass
+class Time:
+    """A clock that tests turn."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
+class Bench:
+    """A station and its desk, without a connection."""
+
+    certs: Path
+    edition: Edition = Edition.V201
+    time: Time = field(default_factory=Time)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    made: World = field(default_factory=pki)
+    installed: Mapping[str, str] = field(default_factory=lambda: {"CSMS": "CsmsRoot", "V2G": "V2GRoot", "MF": "MFRoot"})
+
+    def __post_init__(self) -> None:
+        self.station = Station.open(StationConfig.under(self.certs, clock=self.time, **self.config))
+        self.state = self.certs.parent / "state"
+        self.desk = self.restarted()
+        for kind, holder in self.installed.items():
+            arguments = {"certificate": self.made[holder].pem, "certificate_type": kind}
+            assert self.station.dispatch("install_ca_certificate", arguments) == "Accepted"
+
+    def restarted(self) -> Desk:
+        """The desk as after a power cut."""
+        self.desk = Desk(self.station, policy(self.edition, **self.changes), self.state)
+        return self.desk
+
+    def answer(self, action: str, **payload: Any) -> Any:
+        found = self.desk.answer(action, payload)
+        return None if found is None else found.payload
+
+    def trigger(self, wanted: str) -> str:
+        """Have a signing request made, as a CSMS does. Returns the request."""
+        action = "ExtendedTriggerMessage" if self.edition is Edition.V16 else "TriggerMessage"
+        found = self.desk.answer(action, {"requestedMessage": wanted})
+        assert found is not None and found.payload == {"status": "Accepted"}
+        assert found.then.sign is not None
+        self.desk.renewals.trigger(found.then.sign)
+        [request] = self.desk.renewals.look().requests
+        self.desk.renewals.asked(request.kind, None)
+        csr: str = request.payload["csr"]
+        return csr
+
+    def chain(self, csr: str, authority: str = "CsmsSub", **changes: Any) -> str:
+        """What a CA answers to a request."""
+        times = {"not_before": self.time.now - DAY, "not_after": self.time.now + 60 * DAY}
+        return csms(self.made, authority).answer(csr, **{**times, **changes})
+
+    @property
+    def events(self) -> list[str]:
+        return [one.type for one in self.desk.memory.waiting]
