@@ -12,6 +12,7 @@ openssl openssl
 age age
 mosquitto mosquitto
 mosquitto_pub mosquitto-clients
+gnutls-cli gnutls-bin
 chromium chromium
 systemd-analyze systemd
 PROGRAMS
