@@ -1,5 +1,5 @@
 """Josev with our context. It pins cryptography 44.0.0 and cannot be in this environment, so its module is a stand-in
-with its one call; `josev_run.py` does the same with the real one, in an environment that has it.
+with its one call. `josev_run.py` has a whole session with the real one, in an environment of its own.
 """
 
 from __future__ import annotations
