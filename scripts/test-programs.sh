@@ -10,6 +10,7 @@ while read -r program package; do
 done <<'PROGRAMS'
 openssl openssl
 age age
+gnutls-cli gnutls-bin
 mosquitto mosquitto
 mosquitto_pub mosquitto-clients
 gnutls-cli gnutls-bin

@@ -20,6 +20,7 @@ from evse_security.pki.path import VerifiedChain
 from evse_security.pki.profile import Edition, edition_of
 from evse_security.store.rules import select
 from evse_security.store.rules.cache import offered
+from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.rules.span import Span, bounds
 from evse_security.store.scan import read
 from evse_security.store.snapshot import Leaf, LeafStore, Snapshot, may_sign
@@ -155,19 +156,10 @@ class _Work:
         return Span().within(ends, self._moment.now)
 
     def installed(self, store: LeafStore) -> Installed:
-        """Verify all, newest first."""
-        chains: list[Chain] = []
-        unsent: list[Unsent] = []
-        for leaf in store.newest_first(self._core.config.newest_by):
-            self._certificates.update(leaf.file.certificates)
-            if len(chains) == MAX_CHAINS:
-                unsent.append(Unsent("older leaves", "of any", f"there are {MAX_CHAINS} that are newer"))
-                break
-            found = self._chain(store, leaf)
-            if isinstance(found, Chain):
-                chains.append(found)
-            else:
-                unsent.append(Unsent(leaf.certificate.name, leaf.certificate.serial_text, found))
+        """Verify all, newest first. Where all are revoked, they are there all the same, if their kind is so offered."""
+        chains, unsent = self._looked_through(store, self._core.revocations(self._snapshot))
+        if not chains and store.kind.offers_revoked:
+            chains, unsent = self._looked_through(store, NONE)
         roots = self._snapshot.cas[store.kind.ca_type]
         self._certificates.update(roots.certificates)
         valid = tuple(
@@ -175,13 +167,28 @@ class _Work:
         )
         return Installed(tuple(chains), tuple(unsent), valid)
 
-    def _chain(self, store: LeafStore, leaf: Leaf) -> Chain | str:
+    def _looked_through(self, store: LeafStore, said: Revocations) -> tuple[list[Chain], list[Unsent]]:
+        chains: list[Chain] = []
+        unsent: list[Unsent] = []
+        for leaf in store.newest_first(self._core.config.newest_by):
+            self._certificates.update(leaf.file.certificates)
+            if len(chains) == MAX_CHAINS:
+                unsent.append(Unsent("older leaves", "of any", f"there are {MAX_CHAINS} that are newer"))
+                break
+            found = self._chain(store, leaf, said)
+            if isinstance(found, Chain):
+                chains.append(found)
+            else:
+                unsent.append(Unsent(leaf.certificate.name, leaf.certificate.serial_text, found))
+        return chains, unsent
+
+    def _chain(self, store: LeafStore, leaf: Leaf, said: Revocations) -> Chain | str:
         """The chain of a leaf, or why it must not be sent."""
         if leaf.key is None:
             return "its private key is not there or cannot be read"
         if not leaf.servable:
             return "its file is damaged"
-        verified = self._verified(store, leaf)
+        verified = self._verified(store, leaf, said)
         if isinstance(verified, ChainRefused):
             return str(verified)
         self._certificates.update(verified.path)
@@ -197,8 +204,8 @@ class _Work:
             fingerprint=verified.leaf.fingerprint,
         )
 
-    def _verified(self, store: LeafStore, leaf: Leaf) -> VerifiedChain | ChainRefused:
-        trust, said = self._snapshot.cas[store.kind.ca_type].trust, self._core.revocations(self._snapshot)
+    def _verified(self, store: LeafStore, leaf: Leaf, said: Revocations) -> VerifiedChain | ChainRefused:
+        trust = self._snapshot.cas[store.kind.ca_type].trust
         attempts = self._leaves.attempts(store, self._moment)
         tried = [select.verified(leaf, trust, policy, now, said) for policy, now in attempts]
         return next((one for one in tried if isinstance(one, VerifiedChain)), tried[0])
@@ -207,7 +214,7 @@ class _Work:
         response, problem = None, None
         try:
             response = self._response(leaf, certificate, issuer)
-        except (OcspRefused, OSError, ValueError) as error:
+        except (OcspRefused, OSError, ValueError, OverflowError) as error:
             problem = str(error)
         if response is None and problem is None:
             problem = "no current OCSP response is cached" if certificate.ocsp_urls else "it names no OCSP responder"

@@ -114,7 +114,7 @@ class _Asking:
                 believed.append(ocsp.believe(encoded, certificate, issuer, self._now))
             except OcspOtherCertificate:
                 continue
-            except OcspRefused as refusal:
+            except (OcspRefused, OverflowError) as refusal:  # the latter at the ends of the calendar
                 problem = str(refusal)
         since = revoked_since(certificate, issuer, self._snapshot.revocations)
         newest = max(believed, key=lambda one: (one.this_update, one.status is OcspStatus.revoked), default=None)

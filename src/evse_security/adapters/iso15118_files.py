@@ -26,6 +26,7 @@ LINK, GENERATION = "iso15118_2", ".iso15118_2-"
 MAX_SUB_CAS = 2
 """Josev has names for so many."""
 MAX_KEY_BYTES = 64 * 1024
+"""More has no key that the store reads."""
 
 
 @dataclass(eq=False)
@@ -62,8 +63,9 @@ def export(station: Store, directory: Path, edition: Edition, oem_roots: Path | 
     roots = {"mo": _mo_roots(station), "oem": () if oem_roots is None else roots_in(oem_roots)}
     public = _certificates(chain, {domain: found[0] for domain, found in roots.items() if found})
     try:
-        key = chain.key.read_bytes()[:MAX_KEY_BYTES]
-        private = {"seccLeaf.key": key, "seccLeafPassword.txt": f"{chain.password or ''}\n".encode()}
+        with open(chain.key, "rb") as file:
+            private = {"seccLeaf.key": file.read(MAX_KEY_BYTES)}
+        private |= {"seccLeafPassword.txt": f"{chain.password or ''}\n".encode()}
         _replace(directory, public, private)
     except OSError as problem:
         raise NotWritable(str(problem.filename or directory), problem.strerror or type(problem).__name__) from None

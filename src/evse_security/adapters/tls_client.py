@@ -6,6 +6,7 @@ import logging
 import ssl
 
 from evse_security.adapters.tls_load import load_chain
+from evse_security.chains import Installed
 from evse_security.errors import InvalidConfiguration
 from evse_security.station import Station
 from evse_security.visible import printable
@@ -29,12 +30,11 @@ def client_context(station: Station, *, client_certificate: bool = True) -> ssl.
     for root in installed.roots:
         context.load_verify_locations(cadata=root)
     if client_certificate:
-        _load_newest(context, station)
+        _load_newest(context, installed)
     return context
 
 
-def _load_newest(context: ssl.SSLContext, station: Station) -> None:
-    installed = station.chains(LeafCertificateType.CSMS)
+def _load_newest(context: ssl.SSLContext, installed: Installed) -> None:
     problems = [f"{one.name}, serial {one.serial}: {one.reason}" for one in installed.unsent]
     for chain in installed.chains:
         try:

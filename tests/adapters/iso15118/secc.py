@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from cryptography.x509.ocsp import OCSPCertStatus
 
 from evse_security import Station, StationConfig
 from evse_security.adapters.iso15118 import SeccContext
@@ -102,10 +103,14 @@ class Site:
 
 
 def answer(
-    station: Station, kind: KeyKind, since: datetime = NOW - HOUR, until: datetime = NOW + 7 * 24 * HOUR
+    station: Station,
+    kind: KeyKind,
+    since: datetime = NOW - HOUR,
+    until: datetime = NOW + 7 * 24 * HOUR,
+    status: OCSPCertStatus = OCSPCertStatus.GOOD,
 ) -> None:
-    """Have all OCSP responders say that the SECC chain is good."""
-    template = ResponseTemplate(this_update=since, next_update=until, hash_algorithm=ID_HASHES["SHA256"])
+    """Have all OCSP responders say the same of the SECC chain."""
+    template = ResponseTemplate(this_update=since, next_update=until, status=status, hash_algorithm=ID_HASHES["SHA256"])
     commands = station.interface()
     for asked in commands.get_v2g_ocsp_request_data().ocsp_request_data_list:
         wanted = asked.certificate_hash_data

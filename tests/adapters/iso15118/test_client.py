@@ -7,14 +7,21 @@ import socket
 import ssl
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from cryptography.x509.ocsp import OCSPCertStatus
 
 from evse_security.adapters.iso15118 import client_context
 from evse_security.errors import InvalidConfiguration
-from tests.adapters.iso15118.secc import P256, Site, pki
+from evse_security.lab.hierarchy import responder_of
+from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
+from evse_security.pki.certificate import Certificate
+from evse_security.pki.hashdata import certificate_id
+from evse_security.vocabulary import LeafCertificateType
+from tests.adapters.iso15118.secc import HOUR, NOW, P256, Site, pki
 from tests.agents.stations import put
 
 
@@ -90,4 +97,20 @@ def test_a_csms_of_another_name_or_root_is_refused(site: Site) -> None:
 
 def test_without_a_root_no_csms_is_trusted(site: Site) -> None:
     with site.open() as station, pytest.raises(InvalidConfiguration, match="no CSMS can be trusted"):
+        client_context(station)
+
+
+def test_a_leaf_that_is_revoked_is_shown_for_want_of_another(site: Site) -> None:
+    """The CSMS decides whom it lets in, and a new leaf can only come that way."""
+    stock(site)
+    made = pki(P256)
+    leaf, issuer = made["CSMS_LEAF"], made["CSMS_SUB_CA"]
+    template = ResponseTemplate(this_update=NOW - HOUR, next_update=NOW + HOUR, status=OCSPCertStatus.REVOKED)
+    response = ocsp_response(leaf.certificate, issuer, made[responder_of("CSMS_SUB_CA")], template)
+    wanted = certificate_id(Certificate(leaf.der), Certificate(issuer.der)).hash_data
+    with site.open() as station:
+        commands = station.interface()
+        commands.update_ocsp_cache(certificate_hash_data=wanted, ocsp_response=b64encode(response).decode("ascii"))
+        [chain] = station.chains(LeafCertificateType.CSMS).chains
+        assert "calls it revoked" in str(chain.sent[0].problem)
         client_context(station)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography.x509.ocsp import OCSPCertStatus
 
 from evse_security.adapters.iso15118 import server_context
 from evse_security.errors import InvalidConfiguration
@@ -83,6 +84,18 @@ def test_a_new_response(site: Site) -> None:
         assert "no response sent" in s_client(port)
         answer(station, P256)
         assert "Cert Status: good" in s_client(port)
+
+
+def test_a_chain_that_is_revoked_is_shown_no_more(site: Site) -> None:
+    site.stock(P256)
+    with site.open() as station:
+        context = server_context(station)
+        with listening(context) as port:
+            assert handshake(port) == pki(P256)["SECC_LEAF"].der
+            answer(station, P256, status=OCSPCertStatus.REVOKED)
+            with pytest.raises(ssl.SSLError, match="HANDSHAKE_FAILURE"):
+                handshake(port)
+        assert "was revoked" in context.withheld[0].reason
 
 
 def test_a_leaf_that_expires(site: Site) -> None:
