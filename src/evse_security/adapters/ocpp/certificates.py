@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -59,7 +58,7 @@ class Certificates:
         self._questions = StatusQuestions(station, self._desk.edition)
         self._reconnect = reconnect
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security-ocpp")
-        self._then: dict[str, deque[Then]] = defaultdict(deque)
+        self._then: dict[str, Then] = {}
         self._send: Send | None = None
         self._wake = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
@@ -86,13 +85,12 @@ class Certificates:
     async def answer(self, action: str, payload: Mapping[str, Any]) -> Payload | None:
         """The answer to a message; None where it is not about certificates. Call `after` once it has been sent."""
         found = await self._ask(lambda: self._desk.answer(action, payload))
-        self._then[action].append(Then() if found is None else found.then)
+        self._then[action] = Then() if found is None else found.then  # one after another, says OCPP
         return None if found is None else found.payload
 
     def after(self, action: str) -> None:
         """The answer was sent: what follows from it may begin."""
-        waiting = self._then[action]
-        then = waiting.popleft() if waiting else Then()
+        then = self._then.pop(action, Then())
         if then.sign is not None:
             self._worker.submit(self._desk.renewals.trigger, then.sign)
         if then.renewed is LeafCertificateType.V2G:
