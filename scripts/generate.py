@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from evse_security import __version__
+from evse_security.adapters.ocpp.requirements import REQUIREMENTS
+from evse_security.adapters.ocpp.variables import VARIABLES
 from evse_security.cli import top_parser
 from evse_security.config import AUDIT_LOG, DEFAULT_PATHS
 from evse_security.interface import REVISIONS
@@ -61,6 +63,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     """Every generated file with what it should hold."""
     yield REFERENCE / "commands.md", commands_page()
     yield REFERENCE / "configuration.md", configuration_page()
+    yield REFERENCE / "ocpp.md", "\n".join(ocpp_page()) + "\n"
     for revision in REVISIONS:
         yield REFERENCE / f"schema-{revision}.json", json.dumps(SCHEMAS[revision], indent=2) + "\n"
     yield REFERENCE / "openapi.json", json.dumps(openapi(__version__), indent=2) + "\n"
@@ -89,6 +92,28 @@ def show_difference(path: Path, text: str) -> None:
     name = str(path.relative_to(ROOT))
     have = path.read_text().splitlines(keepends=True) if path.exists() else []
     sys.stdout.writelines(difflib.unified_diff(have, text.splitlines(keepends=True), name, f"{name} (generated)"))
+
+
+# ---- the page of OCPP
+
+
+def ocpp_page() -> Iterator[str]:
+    """Requirements with what is done about them, and variables with their effects."""
+    yield "<!-- Written by scripts/generate.py from src/evse_security/adapters/ocpp: change it there. -->\n"
+    yield "# OCPP: requirements and variables\n"
+    yield "Ids are those of OCPP 2.0.1 and 2.1; for 1.6 the rows hold for the messages of its security whitepaper that"
+    yield "say the same. Tests are below `tests/adapters/ocpp`.\n"
+    yield "| requirement | editions | what is done | test |"
+    yield "|---|---|---|---|"
+    for row in REQUIREMENTS:
+        module, _, test = row.test.partition(":")
+        yield f"| {row.ids} | {', '.join(row.editions)} | {row.done} | `{module}.py`: {test} |"
+    yield "\n## Variables and configuration keys\n"
+    yield "| component | variable | key in 1.6 | a CSMS may write it | what it says |"
+    yield "|---|---|---|---|---|"
+    for one in VARIABLES:
+        writable = "yes" if one.writes else ""
+        yield f"| {one.component} | {one.name} | {one.key} | {writable} | {one.effect} |"
 
 
 # ---- the page of commands

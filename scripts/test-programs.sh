@@ -13,7 +13,6 @@ age age
 gnutls-cli gnutls-bin
 mosquitto mosquitto
 mosquitto_pub mosquitto-clients
-gnutls-cli gnutls-bin
 chromium chromium
 systemd-analyze systemd
 PROGRAMS

@@ -6,7 +6,7 @@ nothing else here needs. See docs/ocpp.md.
 
 from __future__ import annotations
 
-from evse_security.adapters.ocpp.certificates import Certificates, Declined, NotDelivered
+from evse_security.adapters.ocpp.certificates import Certificates
 from evse_security.adapters.ocpp.editions import Edition, Takeover
 from evse_security.adapters.ocpp.events import SecurityEvent
 from evse_security.adapters.ocpp.handlers import (
@@ -15,7 +15,8 @@ from evse_security.adapters.ocpp.handlers import (
     CertificateHandlers201,
 )
 from evse_security.adapters.ocpp.policy import CertificatePolicy
-from evse_security.adapters.ocpp.renewals import ClientCertificate
+from evse_security.adapters.ocpp.sending import Declined, NotDelivered
+from evse_security.adapters.ocpp.trial import ClientCertificate
 
 __all__ = [
     "CertificateHandlers16",

@@ -5,55 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evse_security.adapters.ocpp import messages, plug_and_charge, variables
+from evse_security.adapters.ocpp import messages, variables
 from evse_security.adapters.ocpp.asking import Asked, StatusQuestions
 from evse_security.adapters.ocpp.desk import Desk, Then
 from evse_security.adapters.ocpp.editions import Edition, Payload
 from evse_security.adapters.ocpp.events import SecurityEvent, Waiting
 from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
-from evse_security.adapters.ocpp.renewals import ClientCertificate, Looked, Outgoing
-from evse_security.errors import EvseSecurityError, MalformedRequest
+from evse_security.adapters.ocpp.renewals import Looked, Outgoing
+from evse_security.adapters.ocpp.sending import Declined, NotDelivered, Send, asked
+from evse_security.adapters.ocpp.trial import ClientCertificate
+from evse_security.errors import MalformedRequest
 from evse_security.station import Station
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Send = Callable[[str, Payload], Awaitable[Payload]]
-"""Sends a message of the station and returns its answer. Raises `NotDelivered` or `Declined`."""
 
 RETRY = 60.0
 """Seconds after which what was not delivered is tried again, if nothing happens before."""
 MOST_CONTRACTS = 16
 """Answers to one request of a car, however many more the CSMS promises."""
-
-
-@dataclass(eq=False)
-class NotDelivered(EvseSecurityError):
-    """A message that got no answer: there is no connection, or it came to nothing."""
-
-    template = "{action} was not answered: {problem}"
-    action: str
-    problem: str
-
-
-@dataclass(eq=False)
-class Declined(EvseSecurityError):
-    """A message that the CSMS answered with an error (CALLERROR)."""
-
-    template = "the CSMS does not take {action}: {problem}"
-    action: str
-    problem: str
 
 
 class Certificates:
@@ -78,7 +58,7 @@ class Certificates:
         self._questions = StatusQuestions(station, self._desk.edition)
         self._reconnect = reconnect
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security-ocpp")
-        self._then: dict[str, deque[Then]] = defaultdict(deque)
+        self._then: dict[str, Then] = {}
         self._send: Send | None = None
         self._wake = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
@@ -105,13 +85,12 @@ class Certificates:
     async def answer(self, action: str, payload: Mapping[str, Any]) -> Payload | None:
         """The answer to a message; None where it is not about certificates. Call `after` once it has been sent."""
         found = await self._ask(lambda: self._desk.answer(action, payload))
-        self._then[action].append(Then() if found is None else found.then)
+        self._then[action] = Then() if found is None else found.then  # one after another, says OCPP
         return None if found is None else found.payload
 
     def after(self, action: str) -> None:
         """The answer was sent: what follows from it may begin."""
-        waiting = self._then[action]
-        then = waiting.popleft() if waiting else Then()
+        then = self._then.pop(action, Then())
         if then.sign is not None:
             self._worker.submit(self._desk.renewals.trigger, then.sign)
         if then.renewed is LeafCertificateType.V2G:
@@ -171,10 +150,10 @@ class Certificates:
             await self.happened(SecurityEvent.CSR_GENERATION_FAILED, problem)
         for request in looked.requests:
             await self._sign(send, request)
-        asked, wait = await self._ask(
+        questions, wait = await self._ask(
             lambda: self._questions.due(time.monotonic(), self._desk.renewals.policy.ocsp_refresh)
         )
-        for one in asked:
+        for one in questions:
             await self._status(send, one)
         return min(looked.wait, wait)
 
@@ -206,24 +185,21 @@ class Certificates:
             problem = str(declined)
         await self._ask(lambda: self._desk.renewals.asked(request.kind, problem))
 
-    async def _status(self, send: Send, asked: Asked) -> None:
+    async def _status(self, send: Send, question: Asked) -> None:
         try:
-            answer = await self._asked(send, "GetCertificateStatus", asked.payload, plug_and_charge_only=True)
+            answer = await self._asked(send, "GetCertificateStatus", question.payload, plug_and_charge_only=True)
         except (Declined, MalformedRequest, NotDelivered) as problem:
-            log.warning("no status of %s: %s", asked.question.name, problem)
-            await self._ask(lambda: self._questions.failed(asked, time.monotonic()))
+            log.warning("no status of %s: %s", question.question.name, problem)
+            await self._ask(lambda: self._questions.failed(question, time.monotonic()))
             if isinstance(problem, NotDelivered):
                 raise
             return
-        await self._ask(lambda: self._questions.answered(asked, answer, time.monotonic()))
+        await self._ask(lambda: self._questions.answered(question, answer, time.monotonic()))
 
     async def _asked(
         self, send: Send, action: str, payload: Payload, *, plug_and_charge_only: bool
     ) -> Mapping[str, Any]:
-        """Ask the CSMS; what belongs to Plug & Charge goes through DataTransfer in 1.6."""
-        if self.edition is Edition.V16 and plug_and_charge_only:
-            return plug_and_charge.answer_of(await send("DataTransfer", plug_and_charge.wrapped(action, payload)))
-        return await send(action, payload)
+        return await asked(send, self.edition, action, payload, plug_and_charge_only=plug_and_charge_only)
 
     def _connected_send(self, action: str) -> Send:
         if self._send is None:
@@ -280,8 +256,8 @@ class Certificates:
             return ()
         name = "GetCertificateChainStatus"
         answer = await self._connected_send(name)(name, payload)
-        asked = [one.certificate_hash_data for one in questions if one.certificate_hash_data and one.responder_url]
-        return messages.chain_statuses(answer, asked)
+        named = [one.certificate_hash_data for one in questions if one.certificate_hash_data and one.responder_url]
+        return messages.chain_statuses(answer, named)
 
     # ---- firmware, connection, device model
 

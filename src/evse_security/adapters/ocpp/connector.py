@@ -18,7 +18,7 @@ from typing import Any
 from evse_security.adapters.ocpp.certificates import Certificates
 from evse_security.adapters.ocpp.editions import Edition
 from evse_security.adapters.ocpp.events import SecurityEvent
-from evse_security.adapters.ocpp.renewals import ClientCertificate
+from evse_security.adapters.ocpp.trial import ClientCertificate
 from evse_security.errors import EvseSecurityError, InvalidConfiguration
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ LOOK = 60.0
 AGAIN = 1.0
 """Seconds after which what does not end is cancelled again."""
 CIPHERS = "ECDHE+AESGCM"
-"""For TLS 1.2; those of 1.3 are all good (A00.FR.318)."""
+"""For TLS 1.2; those of 1.3 are all good."""
 _OPEN_TIMEOUT = 20.0
 _MOST_BYTES = 1 << 20
 _VERSIONS = {"UNSUPPORTED_PROTOCOL", "WRONG_VERSION_NUMBER", "TLSV1_ALERT_PROTOCOL_VERSION"}
@@ -80,7 +80,7 @@ class Endpoint:
 
     @property
     def headers(self) -> dict[str, str]:
-        """HTTP Basic authentication in profile 2 (A00.FR.204)."""
+        """HTTP Basic authentication in profile 2."""
         if self.profile == 3 or not self.password:
             return {}
         pair = f"{self.identity}:{self.password}".encode()
@@ -94,7 +94,7 @@ def pause(endpoint: Endpoint, failures: int, chance: float) -> float:
 
 
 def security_event(problem: BaseException) -> SecurityEvent | None:
-    """The event that a failed TLS handshake is (A00.FR.312–.316)."""
+    """The event that a failed TLS handshake is."""
     if isinstance(problem, ssl.SSLCertVerificationError):
         return SecurityEvent.INVALID_CSMS_CERTIFICATE
     reason = problem.reason if isinstance(problem, ssl.SSLError) else None
@@ -183,6 +183,7 @@ class Connector:
                     break
                 self._renewed.clear()
         finally:
+            await connection.close()
             while not serving.done():  # `asyncio.wait_for` of Python 3.11, in `ocpp`, loses a cancellation now and then
                 serving.cancel()
                 await asyncio.wait({serving}, timeout=AGAIN)

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, make_dataclass
 from typing import TYPE_CHECKING, Any
 
-from evse_security.adapters.ocpp.certificates import Certificates, Declined, NotDelivered
+from evse_security.adapters.ocpp.certificates import Certificates
 from evse_security.adapters.ocpp.editions import Edition, Payload
+from evse_security.adapters.ocpp.sending import Declined, NotDelivered
 from evse_security.errors import InvalidConfiguration
 
 _NOT_OURS = {

@@ -67,7 +67,7 @@ def hash_data(payload: Mapping[str, Any]) -> CertificateHashData:
 
 
 def types(payload: Mapping[str, Any], known: Mapping[str, CertificateType]) -> tuple[CertificateType, ...]:
-    """The types that GetInstalledCertificateIds asks for: one (1.6), some, or all where none is named (M03.FR.04).
+    """The types that GetInstalledCertificateIds asks for: one (1.6), some, or all where none is named.
 
     Types that a station does not have are nothing that is installed.
     """
@@ -166,7 +166,7 @@ def ocsp_request(question: OCSPRequestData, edition: Edition) -> Payload | None:
 
 
 def authorize_members(questions: Sequence[OCSPRequestData], edition: Edition) -> Payload:
-    """Authorize's `iso15118CertificateHashData` for a contract chain (C07.FR.01); empty where it cannot be said.
+    """Authorize's `iso15118CertificateHashData` for a contract chain (C07); empty where it cannot be said.
 
     Then the caller sends the chain itself, as `certificate`. Part of a chain would be taken for all of it.
     """

@@ -27,7 +27,7 @@ class CertificatePolicy:
     organization: str
     """O of signing requests: OrganizationName, CpoName."""
     serial_number: str
-    """CN of the client certificate: the station's serial number (A00.FR.511)."""
+    """CN of the client certificate: the station's serial number."""
     secc_id: str = ""
     """CN of the SECC leaf (SeccId); empty: as the leaf before, or none is asked for."""
     country: str = ""
@@ -36,7 +36,7 @@ class CertificatePolicy:
     enrol: frozenset[LeafCertificateType] = field(default=frozenset())
     """Leaves that are asked for though there is none before; others wait for a trigger."""
     days: int = 30
-    """A leaf is renewed so many days before its end (A02.FR.02: a month)."""
+    """A leaf is renewed so many days before its end (A02: a month at the latest)."""
     wait: int = 30
     """CertSigningWaitMinimum, in seconds; doubled after each attempt."""
     repeats: int = 3

@@ -28,8 +28,8 @@ def refused_profile(
 ) -> ProfileRefused | None:
     """Why a profile is refused; None where it is not.
 
-    1. Never down, unless AllowSecurityProfileDowngrade says so (2.1), and then not to none (A05.FR.02). 2. TLS needs a
-    CSMS root (A05.FR.02). 3. Client certificates need one (A05.FR.03).
+    1. Never down, unless AllowSecurityProfileDowngrade says so (2.1), and then not to none. 2. TLS needs a
+    CSMS root. 3. Client certificates need one.
     """
     if not LOWEST <= wanted <= HIGHEST:
         return ProfileRefused(wanted, "there is none of this number")

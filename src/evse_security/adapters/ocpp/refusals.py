@@ -21,7 +21,7 @@ class NothingPending(EvseSecurityError):
 
 @dataclass(eq=False)
 class InvalidCommonName(EvseSecurityError):
-    """A certificate for somebody else than the signing request asked for (A02.FR.06)."""
+    """A certificate for somebody else than the signing request asked for."""
 
     template = "the {attribute} of {certificate} is {found!r}, asked for was {wanted!r}"
     attribute: str

@@ -14,7 +14,7 @@ from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.messages import sign_certificate, text
 from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.refusals import ChainTooLarge, InvalidCommonName, NothingPending, Unsupported
-from evse_security.adapters.ocpp.trial import Trial
+from evse_security.adapters.ocpp.trial import ClientCertificate, Trial
 from evse_security.adapters.ocpp.words import SIGNED
 from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.record import Cause, Outcome, Record
@@ -54,13 +54,6 @@ class Looked(NamedTuple):
     requests: tuple[Outgoing, ...]
     problems: tuple[str, ...]
     wait: float
-
-
-class ClientCertificate(NamedTuple):
-    """A certificate to connect to the CSMS with."""
-
-    fingerprint: str
-    info: CertificateInfo
 
 
 class Renewals:

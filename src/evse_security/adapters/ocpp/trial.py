@@ -11,6 +11,14 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from evse_security.adapters.ocpp.editions import Takeover
+from evse_security.vocabulary import CertificateInfo
+
+
+class ClientCertificate(NamedTuple):
+    """A certificate to connect to the CSMS with."""
+
+    fingerprint: str
+    info: CertificateInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ VARIABLES = (
         "SecurityCtrlr",
         "OrganizationName",
         "CpoName",
-        "O of signing requests (A00.FR.508)",
+        "O of signing requests",
         _of("organization"),
         writes="organization",
     ),
