@@ -501,6 +501,16 @@ def test_a_member_that_is_not_what_it_should_be(what: str) -> None:
         Certificate(encoded)
 
 
+@pytest.mark.parametrize("which", [ISSUER, SUBJECT])
+def test_a_name_that_does_not_say_it_is_constructed_is_read_as_openssl_does(which: int) -> None:
+    """It is a name that cannot be shown, and nobody's but its own."""
+    encoded = altered(GOOD, lambda fields: [*fields[:which], b"\x10" + fields[which][1:], *fields[which + 1 :]])
+    crypto.load_certificate(crypto.FILETYPE_ASN1, encoded)
+    certificate = Certificate(encoded)
+    assert (certificate.issuer_name if which == ISSUER else certificate.name).startswith("#10")
+    assert not certificate.self_issued
+
+
 def test_a_certificate_shows_no_more_of_itself_than_may_be_logged() -> None:
     leaf = world("Root > Leaf", Leaf={"subject": name(CN="a\nFATAL: b")})["Leaf"]
     assert repr(Certificate(leaf.der)).startswith("<Certificate CN=a?FATAL: b serial ")

@@ -13,6 +13,7 @@ from evse_security.pki import der
 from evse_security.pki.remembered import shared
 
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
+_CONSTRUCTED = 0x20  # X.690 §8.1.2.5
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:[.,]\d+)?(?:Z|([+-])(\d\d)(\d\d))", re.ASCII)
 _PLAIN_UTC_TIME = re.compile(rb"[0-9]{12}Z")
 _PLACE = Struct("<II")
@@ -57,8 +58,9 @@ def outline(whole: der.Tlv) -> Outline:
     begin, end = _at_least(2, data, validity, "Validity")[:2]
     holder = next((part for part in rest if part[0] == _EXTENSIONS), None)
     number = der.integer(der.Tlv(data, *serial))
-    _inside(issuer, "issuer")
-    _inside(subject, "subject")
+    for name, what in ((issuer, "issuer"), (subject, "subject")):
+        if name[0] | _CONSTRUCTED != der.SEQUENCE:  # of names, OpenSSL does not read that bit
+            raise der.Malformed(f"{what}: unexpected tag 0x{name[0]:02x}")
     _inside(spki, "subjectPublicKeyInfo")
     extensions = (0, 0, 0, 0, 0) if holder is None else _at_least(1, data, holder, "extensions")[0]
     if signature[0] != der.BIT_STRING or signature[2] == signature[3]:
