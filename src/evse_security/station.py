@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from evse_security.chains import Chains, Installed
 from evse_security.clock import Moment
 from evse_security.commands import CheckReport, Commands
 from evse_security.config import StationConfig
-from evse_security.contracts import ContractReport, check_contract
 from evse_security.core import Core, Subscriber
 from evse_security.doctor import WARN_DAYS, Doctor, Mended, MendReport
 from evse_security.errors import MalformedRequest
@@ -40,6 +39,10 @@ from evse_security.store.snapshot import Snapshot
 from evse_security.store.trial import Attempt, FileExplanation, Received, explain_text
 from evse_security.succession import discard_leaf, leaf_info, root_of_leaf
 from evse_security.vocabulary import CaCertificateType, CertificateHashData, CertificateInfo, LeafCertificateType
+
+if TYPE_CHECKING:
+    from evse_security.chains import Chains, Installed
+    from evse_security.contracts import ContractReport
 
 __all__ = [
     "Attempt",
@@ -95,7 +98,6 @@ class Station:
         self._core = Core(config, files)
         self._recovery = Recovery(self._core)
         self._leaves = Leaves(self._core)
-        self._chains = Chains(self._core, self._leaves)
         commands = Commands(self._core)
         self._commands = commands
         self._doctor = Doctor(self._core)
@@ -195,6 +197,8 @@ class Station:
 
     def check_contract(self, certificate_chain: str, responses: Sequence[bytes] = ()) -> ContractReport:
         """Verify a contract chain (PEM), with the reason, and with what OCSP responses (DER), given or cached, say."""
+        from evse_security.contracts import check_contract
+
         return check_contract(self._core, certificate_chain, responses)
 
     def leaf_expiry_days(self, certificate_type: LeafCertificateType) -> int | None:
@@ -215,6 +219,12 @@ class Station:
     def chains(self, certificate_type: LeafCertificateType) -> Installed:
         """The V2G or CSMS chains that a TLS stack may send now, newest first; the same object until that changes."""
         return self._chains.installed(certificate_type)
+
+    @cached_property
+    def _chains(self) -> Chains:
+        from evse_security.chains import Chains  # who speaks no TLS does not wait for it
+
+        return Chains(self._core, self._leaves)
 
     def leaf_info(self, certificate_type: LeafCertificateType, fingerprint: str) -> CertificateInfo | None:
         """The files of one V2G or CSMS leaf, be it the newest or not; None where it cannot be used."""
