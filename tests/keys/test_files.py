@@ -477,6 +477,19 @@ def test_traditional_keys_become_pkcs8(kind: KeyKind) -> None:
     assert to_der(locked, "wrong") is KeyProblem.WrongPassword
 
 
+def test_a_key_whose_octets_come_in_parts_is_the_same_in_der() -> None:
+    """OpenSSL reads such BER, in PEM as in DER."""
+    whole = body(written(key("Station"), PrivateFormat.TraditionalOpenSSL))
+    at = whole.index(b"\x04\x20")
+    parts = whole[:at] + b"\x24\x22" + whole[at:]
+    encoded = b"\x30" + bytes([whole[1] + 2]) + parts[2:]
+    pem = encode.pem("EC PRIVATE KEY", encoded).encode()
+    reading = public_key_of(pem, None)
+    assert reading.token is not None
+    assert to_der(pem, None) == encoded
+    assert public_key_of(encoded, None) == reading
+
+
 @pytest.mark.parametrize("kind", [KeyKind.SECP256R1, KeyKind.SECP521R1, KeyKind.ED25519, KeyKind.ED448])
 def test_plain_key_files_are_read_as_any_others(kind: KeyKind) -> None:
     """One that begins with a plain block is read by a shorter way than one with a comment before it."""

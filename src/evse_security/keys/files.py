@@ -63,6 +63,7 @@ _ENCRYPTED_SHAPE = (der.SEQUENCE, der.OCTET_STRING)
 _LABELS: dict[tuple[int, ...], str] = {
     _ENCRYPTED_SHAPE: "ENCRYPTED PRIVATE KEY",
     (der.INTEGER, der.OCTET_STRING): "EC PRIVATE KEY",  # RFC 5915 §3
+    (der.INTEGER, der.OCTET_STRING | 0x20): "EC PRIVATE KEY",  # the same in BER: an octet string in parts
     (der.INTEGER, der.INTEGER): "RSA PRIVATE KEY",  # RFC 8017 Appendix A.1.2
 }
 """What keys in DER would be called in PEM, by what they begin with."""

@@ -103,7 +103,7 @@ class Watch:
                 self._armed = False
         except OSError as error:  # who gets in later changes its rights, which its parent tells
             self._armed = error.errno == errno.EACCES or not os.path.exists(path)
-            log.debug("cannot be watched: %s", error)
+            log.debug("a path cannot be watched: %s", error.strerror)  # it may be anything: a link's, whatever is in it
 
     def remember(self, path: str) -> None:
         """Look at this path each time: a directory that may be made or replaced, or what a link leads to."""
