@@ -19,6 +19,7 @@ from evse_security.adapters.tls_choice import SHORT
 from evse_security.chains import Chain, Edition, Installed, roots_in
 from evse_security.errors import EvseSecurityError, NotWritable
 from evse_security.interface.r2026_04 import Interface
+from evse_security.service.state import force
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 LINK, GENERATION = "iso15118_2", ".iso15118_2-"
@@ -115,14 +116,14 @@ def _replace(directory: Path, public: Mapping[str, bytes], private: Mapping[str,
         generation.mkdir(0o755)
         _write(generation / "private_keys", private, 0o700, 0o600)
         _write(generation / "certs", public, 0o755, 0o644)
-        _force(generation)
+        force(generation)
         new_link.symlink_to(generation.name)
         new_link.replace(link)
     except OSError:
         new_link.unlink(missing_ok=True)
         shutil.rmtree(generation, ignore_errors=True)
         raise
-    _force(directory)
+    force(directory)
     for other in directory.glob(f"{GENERATION}*"):
         if other.name != generation.name:
             other.unlink() if other.is_symlink() else shutil.rmtree(other, ignore_errors=True)
@@ -136,12 +137,4 @@ def _write(directory: Path, files: Mapping[str, bytes], directory_mode: int, mod
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-    _force(directory)
-
-
-def _force(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    force(directory)

@@ -75,14 +75,14 @@ class StateFile:
             return os.open(place, _DIRECTORY)
         except FileNotFoundError:
             os.mkdir(place, 0o700)
-            self._force(place.parent)
+            force(place.parent)
         return os.open(place, _DIRECTORY)
 
-    @staticmethod
-    def _force(directory: Path) -> None:
-        """Force the names in a directory to the disk: what is saved in a new one would go with it in a power cut."""
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+
+def force(directory: Path) -> None:
+    """Force the names in a directory to the disk: what is saved in a new one would go with it in a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
