@@ -556,3 +556,29 @@ def test_a_leaf_that_is_revoked_is_renewed_at_once(tmp_path: Path) -> None:
         assert stage.states()[-2:] == ["renewed", "fresh"]
 
     staged(tmp_path, work)
+
+
+def test_of_two_services_on_one_state_directory_one_renews_and_the_other_takes_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "LOOK", 0.01)
+
+    async def both(stage: Stage) -> None:
+        second = agent.RenewalAgent.of(stage.service)
+        ready = asyncio.Event()
+        first_runs = asyncio.create_task(stage.agent.run(lambda: None))
+        while not stage.requests():
+            await asyncio.sleep(0.001)
+        second_runs = asyncio.create_task(second.run(ready.set))
+        await ready.wait()
+        assert second.trigger(V2G, caller="test") is Triggered.off
+        warnings = [event for event in stage.service.events.recent() if event.kind is EventKind.warning]
+        assert ["state_directory renews" in str(event.data["text"]) for event in warnings] == [True]
+        first_runs.cancel()
+        await asyncio.gather(first_runs, return_exceptions=True)
+        while second.trigger(V2G, caller="test") is Triggered.off:
+            await asyncio.sleep(0.001)
+        second_runs.cancel()
+        await asyncio.gather(second_runs, return_exceptions=True)
+
+    staged(tmp_path, both, **NAMED)
