@@ -100,7 +100,7 @@ class Bench:
         assert found.then.sign is not None
         self.desk.renewals.trigger(found.then.sign)
         [request] = self.desk.renewals.look().requests
-        self.desk.renewals.asked(request.kind, None)
+        self.desk.renewals.asked(request.use, None)
         csr: str = request.payload["csr"]
         return csr
 
