@@ -236,6 +236,8 @@ class Renewals:
             log.warning("a combined certificate is not complete yet: %s", problem)
         except EvseSecurityError as why:
             self.memory.installing = ""
+            if self.memory.trial is not None and self._info(self.memory.trial.new) is None:
+                self.memory.trial = None
             self._end(SigningUse.COMBINED, why)
             self.memory.save()
         else:
