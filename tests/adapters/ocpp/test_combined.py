@@ -170,8 +170,10 @@ def test_the_new_one_connects_and_serves_both(tmp_path: Path) -> None:
     assert leaf is not None and leaf.fingerprint == new
 
 
-def test_the_new_one_fails_and_the_old_one_serves_both(tmp_path: Path) -> None:
-    bench = bench_of(tmp_path)
+@pytest.mark.parametrize("shared", [(), ("key",), ("cert", "key")])
+def test_the_new_one_fails_and_the_old_one_serves_both(tmp_path: Path, shared: tuple[str, ...]) -> None:
+    one_place = {f"{kind}_leaf_{what}_directory": f"one/{what}" for kind in ("secc", "csms") for what in shared}
+    bench = bench_of(tmp_path, config=one_place)
     old, new = enrolled(bench, days=60), enrolled(bench, days=90)
     bench.desk.renewals.failed(new)
     bench.restarted()
@@ -189,6 +191,31 @@ def test_a_first_leaf_for_cars_stays_though_the_csms_refuses_it(tmp_path: Path) 
     bench.desk.renewals.failed(new)
     assert bench.desk.renewals.connected(old) is True
     assert places(bench) == [new, old]
+
+
+@pytest.mark.parametrize("shared", ["key", "cert"])
+def test_a_leaf_that_goes_on_one_side_leaves_its_key_to_the_other(tmp_path: Path, shared: str) -> None:
+    one_place = {f"{kind}_leaf_{shared}_directory": "one" for kind in ("secc", "csms")}
+    bench = bench_of(tmp_path, config=one_place)
+    old, new = enrolled(bench, days=60), enrolled(bench, days=90)
+    assert bench.desk.renewals.connected(new) is False
+    assert bench.station.leaf_info(CSMS, old) is None
+    assert bench.station.leaf_info(V2G, old) is not None
+    assert places(bench) == [new, old, new]
+
+
+def test_the_house_has_nothing_against_it(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path)
+    enrolled(bench)
+    found = {one.code for one in bench.station.diagnose().findings if one.certificate is not None}
+    assert found <= {"ProfileDeviates"}  # its CA is not one of ISO 15118
+    bench.time.now += 10 * DAY
+    assert bench.station.sweep().removed == ()
+    [chain] = bench.answer("GetInstalledCertificateIds", certificateType=["V2GCertificateChain"])[
+        "certificateHashDataChain"
+    ]
+    answer = bench.answer("DeleteCertificate", certificateHashData=chain["certificateHashData"])
+    assert answer["status"] == "Failed"  # M04.FR.06: it is the client certificate
 
 
 # ---- a power cut between the two directories
@@ -251,8 +278,9 @@ def test_half_of_one_whose_root_is_gone_meanwhile_is_no_hindrance(tmp_path: Path
     # As if its root had been installed when the power was cut.
     bench.desk.memory.installing, bench.desk.memory.trial = chain, Trial("the new one", old, NOW)
     bench.desk.memory.save()
-    bench.restarted()
+    memory = bench.restarted().memory
     assert in_use(bench) == old
-    assert (bench.desk.memory.installing, bench.desk.memory.trial) == ("", None)
+    assert memory.installing == ""
+    assert memory.trial is None
     assert places(bench) == [old, old]
     assert enrolled(bench, days=90) != old

@@ -176,19 +176,20 @@ class Certificates:
 
     async def _sign(self, send: Send, request: Outgoing) -> None:
         problem: str | None = None
+        is_refused = False
         try:
             is_pnc = request.use.is_secc
             answer = await self._asked(send, "SignCertificate", request.payload, plug_and_charge_only=is_pnc)
             if answer.get("status") != "Accepted":
-                problem = f"the CSMS answers {answer.get('status')!s:.50}"
-                if is_pnc and self._secc_refused is not None:
-                    self._secc_refused()
+                problem, is_refused = f"the CSMS answers {answer.get('status')!s:.50}", is_pnc
         except NotDelivered:
             await self._ask(lambda: self._desk.renewals.unsent(request.use))
             raise
         except (Declined, MalformedRequest) as declined:
             problem = str(declined)
         await self._ask(lambda: self._desk.renewals.asked(request.use, problem))
+        if is_refused and self._secc_refused is not None:
+            self._secc_refused()
 
     async def _status(self, send: Send, question: Asked) -> None:
         try:

@@ -198,19 +198,23 @@ class Renewals:
     def _install(self, use: SigningUse, given: str, leaf: Certificate) -> None:
         running = self.memory.trial
         self.memory.trial = self._trial(use, leaf)
-        self.memory.installing = given if use is SigningUse.COMBINED else ""
-        if self.memory.trial != running or self.memory.installing:
+        half = self.memory.installing
+        if use is SigningUse.COMBINED:
+            self.memory.installing = given
+        if (self.memory.trial, self.memory.installing) != (running, half):
             self.memory.save()
         try:
             self.station.install_leaf(given, use.kinds)
         except EvseSecurityError:
-            self.memory.trial, self.memory.installing = running, ""
+            self.memory.trial, self.memory.installing = running, half
             self.memory.save()
             raise
         self._installed(use, leaf)
 
     def _installed(self, use: SigningUse, leaf: Certificate) -> None:
-        self.memory.accepted[use], self.memory.installing = leaf.fingerprint, ""
+        self.memory.accepted[use] = leaf.fingerprint
+        if use is SigningUse.COMBINED:
+            self.memory.installing = ""
         self.memory.save()
 
     def _trial(self, use: SigningUse, leaf: Certificate) -> Trial | None:

@@ -220,17 +220,17 @@ def _keys_of(snapshot: Snapshot, store: LeafStore, doomed: Collection[Leaf]) -> 
     """
     gone = {leaf.certificate for leaf in doomed}
     own = {key.path: key for leaf in doomed for key in store.keys_for(leaf.certificate)}
-    return [path for path, key in sorted(own.items()) if not _is_used(snapshot, key, gone)]
+    return [path for path, key in sorted(own.items()) if not _is_used(snapshot, key, store, gone)]
 
 
-def _is_used(snapshot: Snapshot, key: KeyFile, gone: Collection[Certificate]) -> bool:
-    """Whether a leaf that stays uses a key of this name."""
+def _is_used(snapshot: Snapshot, key: KeyFile, store: LeafStore, gone: Collection[Certificate]) -> bool:
+    """Whether a leaf that stays uses a key of this name. One leaf may be of both kinds, and go as one of them alone."""
     return any(
         other.path.name == key.path.name
-        for store in snapshot.leaves.values()
-        for certificate in store.users_of(key)
-        if certificate not in gone
-        for other in store.keys_for(certificate)
+        for one in snapshot.leaves.values()
+        for certificate in one.users_of(key)
+        if one is not store or certificate not in gone
+        for other in one.keys_for(certificate)
     )
 
 
