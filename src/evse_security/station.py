@@ -228,20 +228,23 @@ class Station:
     ) -> str:
         """Make a key and a signing request (PEM), with a kind of key of its own; None: `csr_key_type`.
 
-        For several types it is one key, for one leaf that is of all of them. Raises the refusal.
+        For several types it is one key, for one leaf that is of all of them. Raises `MalformedRequest` and the refusal.
         """
+        if key_type not in (None, *KeyType):
+            raise MalformedRequest("key_type", f"must be one of {', '.join(KeyType)}")
         subject = RequestSubject(country=country, organization=organization, common=common)
         kind = None if key_type is None else KeyType(key_type)
         with telling("signing_request"):
-            return self._commands.signing_request(certificate_types, subject, key_type=kind)
+            return self._commands.signing_request(_some(certificate_types), subject, key_type=kind)
 
     def install_leaf(self, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]) -> None:
-        """Install a signed leaf with its sub-CAs (PEM) for all these types, or for none. Raises the refusal.
+        """Install a signed leaf with its sub-CAs (PEM) for all these types, or for none of them.
 
-        Only a power cut leaves it with some of them; then this can be done again.
+        Only a power cut leaves it with some of them; then this can be done again. Raises `MalformedRequest` and the
+        refusal.
         """
         with telling("install_leaf"):
-            self._commands.install_leaf(certificate_chain, certificate_types)
+            self._commands.install_leaf(certificate_chain, _some(certificate_types))
 
     def await_certificate(self, certificate_type: LeafCertificateType, csr: str | None) -> None:
         """Keep the key of a signing request (PEM) from being swept, in place of another one's; None: of nobody's.
@@ -366,3 +369,9 @@ class Station:
             with self._core.deed("sweep") as deed:
                 self._core.change(decide, deed)
         return SweepReport(done[-1].removed, dry_run, done[-1].kept_because)
+
+
+def _some(certificate_types: Sequence[LeafCertificateType]) -> Sequence[LeafCertificateType]:
+    if not certificate_types:
+        raise MalformedRequest("certificate_types", "must name one at least")
+    return certificate_types

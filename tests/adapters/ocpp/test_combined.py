@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from evse_security.adapters.ocpp import Edition, SigningUse
 from evse_security.adapters.ocpp.trial import Trial
 from evse_security.errors import InvalidConfiguration
+from evse_security.store.files import Files
 from evse_security.vocabulary import LeafCertificateType
 from tests.adapters.ocpp.csms import Stage, play, real_bench
 from tests.adapters.ocpp.kit import SERIAL, Bench, hash_data, policy
@@ -79,11 +82,13 @@ def test_one_leaf_with_one_key_serves_both(tmp_path: Path) -> None:
     assert all(key.stat().st_mode & 0o077 == 0 for key in keys)
 
 
-def test_its_request_has_the_serial_number_and_what_cars_want(tmp_path: Path) -> None:
-    csr = x509.load_pem_x509_csr(bench_of(tmp_path).trigger(TRIGGER).encode())
+@pytest.mark.parametrize(("key_type", "dc"), [("secp256r1", "CPO"), ("secp521r1", "CSO")])
+def test_its_request_has_the_serial_number_and_what_cars_want(tmp_path: Path, key_type: str, dc: str) -> None:
+    bench = bench_of(tmp_path, config={"csr_key_type": key_type})
+    csr = x509.load_pem_x509_csr(bench.trigger(TRIGGER).encode())
     [common] = csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     [component] = csr.subject.get_attributes_for_oid(NameOID.DOMAIN_COMPONENT)
-    assert (common.value, component.value) == (SERIAL, "CPO")
+    assert (common.value, component.value) == (SERIAL, dc)
 
 
 def test_as_one_for_the_csms_alone_it_is_refused(tmp_path: Path) -> None:
@@ -269,6 +274,32 @@ def test_kill_between_the_two_directories(tmp_path: Path, steps: int) -> None:
     assert in_use(bench) == old
     assert bench.desk.renewals.connected(old) is True
     assert places(bench) == [old, old]
+
+
+def test_a_disk_that_takes_one_half_alone_has_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = bench_of(tmp_path)
+    old = enrolled(bench)
+    chain = bench.chain(bench.trigger(TRIGGER), not_after=NOW + 90 * DAY)
+    with monkeypatch.context() as full:
+        full.setattr(Files, "replace", no_room_for_the_csms(Files.replace))
+        assert bench.answer("CertificateSigned", certificateChain=chain)["status"] == "Rejected"
+        assert places(bench) == [old, old]
+        assert bench.desk.memory.installing == ""
+        # A station that is killed here, and finds the disk still full, waits until there is room.
+        bench.desk.memory.installing = chain
+        assert in_use(bench) == old
+        assert bench.desk.memory.installing == chain
+    bench.desk.renewals.look()
+    assert len(places(bench)) == 4
+
+
+def no_room_for_the_csms(replace: Callable[[Files, Path, Path], None]) -> Callable[[Files, Path, Path], None]:
+    def replaced(files: Files, source: Path, target: Path) -> None:
+        if target.parent.name == "csms" and target.suffix == ".pem":
+            raise OSError(errno.ENOSPC, "no space left on device")
+        replace(files, source, target)
+
+    return replaced
 
 
 def test_half_of_one_whose_root_is_gone_meanwhile_is_no_hindrance(tmp_path: Path) -> None:

@@ -35,8 +35,9 @@ def key_type(station: Station, policy: CertificatePolicy, use: SigningUse) -> st
     is_20 = EDITION_OF_KEY_TYPE.get(configured) is Edition.ISO15118_20
     if use is SigningUse.V2G20:
         return policy.v2g20_key_type or (configured if is_20 else _OF_20)
-    is_2 = use is SigningUse.V2G and policy.edition.has_v2g20
-    return _OF_2 if is_2 and is_20 else None
+    if not is_20 or not policy.edition.has_v2g20:
+        return None
+    return {SigningUse.V2G: _OF_2, SigningUse.COMBINED: configured}.get(use)
 
 
 def edition(station: Station, policy: CertificatePolicy, use: SigningUse) -> Edition | None:
