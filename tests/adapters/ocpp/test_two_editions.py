@@ -14,7 +14,7 @@ from evse_security.adapters.ocpp import Edition, SigningUse
 from evse_security.adapters.ocpp.memory import RENEWALS
 from evse_security.pki import profile
 from evse_security.pki.enrolled import edition_of_request
-from evse_security.vocabulary import EncodingFormat, LeafCertificateType
+from evse_security.vocabulary import CaCertificateType, EncodingFormat, LeafCertificateType
 from tests.adapters.ocpp.csms import Stage, play, real_bench
 from tests.adapters.ocpp.kit import Bench, hash_data, pki_of_both, policy
 from tests.builders import DAY, csms
@@ -236,6 +236,14 @@ def test_the_declared_commands_give_the_newest_of_all(tmp_path: Path) -> None:
         certificate_type=V2G, encoding=EncodingFormat.PEM, include_ocsp=False
     )
     assert len(every.info) == 2  # as they lead to two roots
+
+
+def test_what_is_shown_of_a_leaf_says_that_it_is_for_the_other_edition(tmp_path: Path) -> None:
+    bench = enrolled(bench_of_both(tmp_path), V2G=60, V2G20=90)
+    first, second = bench.station.explain(CaCertificateType.V2G).leaves
+    assert (first.used, first.reason.code) == (True, "InUse")
+    assert (second.used, second.reason.code) == (False, "NotNewest")
+    assert second.reason.text.startswith("in use for cars of its edition at most: ")
 
 
 def test_sweeping_leaves_the_only_valid_leaf_of_an_edition(tmp_path: Path) -> None:
