@@ -221,6 +221,18 @@ def test_what_version_1_remembered_of_a_20_leaf_is_answered(tmp_path: Path) -> N
     assert answered(bench, SigningUse.V2G20, request) == {"status": "Accepted"}
 
 
+def test_a_remembered_request_that_was_altered_is_no_request(tmp_path: Path) -> None:
+    bench = bench_of_both(tmp_path)
+    requests = asked(bench, *BOTH)
+    path = bench.state / RENEWALS
+    written = json.loads(path.read_text())
+    written["leaves"]["V2G"]["csr"] = "nothing"
+    path.write_text(json.dumps(written))
+    bench.restarted()
+    assert answered(bench, SigningUse.V2G, requests[SigningUse.V2G])["statusInfo"]["reasonCode"] == "NothingPending"
+    assert answered(bench, SigningUse.V2G20, requests[SigningUse.V2G20]) == {"status": "Accepted"}
+
+
 # ---- the house
 
 
