@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evse_security.adapters.ocpp import Edition
+from evse_security.adapters.ocpp import Edition, SigningUse
 from evse_security.adapters.ocpp.refusals import Unsupported
 from evse_security.adapters.ocpp.variables import VARIABLES, keys, values, write
 from evse_security.errors import InvalidConfiguration, MustStay
@@ -55,4 +55,4 @@ def test_the_last_leaf_is_not_discarded(tmp_path: Path) -> None:
     chain = bench.chain(bench.trigger("SignChargingStationCertificate"))
     bench.answer("CertificateSigned", certificateChain=chain)
     with pytest.raises(MustStay):
-        bench.station.discard_leaf(LeafCertificateType.CSMS, bench.desk.memory.accepted[LeafCertificateType.CSMS])
+        bench.station.discard_leaf(LeafCertificateType.CSMS, bench.desk.memory.accepted[SigningUse.CSMS])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 
 from evse_security.adapters.ocpp.editions import TAKEOVER, Edition, Takeover
+from evse_security.adapters.ocpp.uses import SigningUse, uses
 from evse_security.errors import InvalidConfiguration
 from evse_security.vocabulary import LeafCertificateType
 
@@ -33,8 +34,12 @@ class CertificatePolicy:
     country: str = ""
     takeover: Takeover | None = None
     """When a renewed client certificate is used; None: as the edition demands."""
-    enrol: frozenset[LeafCertificateType] = field(default=frozenset())
+    enrol: frozenset[SigningUse | LeafCertificateType] = field(default=frozenset())
     """Leaves that are asked for though there is none before; others wait for a trigger."""
+    combined: bool = False
+    """Whether one certificate serves the CSMS and cars (SignCombinedCertificate), with the serial number as its CN."""
+    v2g20_key_type: str = ""
+    """Key of leaves of ISO 15118-20 in OCPP 2.1, `secp521r1` or `ed448`; empty: as `csr_key_type` if that is one."""
     days: int = 30
     """A leaf is renewed so many days before its end (A02: a month at the latest)."""
     wait: int = 30
@@ -53,15 +58,24 @@ class CertificatePolicy:
         for name in ("organization", "serial_number"):
             if not getattr(self, name):
                 raise InvalidConfiguration(name, "must not be empty: OCPP reads from it whose station it is")
+        if self.combined and self.edition is Edition.V16:
+            raise InvalidConfiguration("combined", "OCPP 1.6 has no certificate for the CSMS and for cars")
+        if self.v2g20_key_type not in ("", "secp521r1", "ed448"):
+            raise InvalidConfiguration("v2g20_key_type", "must be secp521r1 or ed448")
 
     @property
     def takes_over(self) -> Takeover:
         """When a renewed client certificate is used."""
         return self.takeover or TAKEOVER[self.edition]
 
-    def common_name(self, kind: LeafCertificateType) -> str:
-        """Whose name stands in a leaf of a kind."""
-        return self.secc_id if kind is LeafCertificateType.V2G else self.serial_number
+    @property
+    def uses(self) -> tuple[SigningUse, ...]:
+        """What certificates are asked for."""
+        return uses(self.edition, combined=self.combined)
+
+    def common_name(self, use: SigningUse) -> str:
+        """Whose name stands in a leaf."""
+        return self.serial_number if use.is_client else self.secc_id
 
     def changed(self, name: str, text: str) -> CertificatePolicy:
         """With one value set by the CSMS. Raises `InvalidConfiguration`."""
