@@ -29,6 +29,8 @@ def client_context(station: Station, *, client_certificate: bool = True) -> ssl.
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     for root in installed.roots:
         context.load_verify_locations(cadata=root)
+    # a root may be one that its predecessor signed (AdditionalRootCertificateCheck)
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     if client_certificate:
         _load_newest(context, installed)
     return context

@@ -32,7 +32,9 @@ def pki() -> World:
     """A CSMS, a V2G and an MF hierarchy, and a stranger's."""
     return world(
         "CsmsRoot > CsmsSub > Server",
-        "CsmsRoot > Next >",
+        "CsmsRoot > Next > NextServer",
+        "CsmsRoot > Other >",
+        "Next > Third >",
         "V2GRoot > CpoSub1 > CpoSub2 > Old",
         "MORoot > MoSub > Contract",
         "MFRoot > Firmware",
@@ -40,6 +42,9 @@ def pki() -> World:
         Server={"subject": name(CN="localhost", O="Operator"), **SERVER, **LONG},
         CsmsSub=LONG,
         Next=LONG,
+        NextServer={"subject": name(CN="localhost", O="Operator"), **SERVER, **LONG},
+        Other=LONG,
+        Third=LONG,
         CpoSub1=LONG,
         CpoSub2=LONG,
         MoSub=LONG,

@@ -3,79 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from evse_security.adapters.ocpp import Certificates, Edition
-from evse_security.adapters.ocpp.connector import Connector, Endpoint, pause, security_event, tls_context
-from evse_security.adapters.ocpp.handlers import message
+from evse_security.adapters.ocpp import Edition
+from evse_security.adapters.ocpp.connector import Endpoint, pause
+from evse_security.adapters.ocpp.handshake import security_event, tls_context
 from evse_security.errors import InvalidConfiguration
-from tests.adapters.ocpp.csms import (
-    MIXINS,
-    PATIENCE,
-    Csms,
-    Stage,
-    boot_payload,
-    charge_point,
-    real_bench,
-    server_context,
-    serving,
-)
-from tests.adapters.ocpp.kit import Bench, policy
+from tests.adapters.ocpp.connecting import connecting, enrolled
+from tests.adapters.ocpp.csms import Csms, Stage, charge_point, real_bench, server_context, serving
 from tests.builders import DAY
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
-
-
-def enrolled(bench: Bench, authority: str = "CsmsSub", **changes: Any) -> str:
-    """Give a station a client certificate, without a CSMS. Returns its fingerprint."""
-    wanted = "SignChargePointCertificate" if bench.edition is Edition.V16 else "SignChargingStationCertificate"
-    chain = bench.chain(bench.trigger(wanted), authority, **changes)
-    assert bench.answer("CertificateSigned", certificateChain=chain) == {"status": "Accepted"}
-    found = bench.desk.renewals.client_certificate()
-    assert found is not None
-    return found.fingerprint
-
-
-@asynccontextmanager
-async def connecting(csms: Csms, bench: Bench, *, profile: int, **changes: Any) -> AsyncIterator[Certificates]:
-    """A station that keeps itself connected."""
-    certificates = Certificates(bench.station, policy=policy(csms.edition, **changes), directory=bench.state)
-    station_class: Any = type("MyStation", (MIXINS[csms.edition], charge_point(csms.edition)), {})
-
-    async def serve(connection: Any) -> None:
-        station = station_class("CS1", connection, response_timeout=PATIENCE, certificates=certificates)
-        listening = asyncio.ensure_future(station.start())
-        try:
-            await station.call(message("BootNotification", boot_payload(csms.edition)))
-            await listening
-        finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
-
-    endpoint = Endpoint(
-        url=f"wss://localhost:{csms.port}/CS1",
-        profile=profile,
-        identity="CS1",
-        password="secret",
-        first_wait=0.02,
-        longest_wait=0.05,
-    )
-    running = asyncio.create_task(Connector(endpoint, certificates, serve, chance=lambda: 0.0).run())
-    try:
-        async with asyncio.timeout(PATIENCE):
-            yield certificates
-    finally:
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
-        certificates.close()
 
 
 @pytest.mark.parametrize("edition", Edition)

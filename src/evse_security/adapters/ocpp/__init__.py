@@ -15,6 +15,7 @@ from evse_security.adapters.ocpp.handlers import (
     CertificateHandlers201,
 )
 from evse_security.adapters.ocpp.policy import CertificatePolicy
+from evse_security.adapters.ocpp.root_trial import TrustedRoots
 from evse_security.adapters.ocpp.sending import Declined, NotDelivered
 from evse_security.adapters.ocpp.trial import ClientCertificate
 
@@ -30,4 +31,5 @@ __all__ = [
     "NotDelivered",
     "SecurityEvent",
     "Takeover",
+    "TrustedRoots",
 ]

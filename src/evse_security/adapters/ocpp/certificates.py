@@ -20,6 +20,7 @@ from evse_security.adapters.ocpp.events import SecurityEvent, Waiting
 from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
 from evse_security.adapters.ocpp.renewals import Looked, Outgoing
+from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots, failure_of
 from evse_security.adapters.ocpp.sending import Declined, NotDelivered, Send, asked
 from evse_security.adapters.ocpp.trial import ClientCertificate
 from evse_security.errors import MalformedRequest
@@ -271,8 +272,16 @@ class Certificates:
         """The certificate for the next connection (security profile 3); None where there is none."""
         return await self._ask(self._desk.renewals.client_certificate)
 
+    async def csms_trust(self) -> TrustedRoots:
+        """The CSMS roots to trust at the next connection; none where none is installed.
+
+        With AdditionalRootCertificateCheck it may be one of two, and one that is not self-signed: OpenSSL needs
+        `VERIFY_X509_PARTIAL_CHAIN` for it.
+        """
+        return await self._ask(self._desk.trust.roots)
+
     async def csms_roots(self) -> str:
-        """Path of a file with the roots by which the CSMS is known; empty where none is installed."""
+        """Path of a file with all CSMS roots that are installed; empty where none is. See `csms_trust`."""
         return await self._ask(
             lambda: self._desk.station.interface().get_verify_file(certificate_type=CaCertificateType.CSMS)
         )
@@ -287,15 +296,42 @@ class Certificates:
         """Call this when a renewed client certificate is to be tried."""
         self._reconnect = reconnect
 
-    async def connected(self, certificate: ClientCertificate | None) -> None:
-        """A connection came about with this certificate: of a renewed one and the one before, one goes."""
-        if certificate is not None and await self._ask(lambda: self._desk.renewals.connected(certificate.fingerprint)):
-            await self.happened(SecurityEvent.DISCARDED_RENEWED_CERTIFICATE, certificate.fingerprint)
+    async def connected(self, certificate: ClientCertificate | None, roots: TrustedRoots | None = None) -> None:
+        """A connection came about with this certificate, under these roots.
 
-    async def connection_failed(self, certificate: ClientCertificate | None) -> None:
-        """A connection failed: the next one is tried with the other certificate, if there are two."""
+        Of a renewed certificate and the one before, one goes; of a new root and the one before, the latter.
+        """
+        under = "" if roots is None else roots.key
         if certificate is not None:
-            await self._ask(lambda: self._desk.renewals.failed(certificate.fingerprint))
+            leaf = certificate.fingerprint
+            if await self._ask(lambda: self._desk.renewals.connected(leaf, under)):
+                await self.happened(SecurityEvent.DISCARDED_RENEWED_CERTIFICATE, leaf)
+        if roots is not None:
+            shown = "" if certificate is None else certificate.fingerprint
+            await self._ask(lambda: self._desk.trust.connected(roots, shown))
+
+    async def connection_failed(
+        self,
+        certificate: ClientCertificate | None,
+        roots: TrustedRoots | None = None,
+        problem: BaseException | None = None,
+    ) -> bool:
+        """A connection failed: the next one is tried with the other certificate or root, if there are two.
+
+        `problem` is what was raised, `ssl.SSLCertVerificationError` where the CSMS did not verify: then the certificate
+        was not even shown. Whether to try again at once, as it is the turn of the CSMS root before.
+        """
+        failure = failure_of(problem)
+        under = "" if roots is None else roots.key
+        if certificate is not None and failure is not Failure.UNVERIFIED:
+            leaf = certificate.fingerprint
+            await self._ask(lambda: self._desk.renewals.failed(leaf, under))
+        if roots is None:
+            return False
+        falls_back, tells = await self._ask(lambda: self._desk.trust.failed(roots, failure))
+        if tells:
+            await self.happened(SecurityEvent.INVALID_CSMS_CERTIFICATE, f"not under the new CSMS root: {problem}")
+        return falls_back
 
     async def variables(self) -> list[dict[str, Any]]:
         """The variables of SecurityCtrlr and ISO15118Ctrlr, with the keys of 1.6."""

@@ -16,8 +16,9 @@ from evse_security.adapters.ocpp.editions import Edition, Payload
 from evse_security.adapters.ocpp.events import SecurityEvent, Waiting, queued
 from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.policy import WRITABLE, CertificatePolicy
-from evse_security.adapters.ocpp.refusals import Unsupported, tech_info, with_reason
+from evse_security.adapters.ocpp.refusals import RootOnTrial, Unsupported, tech_info, with_reason
 from evse_security.adapters.ocpp.renewals import Renewals
+from evse_security.adapters.ocpp.trust import CsmsTrust
 from evse_security.errors import EvseSecurityError, InvalidConfiguration, MalformedRequest, Revoked
 from evse_security.station import Refused, Station
 from evse_security.vocabulary import (
@@ -62,6 +63,7 @@ class Desk:
         self.station = station
         self.memory = Memory(directory)
         self.renewals = Renewals(station, self._settled(policy), self.memory)
+        self.trust = CsmsTrust(station, self.memory)
         self._answers: Mapping[str, Callable[[Mapping[str, Any]], Answer | None]] = {
             "InstallCertificate": self._install,
             "DeleteCertificate": self._delete,
@@ -126,16 +128,32 @@ class Desk:
         if kind is None:
             why = Unsupported(f"a {payload.get('certificateType')!s:.50}")
             return Answer(with_reason("Rejected", why, self._form))
-        result, refusal = self._heard(
+        if kind is CaCertificateType.CSMS:
+            return self._install_csms_root(certificate)
+        return Answer(messages.installed(*self._installed(certificate, kind), self._form))
+
+    def _installed(
+        self, certificate: str, kind: CaCertificateType
+    ) -> tuple[InstallCertificateResult, EvseSecurityError | None]:
+        return self._heard(
             lambda: self.station.interface().install_ca_certificate(certificate=certificate, certificate_type=kind)
         )
-        if result is not InstallCertificateResult.Accepted and kind is CaCertificateType.CSMS:
+
+    def _install_csms_root(self, certificate: str) -> Answer:
+        """Install the root that the CSMS will be under, with the one before as fallback (M05.FR.09–.12)."""
+        try:
+            before = self.trust.begin(certificate)
+        except RootOnTrial as why:
+            return Answer(with_reason("Rejected", why, self._form))
+        result, refusal = self._installed(certificate, CaCertificateType.CSMS)
+        if result is not InstallCertificateResult.Accepted:
+            self.trust.restore(before)
             self.happened(SecurityEvent.INVALID_CSMS_CERTIFICATE, tech_info(refusal))
         return Answer(messages.installed(result, refusal, self._form))
 
     def _delete(self, payload: Mapping[str, Any]) -> Answer:
         wanted = messages.hash_data(payload)
-        if self._is_last_csms_root(payload):
+        if self.trust.is_in_use(messages.identity(wanted)) or self._is_last_csms_root(payload):
             return Answer(with_reason("Failed", Unsupported("being without a CSMS root (M04.FR.03)"), self._form))
         result, refusal = self._heard(lambda: self.station.interface().delete_certificate(certificate_hash_data=wanted))
         return Answer(messages.deleted(DeleteCertificateResult(result), refusal, self._form))
@@ -153,7 +171,10 @@ class Desk:
         known = words.PNC_LISTED if self._is_transfer else words.LISTED[self.edition]
         asked = messages.types(payload, known)
         found = self.station.interface().get_installed_certificates(certificate_types=asked) if asked else None
-        return Answer(messages.listed(() if found is None else found.certificate_hash_data_chain, self._form))
+        chains = () if found is None else found.certificate_hash_data_chain
+        if CertificateType.CSMSRootCertificate in asked:
+            chains = self.trust.listed(chains)
+        return Answer(messages.listed(chains, self._form))
 
     def _heard(self, ask: Callable[[], Any]) -> tuple[Any, EvseSecurityError | None]:
         """An answer of the store, and why it refused if it did: the reason that `check` prints."""
