@@ -26,12 +26,15 @@ def enrolled(bench: Bench, authority: str = "CsmsSub", **changes: Any) -> str:
 
 
 @asynccontextmanager
-async def connecting(csms: Csms, bench: Bench, *, profile: int, **changes: Any) -> AsyncIterator[Certificates]:
-    """A station that keeps itself connected."""
+async def connecting(
+    csms: Csms, bench: Bench, *, profile: int, extra: type | None = None, **changes: Any
+) -> AsyncIterator[Certificates]:
+    """A station that keeps itself connected. Its class has `extra` among its bases, and knows its connector."""
     certificates = Certificates(bench.station, policy=policy(csms.edition, **changes), directory=bench.state)
-    station_class: Any = type("MyStation", (MIXINS[csms.edition], charge_point(csms.edition)), {})
+    bases = (MIXINS[csms.edition], *([extra] if extra else []), charge_point(csms.edition))
 
     async def serve(connection: Any) -> None:
+        station_class: Any = type("MyStation", bases, {"connector": connector})
         station = station_class("CS1", connection, response_timeout=PATIENCE, certificates=certificates)
         listening = asyncio.ensure_future(station.start())
         try:
@@ -41,15 +44,9 @@ async def connecting(csms: Csms, bench: Bench, *, profile: int, **changes: Any) 
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 
-    endpoint = Endpoint(
-        url=f"wss://localhost:{csms.port}/CS1",
-        profile=profile,
-        identity="CS1",
-        password="secret",
-        first_wait=0.02,
-        longest_wait=0.05,
-    )
-    running = asyncio.create_task(Connector(endpoint, certificates, serve, chance=lambda: 0.0).run())
+    connector = Connector(endpoint_of(csms, profile=profile), certificates, serve, chance=lambda: 0.0)
+    csms.connector = connector
+    running = asyncio.create_task(connector.run())
     try:
         async with asyncio.timeout(PATIENCE):
             yield certificates
@@ -58,3 +55,9 @@ async def connecting(csms: Csms, bench: Bench, *, profile: int, **changes: Any) 
         with contextlib.suppress(asyncio.CancelledError):
             await running
         certificates.close()
+
+
+def endpoint_of(csms: Csms, **changes: Any) -> Endpoint:
+    """Where a CSMS is."""
+    named: dict[str, Any] = {"identity": "CS1", "password": "secret", "first_wait": 0.02, "longest_wait": 0.05}
+    return Endpoint(url=f"wss://localhost:{csms.port}/CS1", **{**named, **changes})

@@ -61,6 +61,8 @@ class Csms:
     connections: list[str] = field(default_factory=list)
     """Common name of each client certificate."""
     came: asyncio.Event = field(default_factory=asyncio.Event)
+    connector: Any = None
+    """That of the station, if it has one."""
 
     async def until(self, met: Callable[[], Any]) -> Any:
         """Wait until something is so."""
@@ -149,15 +151,20 @@ def server_context(
     """TLS as a CSMS has it: security profile 3 demands a client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     folder.mkdir(exist_ok=True)
-    (folder / "server.pem").write_text(bench.made[server].pem + bench.made[server].chain_pem())
-    (folder / "server.key").write_text(bench.made[server].key_pem())
-    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    shows(context, bench, folder, server)
     if version is not None:
         context.minimum_version = context.maximum_version = version
     if profile == 3:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cadata=bench.made["CsmsRoot"].pem)
     return context
+
+
+def shows(context: ssl.SSLContext, bench: Bench, folder: Path, server: str) -> None:
+    """Have a CSMS show this certificate from the next handshake on."""
+    (folder / "server.pem").write_text(bench.made[server].pem + bench.made[server].chain_pem())
+    (folder / "server.key").write_text(bench.made[server].key_pem())
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
 
 
 @asynccontextmanager

@@ -10,7 +10,6 @@ import pytest
 
 from evse_security.adapters.ocpp import Edition
 from evse_security.adapters.ocpp.connector import Endpoint, pause
-from evse_security.adapters.ocpp.handshake import security_event, tls_context
 from evse_security.errors import InvalidConfiguration
 from tests.adapters.ocpp.connecting import connecting, enrolled
 from tests.adapters.ocpp.csms import Csms, Stage, charge_point, real_bench, server_context, serving
@@ -37,38 +36,6 @@ def test_tc_a_04_07_a_csms_and_a_station_that_prove_who_they_are(
             assert csms.connections == ["CS-0001" if profile == 3 else ""]
 
     asyncio.run(run())
-
-
-@pytest.mark.parametrize("edition", [Edition.V16, Edition.V201, Edition.V21])
-def test_tc_a_05_a_csms_with_a_certificate_of_a_stranger_is_not_spoken_to(tmp_path: Path, edition: Edition) -> None:
-    charge_point(edition)
-    bench = real_bench(tmp_path, edition)
-
-    async def run() -> None:
-        csms = Csms(edition)
-        context = server_context(bench, tmp_path / "tls", server="StrangerLeaf")
-        async with serving(csms, context), connecting(csms, bench, profile=2) as certificates:
-            waiting = certificates._desk.memory
-            while not waiting.waiting:
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0.1)
-            assert [one.type for one in waiting.waiting] == [
-                "InvalidCentralSystemCertificate" if edition is Edition.V16 else "InvalidCsmsCertificate"
-            ]
-            assert csms.heard == []
-
-    asyncio.run(run())
-
-
-def test_tc_a_06_a_csms_with_tls_1_1_is_not_spoken_to(tmp_path: Path) -> None:
-    bench = real_bench(tmp_path, Edition.V201)
-    context = tls_context(bench.station.interface().get_verify_file(certificate_type="CSMS"), None)  # type: ignore[arg-type]
-    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
-    assert context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname
-    old = ssl.SSLError(1, "x")
-    old.reason = "UNSUPPORTED_PROTOCOL"
-    event = security_event(old)
-    assert event is not None and event.name == "INVALID_TLS_VERSION"
 
 
 @pytest.mark.parametrize("edition", [Edition.V201_2025, Edition.V21])

@@ -165,18 +165,25 @@ class Connector:
 
     async def _speak(self, connection: Any, endpoint: Endpoint, certificate: ClientCertificate | None) -> None:
         """Speak OCPP until the connection ends, or another client certificate or endpoint is to be used."""
-        serving = asyncio.ensure_future(self._serve(connection))
+        serving, closed = (
+            asyncio.ensure_future(self._serve(connection)),
+            asyncio.ensure_future(connection.wait_closed()),
+        )
         try:
             while not serving.done():
                 renewed = asyncio.ensure_future(self._renewed.wait())
-                await asyncio.wait({serving, renewed}, timeout=LOOK, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({serving, closed, renewed}, timeout=LOOK, return_when=asyncio.FIRST_COMPLETED)
                 renewed.cancel()
+                if closed.done():  # who speaks may be waiting for an answer that cannot come any more
+                    await asyncio.wait({serving}, timeout=AGAIN)
+                    break
                 if self._endpoint is not endpoint or (endpoint.profile == 3 and await self._other_than(certificate)):
                     self._renewed.set()
                     break
                 self._renewed.clear()
         finally:
             await connection.close()
+            closed.cancel()
             while not serving.done():  # `asyncio.wait_for` of Python 3.11, in `ocpp`, loses a cancellation now and then
                 serving.cancel()
                 await asyncio.wait({serving}, timeout=AGAIN)

@@ -9,9 +9,8 @@ from typing import Any
 from evse_security.adapters.ocpp.events import SecurityEvent
 from evse_security.adapters.ocpp.root_trial import TrustedRoots
 from evse_security.adapters.ocpp.trial import ClientCertificate
+from evse_security.adapters.tls_client import SUITES
 
-CIPHERS = "ECDHE+AESGCM"
-"""For TLS 1.2: of the suites that A00.FR.318 names, those with forward secrecy. Those of 1.3 are all good."""
 _VERSIONS = {"UNSUPPORTED_PROTOCOL", "WRONG_VERSION_NUMBER", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION"}
 _SUITES = {"NO_SHARED_CIPHER", "WRONG_CIPHER_RETURNED", "SSLV3_ALERT_HANDSHAKE_FAILURE", "UNKNOWN_CIPHER_RETURNED"}
 
@@ -65,7 +64,7 @@ def tls_context(
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
+    context.set_ciphers(SUITES)
     context.load_verify_locations(cadata=roots.pem)
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     context.sslobject_class = _Handshake if allow_wildcards else _ExactNames
