@@ -137,6 +137,7 @@ def test_m05_fr_13_after_a_connection_under_the_new_root_the_old_one_goes(tmp_pa
     assert listed(bench) == [named(bench, "Next")]
     answer = bench.answer("DeleteCertificate", certificateHashData=named(bench, "Next"))
     assert answer["status"] == "Failed"  # without the old root its name cannot be worked out: it is remembered
+    assert install(bench, "Next") == {"status": "Accepted"}  # M05.FR.17, though nobody is left who signed it
     assert install(bench, "Third") == {"status": "Accepted"}  # the next succession
     assert trusted(bench) == ["Third"]
     assert listed(bench) == [named(bench, "Next"), named(bench, "Third", "Next")]
