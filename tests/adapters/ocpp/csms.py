@@ -168,7 +168,7 @@ def shows(context: ssl.SSLContext, bench: Bench, folder: Path, server: str) -> N
 
 
 @asynccontextmanager
-async def serving(csms: Csms, context: ssl.SSLContext) -> AsyncIterator[Csms]:
+async def serving(csms: Csms, context: ssl.SSLContext | None) -> AsyncIterator[Csms]:
     """A CSMS that listens."""
     charge_point(csms.edition)
     from websockets.asyncio.server import serve

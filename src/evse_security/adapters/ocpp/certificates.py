@@ -286,11 +286,23 @@ class Certificates:
             lambda: self._desk.station.interface().get_verify_file(certificate_type=CaCertificateType.CSMS)
         )
 
-    async def refused_profile(self, current: int, wanted: int, *, may_go_down: bool = False) -> ProfileRefused | None:
-        """Why the station must not change to a security profile; None where it may (A05)."""
-        has_root = bool(await self.csms_roots())
-        has_leaf = await self.client_certificate() is not None
-        return refused_profile(current, wanted, has_root=has_root, has_leaf=has_leaf, may_go_down=may_go_down)
+    async def refused_profile(
+        self, current: int, wanted: int, *, has_password: bool = True, may_go_down: bool = False
+    ) -> ProfileRefused | None:
+        """Why the station must not change to a security profile; None where it may (A05).
+
+        To ask when the CSMS sets NetworkConfigurationPriority, or SecurityProfile in 1.6, and of a lower profile at
+        SetNetworkProfile already. `may_go_down` is AllowSecurityProfileDowngrade.
+        """
+        installed = await self._ask(lambda: self._desk.station.chains(LeafCertificateType.CSMS))
+        return refused_profile(
+            current,
+            wanted,
+            has_root=bool(installed.roots),
+            has_leaf=bool(installed.chains),
+            has_password=has_password,
+            may_go_down=may_go_down,
+        )
 
     def reconnect_by(self, reconnect: Callable[[], object]) -> None:
         """Call this when a renewed client certificate is to be tried."""

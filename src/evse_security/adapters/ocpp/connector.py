@@ -108,6 +108,9 @@ class Connector:
         self._endpoint, self._certificates, self._serve, self._chance = endpoint, certificates, serve, chance
         self._renewed = asyncio.Event()
         self._told: SecurityEvent | None = None
+        self._failures = 0
+        self._before: Endpoint | None = None
+        self._attempts = 0
         certificates.reconnect_by(self._renewed.set)
 
     @property
@@ -115,14 +118,18 @@ class Connector:
         """Where it connects to."""
         return self._endpoint
 
-    def change(self, endpoint: Endpoint) -> None:
-        """Connect there from now on, with its security profile (A05): the connection that there is ends."""
-        self._endpoint = endpoint
+    def change(self, endpoint: Endpoint, *, attempts: int = 0) -> None:
+        """Connect there from now on, with its security profile (A05): the connection that there is ends.
+
+        After so many attempts without success the endpoint before is connected to again; 0: never. Once there was a
+        connection it is forgotten, as no lower profile is to be used again.
+        """
+        self._before, self._attempts = (self._endpoint if attempts else None), attempts
+        self._endpoint, self._failures = endpoint, 0
         self._renewed.set()
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
-        failures = 0
         while True:
             self._renewed.clear()
             endpoint = self._endpoint
@@ -132,15 +139,28 @@ class Connector:
                 async with await self._open(endpoint, roots, certificate) as connection:
                     if connection.subprotocol is None:
                         raise NoProtocol(endpoint.url, PROTOCOLS[self._certificates.edition])
-                    failures, self._told = 0, None
+                    self._reached(endpoint)
                     await self._certificates.connected(certificate, roots)
                     await self._speak(connection, endpoint, certificate)
                 continue_at_once = self._renewed.is_set()
             except Exception as problem:  # whatever it was: a station that gives up is lost
-                failures += 1
-                continue_at_once = await self._failed(certificate, roots, problem)
+                continue_at_once = await self._failed(endpoint, certificate, roots, problem)
             if not continue_at_once:
-                await self._wait(pause(endpoint, max(failures, 1), self._chance()))
+                await self._wait(pause(endpoint, max(self._failures, 1), self._chance()))
+
+    def _reached(self, endpoint: Endpoint) -> None:
+        self._told = None
+        if endpoint is self._endpoint:  # and no other was asked for meanwhile
+            self._failures, self._before = 0, None
+
+    def _missed(self, endpoint: Endpoint) -> None:
+        """Count a failure, and go back to the endpoint before where there were enough of them."""
+        if endpoint is not self._endpoint:
+            return
+        self._failures += 1
+        if self._before is not None and self._failures >= self._attempts:
+            log.warning("back to %s, as %s was not reached", self._before.url, endpoint.url)
+            self._endpoint, self._before, self._failures = self._before, None, 0
 
     async def _wait(self, seconds: float) -> None:
         """Wait before it is tried again; no longer than another endpoint is wanted."""
@@ -194,10 +214,18 @@ class Connector:
         now = await self._certificates.client_certificate()
         return now is not None and (certificate is None or now.fingerprint != certificate.fingerprint)
 
-    async def _failed(self, certificate: ClientCertificate | None, roots: TrustedRoots, problem: BaseException) -> bool:
+    async def _failed(
+        self,
+        endpoint: Endpoint,
+        certificate: ClientCertificate | None,
+        roots: TrustedRoots,
+        problem: BaseException,
+    ) -> bool:
         """Say that it failed. Whether to try again at once, with the CSMS root before."""
-        log.warning("no connection to %s: %s", self._endpoint.url, str(problem) or type(problem).__name__)
+        log.warning("no connection to %s: %s", endpoint.url, str(problem) or type(problem).__name__)
         falls_back = await self._certificates.connection_failed(certificate, roots, problem)
+        if not falls_back:
+            self._missed(endpoint)
         event = security_event(problem)
         if roots.on_trial and event is SecurityEvent.INVALID_CSMS_CERTIFICATE:
             return falls_back  # told of once in a trial, by `Certificates`
