@@ -114,6 +114,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "SecurityEventNotification": {},
     "GetCertificateStatus": {"status": "Failed"},
     "Authorize": {"idTokenInfo": {"status": "Accepted"}},
+    "FirmwareStatusNotification": {},
+    "SignedFirmwareStatusNotification": {},
 }
 STATION_MESSAGES = (*ANSWERS, "Get15118EVCertificate", "GetCertificateChainStatus", "DataTransfer")
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from evse_security.adapters.ocpp import firmware as firmware_files
 from evse_security.adapters.ocpp import messages, variables
 from evse_security.adapters.ocpp.asking import Asked, StatusQuestions
 from evse_security.adapters.ocpp.desk import Desk, Then
@@ -262,11 +263,22 @@ class Certificates:
 
     # ---- firmware, connection, device model
 
-    async def firmware_is_signed(self, path: Path, firmware: Mapping[str, Any]) -> bool:
-        """Whether a downloaded file is what its UpdateFirmware says it is; if not, the CSMS is told (L01)."""
-        fits = await self._ask(lambda: self._desk.firmware_is_signed(path, firmware))
-        self._wake.set()
-        return fits
+    async def firmware_is_signed(
+        self, path: Path, firmware: Mapping[str, Any], *, most: int = firmware_files.MOST_BYTES
+    ) -> bool:
+        """Whether a downloaded file is what its UpdateFirmware says it is; if not, the CSMS is told why (L01).
+
+        `firmware` is that of the message, on the wire or as a handler of `ocpp` gets it. A file of more than `most`
+        bytes is not read. The certificate is judged anew: much may have happened since the request.
+        """
+        station = self._desk.station
+        flaw = await self._ask(lambda: firmware_files.of_certificate(station, firmware))
+        if flaw is None:  # beside the worker: others need not wait for gigabytes
+            flaw = await asyncio.to_thread(firmware_files.of_file, station, path, firmware, most)
+        if flaw is not None:
+            log.warning("%s is not installed: %s", path.name, flaw.info)
+            await self.happened(flaw.event, flaw.info)
+        return flaw is None
 
     async def client_certificate(self) -> ClientCertificate | None:
         """The certificate for the next connection (security profile 3); None where there is none."""

@@ -14,6 +14,7 @@ from evse_security.actor import acting_for
 from evse_security.adapters.ocpp import messages, plug_and_charge, words
 from evse_security.adapters.ocpp.editions import Edition, Payload
 from evse_security.adapters.ocpp.events import SecurityEvent, Waiting, queued
+from evse_security.adapters.ocpp.firmware import MOST_BYTES, of_certificate, of_file
 from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.policy import WRITABLE, CertificatePolicy
 from evse_security.adapters.ocpp.refusals import RootOnTrial, Unsupported, tech_info, with_reason
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 ACTOR = "ocpp:csms"
 """Who is behind these changes, in the audit log."""
 _LONGEST_CERTIFICATE = 10_000
-_LONGEST_SIGNATURE = 800
 _REFUSED = {"DeleteCertificate": "Failed", "GetInstalledCertificateIds": "NotFound"}
 """What is answered to a message that cannot be read, where it is not Rejected."""
 
@@ -239,23 +239,16 @@ class Desk:
         certificate = firmware.get("signingCertificate")
         if certificate is None and "signature" not in firmware and self.edition is not Edition.V16:
             return None  # 2.x has unsigned updates; whether to take one is the station's policy
-        report = self.station.check(str(certificate or ""), (LeafCertificateType.MF,))
-        if report.reason is None:
+        flaw = of_certificate(self.station, firmware)
+        if flaw is None:
             return None
-        self.happened(SecurityEvent.INVALID_FIRMWARE_CERTIFICATE, tech_info(report.reason))
-        status = "RevokedCertificate" if isinstance(report.reason, Revoked) else "InvalidCertificate"
-        return Answer(with_reason(status, report.reason, self.edition))
+        self.happened(flaw.event, flaw.info)
+        status = "RevokedCertificate" if isinstance(flaw.reason, Revoked) else "InvalidCertificate"
+        return Answer(with_reason(status, flaw.reason, self.edition))
 
-    def firmware_is_signed(self, path: Path, firmware: Mapping[str, Any]) -> bool:
+    def firmware_is_signed(self, path: Path, firmware: Mapping[str, Any], most: int = MOST_BYTES) -> bool:
         """Whether a downloaded file has the signature of its UpdateFirmware (L01.FR.04), by a certificate of MF."""
-        certificate, signature = firmware.get("signingCertificate"), firmware.get("signature")
-        if not isinstance(certificate, str) or not isinstance(signature, str) or len(signature) > _LONGEST_SIGNATURE:
-            fits = False
-        else:
-            trusted = self.station.check(certificate, (LeafCertificateType.MF,)).reason is None
-            fits = trusted and self.station.interface().verify_file_signature(
-                file_path=str(path), signing_certificate=certificate, signature=signature
-            )
-        if not fits:
-            self.happened(SecurityEvent.INVALID_FIRMWARE_SIGNATURE, path.name)
-        return fits
+        flaw = of_certificate(self.station, firmware) or of_file(self.station, path, firmware, most)
+        if flaw is not None:
+            self.happened(flaw.event, flaw.info)
+        return flaw is None
