@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from evse_security.adapters.ocpp import Certificates, Edition
+from evse_security.adapters.ocpp import Certificates, Edition, tls_context
+from evse_security.vocabulary import LeafCertificateType
 from tests.adapters.ocpp.connecting import connecting, enrolled
-from tests.adapters.ocpp.csms import Csms, Stage, charge_point, real_bench, server_context, serving, shows
-from tests.adapters.ocpp.kit import Bench
+from tests.adapters.ocpp.csms import PROTOCOLS, Csms, Stage, charge_point, real_bench, server_context, serving, shows
+from tests.adapters.ocpp.kit import Bench, policy
+from tests.builders import DAY
 
 CHECKED = {"additional_root_certificate_check": True}
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
@@ -127,6 +129,67 @@ def test_in_profile_3_the_old_root_stays_for_the_client_certificate(tmp_path: Pa
     play(tmp_path, bench, scene, profile=3)
 
 
+@pytest.mark.parametrize("edition", [Edition.V201_2025, Edition.V21])
+def test_a_root_and_a_client_certificate_on_trial_at_once(tmp_path: Path, edition: Edition) -> None:
+    """The CSMS does not verify under the new root: the new client certificate was not even shown, and is not blamed."""
+    bench = checked(tmp_path, edition)
+    old = enrolled(bench)
+
+    async def scene(change: Change) -> None:
+        await change.install("Next")
+        stage = Stage(change.csms, bench, None)
+        assert await stage.enrol(not_after=bench.time.now + 90 * DAY) == {"status": "Accepted"}
+        await change.csms.until_said("BootNotification", 2)
+        await change.event("InvalidCsmsCertificate")
+        new = await change.certificates.client_certificate()
+        assert new is not None and new.fingerprint != old
+        assert bench.station.leaf_info(LeafCertificateType.CSMS, old) is None
+        assert {one["type"] for one in change.csms.said("SecurityEventNotification")} == {"InvalidCsmsCertificate"}
+        assert await change.roots() == 2
+
+    play(tmp_path, bench, scene, profile=3)
+
+
+@pytest.mark.parametrize("edition", [Edition.V16, Edition.V21])
+def test_a_connector_of_ones_own(tmp_path: Path, edition: Edition) -> None:
+    """What docs/ocpp.md has users do."""
+    charge_point(edition)
+    from websockets.asyncio.client import connect
+
+    bench = checked(tmp_path, edition)
+    kind = "CentralSystemRootCertificate" if edition is Edition.V16 else "CSMSRootCertificate"
+    certificate = bench.made["Next"].pem
+    assert bench.answer("InstallCertificate", certificateType=kind, certificate=certificate)["status"] == "Accepted"
+
+    async def run() -> None:
+        certificates = Certificates(bench.station, policy=policy(edition), directory=bench.state)
+
+        async def attempt(port: int) -> bool:
+            roots = await certificates.csms_trust()
+            context = tls_context(roots, None)
+            url = f"wss://localhost:{port}/CS1"
+            try:
+                async with connect(url, ssl=context, subprotocols=[PROTOCOLS[edition]]):  # type: ignore[list-item, unused-ignore]
+                    await certificates.connected(None, roots)
+                    return True
+            except OSError as problem:
+                await certificates.connection_failed(None, roots, problem)
+                return False
+
+        csms, folder = Csms(edition), tmp_path / "tls"
+        context = server_context(bench, folder)
+        async with serving(csms, context):
+            assert [await attempt(csms.port) for _ in range(4)] == [False, True, False, True]
+            shows(context, bench, folder, "NextServer")
+            assert await attempt(csms.port)
+        assert len(bench.station.chains(LeafCertificateType.CSMS).roots) == 1
+        [event] = certificates._desk.memory.waiting
+        assert event.type == EVENT.get(edition, "InvalidCsmsCertificate")
+        certificates.close()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("edition", [Edition.V201, Edition.V21])
 def test_a_csms_that_is_away_proves_nothing(tmp_path: Path, edition: Edition) -> None:
     """Nobody listens, or somebody who breaks off: the new root stays first, and both stay."""
@@ -151,4 +214,4 @@ def test_a_csms_that_is_away_proves_nothing(tmp_path: Path, edition: Edition) ->
                 assert certificates._desk.memory.waiting == ()
 
     asyncio.run(run())
-    assert len(bench.station.chains("CSMS").roots) == 2  # type: ignore[arg-type]
+    assert len(bench.station.chains(LeafCertificateType.CSMS).roots) == 2

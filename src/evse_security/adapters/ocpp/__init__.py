@@ -14,6 +14,7 @@ from evse_security.adapters.ocpp.handlers import (
     CertificateHandlers21,
     CertificateHandlers201,
 )
+from evse_security.adapters.ocpp.handshake import tls_context
 from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.root_trial import TrustedRoots
 from evse_security.adapters.ocpp.sending import Declined, NotDelivered
@@ -32,4 +33,5 @@ __all__ = [
     "SecurityEvent",
     "Takeover",
     "TrustedRoots",
+    "tls_context",
 ]
