@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from evse_security.adapters.ocpp import Edition, TrustedRoots
+from evse_security.adapters.ocpp import Edition, SecurityEvent, TrustedRoots
 from evse_security.adapters.ocpp.handshake import Dismissed, WildcardName, security_event, tls_context
 from evse_security.adapters.tls_client import client_context
 from tests.adapters.ocpp.connecting import connecting, endpoint_of
@@ -201,3 +201,24 @@ def test_a_csms_that_misses_a_client_certificate_has_no_wrong_suites(tmp_path: P
     with pytest.raises(Dismissed) as dismissed:
         handshake(tls_context(trusting(made), None), server, "localhost")
     assert security_event(dismissed.value) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "event"),
+    [
+        (server_hello(b"\x03\x00", b"\x00\x05"), SecurityEvent.INVALID_TLS_VERSION),  # SSL 3
+        (b"\x15\x03\x01\x00\x02\x02\x46", SecurityEvent.INVALID_TLS_VERSION),  # alert: protocol version
+        (b"\x15\x03\x03\x00\x02\x02\x28", SecurityEvent.INVALID_TLS_CIPHER_SUITE),  # alert: handshake failure
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", None),
+        (b"\x15\x03\x03\x00\x02\x02\x50", None),  # alert: internal error
+    ],
+)
+def test_what_an_answer_is_told_as(answer: bytes, event: SecurityEvent | None) -> None:
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    station = tls_context(trusting(pki()), None).wrap_bio(to_client, to_server, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        station.do_handshake()
+    to_client.write(answer)
+    with pytest.raises(ssl.SSLError) as failed:
+        station.do_handshake()
+    assert security_event(failed.value) is event

@@ -18,7 +18,7 @@ from evse_security.pki.hashdata import certificate_id
 from evse_security.store.journal import Verdict
 from evse_security.vocabulary import LeafCertificateType
 from tests.adapters.ocpp.kit import Bench
-from tests.builders import DAY
+from tests.builders import DAY, world
 
 CHECKED = {"additional_root_certificate_check": True}
 KIND = {Edition.V16: "CentralSystemRootCertificate"}
@@ -41,7 +41,7 @@ def fingerprint(bench: Bench, holder: str) -> str:
 
 def trusted(bench: Bench) -> list[str]:
     """The holders of the roots that are trusted next."""
-    holders = {fingerprint(bench, holder): holder for holder in ("CsmsRoot", "Next", "Other", "Third", "Stranger")}
+    holders = {fingerprint(bench, holder): holder for holder in bench.made}
     return [holders[one] for one in bench.desk.trust.roots().fingerprints]
 
 
@@ -224,6 +224,17 @@ def renewed(bench: Bench, authority: str = "CsmsSub") -> str:
     )
     assert bench.answer("CertificateSigned", certificateChain=chain) == {"status": "Accepted"}
     return bench.desk.memory.accepted[LeafCertificateType.CSMS]
+
+
+def test_a_root_that_is_issued_anew_for_its_key(tmp_path: Path) -> None:
+    """Self-signed, and so signed by the old one, too."""
+    made = world("CsmsRoot > CsmsSub > Server", "Next >", Next={"same_as": "CsmsRoot"})
+    bench = bench_of(tmp_path, made=made, installed={"CSMS": "CsmsRoot"})
+    assert install(bench, "Next") == {"status": "Accepted"}
+    assert trusted(bench) == ["Next"]
+    assert listed(bench) == [named(bench, "CsmsRoot"), named(bench, "Next")]
+    bench.desk.trust.connected(bench.desk.trust.roots(), "")
+    assert listed(bench) == [named(bench, "Next")]
 
 
 def test_the_last_root_is_not_retired(tmp_path: Path) -> None:

@@ -185,10 +185,8 @@ class Connector:
 
     async def _speak(self, connection: Any, endpoint: Endpoint, certificate: ClientCertificate | None) -> None:
         """Speak OCPP until the connection ends, or another client certificate or endpoint is to be used."""
-        serving, closed = (
-            asyncio.ensure_future(self._serve(connection)),
-            asyncio.ensure_future(connection.wait_closed()),
-        )
+        serving = asyncio.ensure_future(self._serve(connection))
+        closed = asyncio.ensure_future(connection.wait_closed())
         try:
             while not serving.done():
                 renewed = asyncio.ensure_future(self._renewed.wait())

@@ -11,7 +11,8 @@ from evse_security.adapters.ocpp.root_trial import TrustedRoots
 from evse_security.adapters.ocpp.trial import ClientCertificate
 from evse_security.adapters.tls_client import SUITES
 
-_VERSIONS = {"UNSUPPORTED_PROTOCOL", "WRONG_VERSION_NUMBER", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION"}
+_VERSIONS = {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION"}
+"""Not WRONG_VERSION_NUMBER: whoever answers so speaks no TLS at all, and need not be the CSMS."""
 _SUITES = {"NO_SHARED_CIPHER", "WRONG_CIPHER_RETURNED", "SSLV3_ALERT_HANDSHAKE_FAILURE", "UNKNOWN_CIPHER_RETURNED"}
 
 

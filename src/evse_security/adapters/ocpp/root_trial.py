@@ -6,6 +6,7 @@ signed. At each attempt to connect one root alone is trusted, so what becomes of
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -28,8 +29,10 @@ class TrustedRoots(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What names them."""
-        return ",".join(self.fingerprints)
+        """What names them: the fingerprint of one, or a digest of several."""
+        if len(self.fingerprints) == 1:
+            return self.fingerprints[0]
+        return hashlib.sha256(",".join(self.fingerprints).encode()).hexdigest()
 
 
 class Failure(Enum):

@@ -13,7 +13,7 @@ from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.messages import identity
 from evse_security.adapters.ocpp.refusals import RootOnTrial
 from evse_security.adapters.ocpp.root_trial import Failure, RootMemory, RootTrial, TrustedRoots
-from evse_security.errors import EvseSecurityError, Refusal
+from evse_security.errors import EvseSecurityError, MustStay, Refusal
 from evse_security.pki import pem
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import certificate_id
@@ -38,6 +38,7 @@ class CsmsTrust:
         """With what is remembered of a trial."""
         self._station, self._memory = station, memory
         self._kept_for: str | None = None
+        """The client certificate for which the old root stays: no need to ask again with each connection."""
 
     def roots(self) -> TrustedRoots:
         """The roots for the next attempt to connect: where two are on trial, one of them."""
@@ -111,7 +112,7 @@ class CsmsTrust:
         try:
             self._station.retire_root(old, needed=leaf)
         except EvseSecurityError as why:
-            self._kept_for = leaf
+            self._kept_for = leaf if isinstance(why, MustStay) else None
             log.warning("the CSMS root before stays, and is not trusted any more: %s", why)
 
     def failed(self, roots: TrustedRoots, failure: Failure) -> tuple[bool, bool]:
