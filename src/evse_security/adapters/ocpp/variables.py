@@ -28,7 +28,8 @@ class Variable(NamedTuple):
 
 def _entries(desk: Desk) -> str:
     found = desk.station.interface().get_installed_certificates(certificate_types=tuple(CertificateType))
-    return str(sum(1 + len(one.child_certificate_hash_data or ()) for one in found.certificate_hash_data_chain))
+    chains = desk.trust.listed(found.certificate_hash_data_chain)
+    return str(sum(1 + len(one.child_certificate_hash_data or ()) for one in chains))
 
 
 def _most(desk: Desk) -> str:
