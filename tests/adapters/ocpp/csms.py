@@ -113,7 +113,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "GetCertificateStatus": {"status": "Failed"},
     "Authorize": {"idTokenInfo": {"status": "Accepted"}},
 }
-STATION_MESSAGES = (*ANSWERS, "Get15118EVCertificate", "GetCertificateChainStatus", "DataTransfer")
+STATION_MESSAGES = (*ANSWERS, "Get15118EVCertificate", "GetCertificateChainStatus", "DataTransfer", "NotifyReport")
 
 
 def _peer(csms: Csms, connection: Any) -> Any:

@@ -13,7 +13,13 @@ from evse_security.adapters.ocpp.editions import Payload, Takeover
 from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.messages import sign_certificate, text
 from evse_security.adapters.ocpp.policy import CertificatePolicy
-from evse_security.adapters.ocpp.refusals import ChainTooLarge, InvalidCommonName, NothingPending, Unsupported
+from evse_security.adapters.ocpp.refusals import (
+    ChainTooLarge,
+    InvalidCommonName,
+    NotEnabled,
+    NothingPending,
+    Unsupported,
+)
 from evse_security.adapters.ocpp.trial import ClientCertificate, Trial
 from evse_security.adapters.ocpp.words import SIGNED
 from evse_security.agents.renewal import rules
@@ -68,6 +74,8 @@ class Renewals:
 
     def trouble(self, kind: LeafCertificateType) -> EvseSecurityError | None:
         """Why no leaf of a kind can be asked for; None where it can."""
+        if not self.policy.asks_for(kind):
+            return NotEnabled("V2GCertificateInstallationEnabled")
         leaf = rules.newest(self.station.renewal_facts(kind))
         common = self._policy(kind).subject(leaf).common
         return None if common else Unsupported(f"a {kind} leaf without a configured name (SeccId)")
@@ -98,7 +106,7 @@ class Renewals:
     def _policy(self, kind: LeafCertificateType) -> rules.Policy:
         policy = self.policy
         return rules.Policy(
-            enrolment="event",
+            enrolment="event" if policy.asks_for(kind) else "off",
             days=policy.days,
             wait=policy.wait,
             repeats=policy.repeats,
