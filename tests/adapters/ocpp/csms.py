@@ -61,6 +61,8 @@ class Csms:
     connections: list[str] = field(default_factory=list)
     """Common name of each client certificate."""
     came: asyncio.Event = field(default_factory=asyncio.Event)
+    speaker: Any = None
+    """The connection whose message is being answered."""
 
     async def until(self, met: Callable[[], Any]) -> Any:
         """Wait until something is so."""
@@ -131,6 +133,7 @@ def _peer(csms: Csms, connection: Any) -> Any:
             payload = snake_to_camel_case(named)
             csms.heard.append((action, payload))
             csms.came.set()
+            csms.speaker = peer
             if action != "DataTransfer":
                 return message(action, answered(action, payload))
             inside = answered(payload["messageId"], json.loads(payload["data"]))
@@ -178,7 +181,7 @@ async def serving(csms: Csms, context: ssl.SSLContext) -> AsyncIterator[Csms]:
         csms.peers.remove(peer)
 
     async with serve(
-        handle, "127.0.0.1", 0, ssl=context, subprotocols=[PROTOCOLS[csms.edition]], close_timeout=1
+        handle, "127.0.0.1", csms.port, ssl=context, subprotocols=[PROTOCOLS[csms.edition]], close_timeout=1
     ) as server:
         csms.port = server.sockets[0].getsockname()[1]
         yield csms
