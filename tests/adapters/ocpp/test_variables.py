@@ -127,8 +127,10 @@ def test_get_variables_answers_in_order_and_leaves_the_rest_to_the_stations_own_
     assert [one.get("attributeValue") for one in results][3:5] == ["7", "7"]
 
 
-@pytest.mark.parametrize("broken", [{}, {"component": 7, "variable": {}}, {"component": {"evse": 1}, "variable": {}}])
-def test_what_is_no_item_is_unknown(broken: Mapping[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "broken", [7, {}, {"component": 7, "variable": {}}, {"component": {"evse": 1}, "variable": {}}]
+)
+def test_what_is_no_item_is_unknown(broken: Any) -> None:
     one = Served(component="C", variable="V", key="", value="1", mutability=Mutability.read_only)
     assert get_variables([one], [broken], Edition.V21)[0]["attributeStatus"].startswith("Unknown")
 
@@ -213,6 +215,9 @@ def test_get_configuration_names_what_it_does_not_know_and_no_password(tmp_path:
         ],
         "unknownKey": ["HeartbeatInterval"],
     }
+    odd: list[Any] = [7]
+    answer = asked(bench, lambda certificates: certificates.device_model.get_configuration(odd))
+    assert answer == {"configurationKey": [], "unknownKey": ["7"]}
     everything = asked(bench, lambda certificates: certificates.device_model.get_configuration())
     assert {"AdditionalRootCertificateCheck", "ISO15118PnCEnabled"} < {
         one["key"] for one in everything["configurationKey"]

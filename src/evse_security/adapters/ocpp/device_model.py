@@ -75,7 +75,7 @@ Write = Callable[[Served, str], None]
 
 def get_variables(served: Sequence[Served], items: Iterable[Item], edition: Edition) -> list[Payload]:
     """`getVariableResult`, one for each item, in their order. What is not served here is Unknown…."""
-    return [_got(served, item, edition) for item in items]
+    return [_got(served, _members(item), edition) for item in items]
 
 
 def _got(served: Sequence[Served], item: Item, edition: Edition) -> Payload:
@@ -89,7 +89,7 @@ def _got(served: Sequence[Served], item: Item, edition: Edition) -> Payload:
 
 def set_variables(served: Sequence[Served], items: Iterable[Item], write: Write, edition: Edition) -> list[Payload]:
     """`setVariableResult`, one for each item, in their order; `write` is called for each value that may be."""
-    return [_set(served, item, write, edition) for item in items]
+    return [_set(served, _members(item), write, edition) for item in items]
 
 
 def _set(served: Sequence[Served], item: Item, write: Write, edition: Edition) -> Payload:
@@ -138,9 +138,20 @@ def _reported(one: Served) -> Payload:
     }
 
 
+def names(items: Iterable[Item]) -> frozenset[str]:
+    """The variables that are asked for, in small letters."""
+    named = (_members(item).get("variable") for item in items)
+    return frozenset(str(one.get("name")).lower() for one in named if isinstance(one, Mapping))
+
+
 def value_of(item: Item) -> object:
     """The value that an item sets."""
     return item.get("attributeValue", item.get("attribute_value"))
+
+
+def _members(item: object) -> Item:
+    """What an item has; nothing where it is none, as a station may check no schema."""
+    return item if isinstance(item, Mapping) else {}
 
 
 def _type_of(item: Item) -> str:
@@ -185,8 +196,9 @@ def get_configuration(served: Iterable[Served], keys: Sequence[str] | None) -> P
     by_key = {one.key.lower(): one for one in served}
     if not keys:
         return {"configurationKey": [_configured(one) for one in by_key.values()]}
-    found = [by_key[key.lower()] for key in keys if key.lower() in by_key]
-    unknown = [key for key in keys if key.lower() not in by_key]
+    asked = [str(key) for key in keys]
+    found = [by_key[key.lower()] for key in asked if key.lower() in by_key]
+    unknown = [key for key in asked if key.lower() not in by_key]
     answer: Payload = {"configurationKey": [_configured(one) for one in found]}
     return {**answer, "unknownKey": unknown} if unknown else answer
 
@@ -198,7 +210,7 @@ def _configured(one: Served) -> Payload:
 
 def change_configuration(served: Iterable[Served], key: str, value: object, write: Write) -> Payload:
     """ChangeConfiguration's answer; NotSupported where the key is none of ours."""
-    found = next((one for one in served if one.key.lower() == key.lower()), None)
+    found = next((one for one in served if one.key.lower() == str(key).lower()), None)
     if found is None:
         return {"status": "NotSupported"}
     return {"status": "Accepted" if _written(found, value, write) is None else "Rejected"}

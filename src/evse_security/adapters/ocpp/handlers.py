@@ -13,6 +13,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, make_dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from evse_security.adapters.ocpp.certificates import Certificates
@@ -51,7 +52,13 @@ def message(action: str, payload: Mapping[str, Any]) -> Any:
 
     The package's own classes cannot say all: what it makes of `prioritized_emaids` is refused by its own schema.
     """
-    return make_dataclass(action, [(name, Any) for name in payload])(**payload)
+    return _class_of(action, tuple(payload))(**payload)
+
+
+@lru_cache(maxsize=256)
+def _class_of(action: str, members: tuple[str, ...]) -> Any:
+    """Making a class takes longer than all else that an answer takes."""
+    return make_dataclass(action, [(name, Any) for name in members])
 
 
 class CertificateHandlers(_ChargePoint):

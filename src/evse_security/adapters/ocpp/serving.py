@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from typing import Any
 
 from evse_security.adapters.ocpp import device_model, variables
@@ -31,17 +31,21 @@ class DeviceModel:
 
     async def variables(self) -> tuple[Served, ...]:
         """All that this edition has, as they are now."""
-        found: tuple[Served, ...] = await self._ask(self._served)
+        return await self._with_values(None)
+
+    async def _with_values(self, names: Container[str] | None) -> tuple[Served, ...]:
+        found: tuple[Served, ...] = await self._ask(lambda: self._served(names))
         return found
 
-    def _served(self) -> tuple[Served, ...]:
-        return variables.served(self._desk, told=self._changed is not None)
+    def _served(self, values_of: Container[str] | None = ()) -> tuple[Served, ...]:
+        return variables.served(self._desk, told=self._changed is not None, values_of=values_of)
 
     # ---- 2.x
 
     async def get_variables(self, items: Sequence[Item], own: Own | None = None) -> list[Result]:
         """`getVariableResult`, in the order of the items; what is none of ours is answered by `own`."""
-        results = device_model.get_variables(await self.variables(), items, self._desk.edition)
+        served = await self._with_values(device_model.names(items))
+        results = device_model.get_variables(served, items, self._desk.edition)
         pairs = zip(items, results, strict=True)
         return [_completed(item, result, own) for item, result in pairs]
 
@@ -64,7 +68,8 @@ class DeviceModel:
 
     async def get_configuration(self, keys: Sequence[str] | None = None) -> Payload:
         """GetConfiguration's answer; the station's own keys are among its `unknownKey`."""
-        return device_model.get_configuration(await self.variables(), keys)
+        names = {str(key).lower() for key in keys} if keys else None
+        return device_model.get_configuration(await self._with_values(names), keys)
 
     async def change_configuration(self, key: str, value: str) -> Payload:
         """ChangeConfiguration's answer; NotSupported where the key is none of ours."""

@@ -1,13 +1,12 @@
-"""What a station's device model says of its certificates: variables of 2.x, configuration keys of 1.6.
+"""What a station's device model says of its certificates: variables of 2.x, configuration keys of 1.6. A table.
 
-A table. Those that a CSMS may write take effect at once, and stay; the effects that are the station's own program's are
-told to it (`Certificates`' argument `changed`).
+Those that a CSMS may write take effect at once, and stay; of what is its own the station's program hears (`changed`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, replace
 
 from evse_security.adapters.ocpp.desk import Desk
 from evse_security.adapters.ocpp.device_model import DataType, Mutability, Served
@@ -234,47 +233,39 @@ VARIABLES = (
 )
 
 
-def served(desk: Desk, *, told: bool = False) -> tuple[Served, ...]:
-    """The variables that this edition has, as they are now. `told`: the station's own program hears of what is set."""
-    return tuple(_served(desk, told=told))
+def served(desk: Desk, *, told: bool = False, values_of: Container[str] | None = None) -> tuple[Served, ...]:
+    """The variables that this edition has, as they are now. `told`: the station's own program hears of what is set.
+
+    `values_of`: names in small letters of those whose values are wanted, as some take long; None: all.
+    """
+    return tuple(one for row in VARIABLES for one in _served(desk, row, told=told, values_of=values_of))
 
 
-def _served(desk: Desk, *, told: bool) -> Iterator[Served]:
+def _served(desk: Desk, row: Variable, *, told: bool, values_of: Container[str] | None) -> Iterator[Served]:
     policy = desk.renewals.policy
-    for one in VARIABLES:
-        has_name = one.key if policy.edition is Edition.V16 else one.component
-        is_secret = one.mutability is Mutability.write_only
-        absent = one.optional and not getattr(policy, one.field)
-        if not has_name or policy.edition not in one.editions or absent or (is_secret and not told):
-            continue
-        yield _as_served(desk, one, told=told)
-        if one.field == "secc_id":
-            for evse, name in policy.secc_ids.items():
-                yield Served(
-                    component=one.component,
-                    variable=one.name,
-                    key="",
-                    value=name,
-                    mutability=Mutability.read_only,
-                    evse=evse,
-                )
-
-
-def _as_served(desk: Desk, one: Variable, *, told: bool) -> Served:
-    stays = one.by_program and not told
-    return Served(
-        component=one.component,
-        variable=one.name,
-        key=one.key,
-        value=_value(desk, one),
-        mutability=Mutability.read_only if stays else one.mutability,
-        data_type=one.data_type,
-        unit=one.unit,
-        lowest=one.lowest,
-        highest=one.highest(desk) if callable(one.highest) else one.highest,
-        options=one.options,
-        writes=one.field,
+    name = row.key if policy.edition is Edition.V16 else row.name
+    absent = row.optional and not getattr(policy, row.field)
+    is_secret = row.mutability is Mutability.write_only
+    if not name or policy.edition not in row.editions or absent or (is_secret and not told):
+        return
+    stays = row.by_program and not told
+    one = Served(
+        component=row.component,
+        variable=row.name,
+        key=row.key,
+        value=_value(desk, row) if values_of is None or name.lower() in values_of else "",
+        mutability=Mutability.read_only if stays else row.mutability,
+        data_type=row.data_type,
+        unit=row.unit,
+        lowest=row.lowest,
+        highest=row.highest(desk) if callable(row.highest) else row.highest,
+        options=row.options,
+        writes=row.field,
     )
+    yield one
+    if row.field == "secc_id":
+        for evse, secc in policy.secc_ids.items():
+            yield replace(one, value=secc, mutability=Mutability.read_only, writes="", evse=evse)
 
 
 def _value(desk: Desk, one: Variable) -> str:
