@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evse_security import __version__
+from evse_security.adapters.ocpp.editions import Edition
 from evse_security.adapters.ocpp.requirements import REQUIREMENTS
 from evse_security.adapters.ocpp.variables import VARIABLES
 from evse_security.cli import top_parser
@@ -109,11 +110,12 @@ def ocpp_page() -> Iterator[str]:
         module, _, test = row.test.partition(":")
         yield f"| {row.ids} | {', '.join(row.editions)} | {row.done} | `{module}.py`: {test} |"
     yield "\n## Variables and configuration keys\n"
-    yield "| component | variable | key in 1.6 | a CSMS may write it | what it says |"
-    yield "|---|---|---|---|---|"
+    yield "| component | variable | key in 1.6 | | type | editions | what it says, or does |"
+    yield "|---|---|---|---|---|---|---|"
     for one in VARIABLES:
-        writable = "yes" if one.writes else ""
-        yield f"| {one.component} | {one.name} | {one.key} | {writable} | {one.effect} |"
+        form = f"{one.data_type}, {one.unit}" if one.unit else one.data_type
+        editions = "" if one.editions == frozenset(Edition) else ", ".join(sorted(one.editions))
+        yield (f"| {one.component} | {one.name} | {one.key} | {one.mutability} | {form} | {editions} | {one.effect} |")
 
 
 # ---- the page of commands

@@ -65,6 +65,8 @@ class Csms:
     came: asyncio.Event = field(default_factory=asyncio.Event)
     connector: Any = None
     """That of the station, if it has one."""
+    speaker: Any = None
+    """The connection whose message is being answered."""
 
     async def until(self, met: Callable[[], Any]) -> Any:
         """Wait until something is so."""
@@ -119,7 +121,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "FirmwareStatusNotification": {},
     "SignedFirmwareStatusNotification": {},
 }
-STATION_MESSAGES = (*ANSWERS, "Get15118EVCertificate", "GetCertificateChainStatus", "DataTransfer")
+STATION_MESSAGES = (*ANSWERS, "Get15118EVCertificate", "GetCertificateChainStatus", "DataTransfer", "NotifyReport")
 
 
 def _peer(csms: Csms, connection: Any) -> Any:
@@ -137,6 +139,7 @@ def _peer(csms: Csms, connection: Any) -> Any:
             payload = snake_to_camel_case(named)
             csms.heard.append((action, payload))
             csms.came.set()
+            csms.speaker = peer
             if action != "DataTransfer":
                 return message(action, answered(action, payload))
             inside = answered(payload["messageId"], json.loads(payload["data"]))
@@ -189,7 +192,7 @@ async def serving(csms: Csms, context: ssl.SSLContext | None) -> AsyncIterator[C
         csms.peers.remove(peer)
 
     async with serve(
-        handle, "127.0.0.1", 0, ssl=context, subprotocols=[PROTOCOLS[csms.edition]], close_timeout=1
+        handle, "127.0.0.1", csms.port, ssl=context, subprotocols=[PROTOCOLS[csms.edition]], close_timeout=1
     ) as server:
         csms.port = server.sockets[0].getsockname()[1]
         yield csms

@@ -20,9 +20,9 @@ from evse_security.adapters.ocpp.trial import Trial
 from evse_security.errors import InvalidConfiguration
 from evse_security.store.files import Files
 from evse_security.vocabulary import LeafCertificateType
+from tests.adapters.ocpp.connecting import connecting
 from tests.adapters.ocpp.csms import Csms, Stage, charge_point, play, real_bench, server_context, serving
 from tests.adapters.ocpp.kit import SERIAL, Bench, hash_data, policy
-from tests.adapters.ocpp.test_connector import connecting
 from tests.builders import DAY, NOW
 
 CSMS, V2G = LeafCertificateType.CSMS, LeafCertificateType.V2G
@@ -263,7 +263,7 @@ import os, signal, sys
 from pathlib import Path
 from evse_security.store.files import Files
 from tests.adapters.ocpp.test_combined import TRIGGER, bench_of
-from tests.adapters.ocpp.test_connector import connecting
+from tests.adapters.ocpp.connecting import connecting
 from tests.builders import DAY, NOW
 
 bench = bench_of(Path(sys.argv[1]))

@@ -213,7 +213,7 @@ class Desk:
     # ---- Plug & Charge in 1.6
 
     def _transfer(self, payload: Mapping[str, Any]) -> Answer | None:
-        if not plug_and_charge.is_ours(payload):
+        if not plug_and_charge.is_ours(payload) or not self.renewals.policy.speaks_plug_and_charge:
             return None
         action = str(payload.get("messageId"))
         if action not in plug_and_charge.FROM_CSMS:

@@ -67,6 +67,39 @@ class Unsupported(EvseSecurityError):
         return "UnsupportedParam"
 
 
+@dataclass(eq=False)
+class NotEnabled(EvseSecurityError):
+    """What a variable of the device model has switched off."""
+
+    template = "{variable} is false"
+    variable: str
+
+
+@dataclass(eq=False)
+class ReadOnly(EvseSecurityError):
+    """A variable that is there to be read."""
+
+    template = "{variable} cannot be written"
+    variable: str
+
+
+@dataclass(eq=False)
+class WriteOnly(EvseSecurityError):
+    """A variable that is a secret."""
+
+    template = "{variable} cannot be read"
+    variable: str
+
+
+@dataclass(eq=False)
+class InvalidValue(EvseSecurityError):
+    """A value that a variable cannot have. The value itself is not told: it may be a secret."""
+
+    template = "{variable} {problem}"
+    variable: str
+    problem: str
+
+
 def reason_code(why: EvseSecurityError) -> str:
     """A reason as `statusInfo.reasonCode`: the code that `check` prints, in at most 20 characters."""
     return REASON_CODES.get(why.code, why.code)[:LONGEST_REASON]

@@ -14,7 +14,7 @@ from evse_security.adapters.ocpp.editions import Payload
 from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.messages import sign_certificate, text
 from evse_security.adapters.ocpp.policy import CertificatePolicy
-from evse_security.adapters.ocpp.refusals import ChainTooLarge, Unsupported
+from evse_security.adapters.ocpp.refusals import ChainTooLarge, NotEnabled, Unsupported
 from evse_security.adapters.ocpp.trial import ClientCertificate, Trial
 from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import rules
@@ -74,6 +74,8 @@ class Renewals:
 
     def trouble(self, use: SigningUse) -> EvseSecurityError | None:
         """Why no leaf can be asked for; None where it can."""
+        if not self.policy.asks_for(use):
+            return NotEnabled("V2GCertificateInstallationEnabled")
         leaf = rules.newest(self._facts(use))
         common = self._policy(use).subject(leaf).common
         return None if common else Unsupported(f"a {use} leaf without a configured name (SeccId)")
@@ -108,7 +110,7 @@ class Renewals:
     def _policy(self, use: SigningUse) -> rules.Policy:
         policy = self.policy
         return rules.Policy(
-            enrolment="event",
+            enrolment="event" if policy.asks_for(use) else "off",
             days=policy.days,
             wait=policy.wait,
             repeats=policy.repeats,

@@ -67,6 +67,7 @@ REASON_CODES: Mapping[str, str] = {
     "NotWritable": "InternalError",
     "KeyNotGenerated": "InternalError",
     "MalformedRequest": "InvalidValue",
+    "InvalidConfiguration": "InvalidValue",
     "AttributeNotEncodable": "InvalidCSR",
     "NotSignedByPredecessor": "NotSignedByOldRoot",
     "CertificateRevoked": "Revoked",
