@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from evse_security.additions import AnyCaType
 from evse_security.agents.patience import ask, wait
 from evse_security.service.eventdata import Expiring, ExpiringCa, ExpiringLeaf
 from evse_security.service.events import Event, EventKind
@@ -18,7 +19,8 @@ DAY = 86_400.0
 SETTLED = 10.0
 """Seconds that are waited after a change: many come together, and drawing a large store takes a while."""
 LEAF = "leaf"
-LEAF_TYPES = {
+_AWAITED = (EventKind.certificate_store_update, EventKind.oem_store_update, EventKind.clock)
+LEAF_TYPES: Mapping[AnyCaType, LeafCertificateType] = {
     CaCertificateType.V2G: LeafCertificateType.V2G,
     CaCertificateType.CSMS: LeafCertificateType.CSMS,
 }
@@ -94,7 +96,7 @@ class ExpiryWatch:
         loop = asyncio.get_running_loop()
 
         def hear(event: Event) -> None:
-            if event.kind in (EventKind.certificate_store_update, EventKind.clock):
+            if event.kind in _AWAITED:
                 loop.call_soon_threadsafe(self._changed.set)
 
         stop = self._service.events.hear(hear)

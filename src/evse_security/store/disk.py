@@ -24,6 +24,7 @@ from evse_security.pki.pem import MAX_FILE_BYTES
 from evse_security.store import scan
 from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Edit, Link, Order, Remove, Write
 from evse_security.store.files import Files, Recalled
+from evse_security.store.kinds import DOMAINS
 from evse_security.store.layout import DER_DIRECTORY, DERIVED_DIRECTORIES, KEY_SUFFIXES, TEMPORARY_SUFFIX, Layout
 from evse_security.store.lock import PATIENCE, Missing, WriterLock
 from evse_security.store.parts import EVERYTHING, Parts
@@ -80,6 +81,10 @@ class Disk:
         self._directories |= {leaf.certificates: 0o755 for leaf in layout.leaves.values()}
         self._directories |= {leaf.keys: 0o700 for leaf in layout.leaves.values()}
         """The directories that hold the store's files, with the modes to make them with."""
+        others = {path for leaf in layout.leaves.values() for path in (leaf.certificates, leaf.keys)}
+        others |= {path.parent for ca_type, path in layout.bundles.items() if not DOMAINS[ca_type].is_optional}
+        self._optional = {path: path.parent for path in self._bundles if path.parent not in others}
+        """Bundles that a station may do without, whose directories nothing else needs; until they are written to."""
 
     # ---- looking
 
@@ -119,9 +124,22 @@ class Disk:
 
     def make_directories(self) -> None:
         """Make the directories that hold the store's files, where that is possible."""
-        for directory, mode in self._directories.items():
+        for directory in self._used_directories():
             with suppress(OSError):
-                self._make_directory(directory, mode)
+                self._make_directory(directory, self._directories[directory])
+
+    def _used_directories(self) -> list[Path]:
+        """All but those of domains that this station does without."""
+        unused = {parent for bundle, parent in self._optional.items() if not os.path.lexists(bundle)}
+        return [directory for directory in self._directories if directory not in unused]
+
+    def begins_to_use(self, changes: Iterable[Change]) -> bool:
+        """Whether changes are the first in a directory that the station did without; from then on it is as others."""
+        paths = [change.path for change in changes]
+        begun = {bundle for bundle in self._optional if any(path.is_relative_to(bundle) for path in paths)}
+        new = {bundle for bundle in begun if not os.path.lexists(bundle)}
+        self._optional = {bundle: parent for bundle, parent in self._optional.items() if bundle not in begun}
+        return bool(new)
 
     @contextmanager
     def writing(self, patience: float = PATIENCE, missing: Missing = Missing.MAKE) -> Iterator[bool]:
@@ -133,7 +151,7 @@ class Disk:
         """
         try:
             self._linked = {bundle: Path(os.path.realpath(bundle)) for bundle in self._bundles if _is_link(bundle)}
-            directories = (*self._directories, *(real.parent for real in self._linked.values()))
+            directories = (*self._used_directories(), *(real.parent for real in self._linked.values()))
             with self._writer.held(directories, patience, missing) as held, self._files.within(held.places):
                 for bundle in self._bundles:
                     if _is_ours(bundle) and os.path.isdir(bundle):
