@@ -18,7 +18,9 @@ from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.policy import WRITABLE, CertificatePolicy
 from evse_security.adapters.ocpp.refusals import Unsupported, tech_info, with_reason
 from evse_security.adapters.ocpp.renewals import Renewals
+from evse_security.additions import AddedCaType
 from evse_security.errors import EvseSecurityError, InvalidConfiguration, MalformedRequest, Revoked
+from evse_security.interface import WITH_OEM, r2026_04_oem
 from evse_security.station import Refused, Station
 from evse_security.vocabulary import (
     CaCertificateType,
@@ -101,6 +103,11 @@ class Desk:
                 return Answer(with_reason(_REFUSED.get(action, "Rejected"), problem, self.edition))
 
     @property
+    def _roots(self) -> r2026_04_oem.Interface:
+        """The commands that know OEM roots; whether they are spoken of is the edition's."""
+        return self.station.interface(WITH_OEM)
+
+    @property
     def actions(self) -> frozenset[str]:
         """The messages that concern certificates in this edition."""
         only_16 = {"ExtendedTriggerMessage", "SignedUpdateFirmware", "DataTransfer"}
@@ -123,11 +130,11 @@ class Desk:
         certificate = messages.text(payload, "certificate", _LONGEST_CERTIFICATE)
         roots = words.PNC_ROOTS if self._is_transfer else words.ROOTS[self.edition]
         kind = roots.get(str(payload.get("certificateType")))
-        if kind is None:
+        if kind is None or (kind is AddedCaType.OEM and self.station.config.oem_ca_bundle is None):
             why = Unsupported(f"a {payload.get('certificateType')!s:.50}")
             return Answer(with_reason("Rejected", why, self._form))
         result, refusal = self._heard(
-            lambda: self.station.interface().install_ca_certificate(certificate=certificate, certificate_type=kind)
+            lambda: self._roots.install_ca_certificate(certificate=certificate, certificate_type=kind)
         )
         if result is not InstallCertificateResult.Accepted and kind is CaCertificateType.CSMS:
             self.happened(SecurityEvent.INVALID_CSMS_CERTIFICATE, tech_info(refusal))
@@ -152,7 +159,7 @@ class Desk:
     def _list(self, payload: Mapping[str, Any]) -> Answer:
         known = words.PNC_LISTED if self._is_transfer else words.LISTED[self.edition]
         asked = messages.types(payload, known)
-        found = self.station.interface().get_installed_certificates(certificate_types=asked) if asked else None
+        found = self._roots.get_installed_certificates(certificate_types=asked) if asked else None
         return Answer(messages.listed(() if found is None else found.certificate_hash_data_chain, self._form))
 
     def _heard(self, ask: Callable[[], Any]) -> tuple[Any, EvseSecurityError | None]:

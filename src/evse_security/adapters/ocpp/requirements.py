@@ -148,6 +148,13 @@ REQUIREMENTS = (
         "With AdditionalRootCertificateCheck a new CSMS root is signed by the old one, which stays as fallback",
         f"{_M}:test_tc_m_09_install_a_csms_root_with_additional_root_certificate_check",
     ),
+    Requirement(
+        "M03, M04, M05: OEMRootCertificate",
+        _V21,
+        "OEM roots are installed, listed and deleted as the others; where the configuration has no place for them, "
+        "and before 2.1, Rejected with `UnsupportedParam`",
+        f"{_M}:test_an_oem_root_is_installed_listed_and_deleted",
+    ),
     Requirement("M05.FR.17", _ALL, "Installing again: Accepted", f"{_M}:test_m05_fr_17_installing_again_is_accepted"),
     Requirement(
         "M06.FR.06–.10",

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from evse_security.adapters.ocpp.desk import Desk
 from evse_security.adapters.ocpp.refusals import Unsupported
-from evse_security.vocabulary import CertificateType
+from evse_security.additions import CERTIFICATE_TYPES
+from evse_security.interface import WITH_OEM
 
 
 class Variable(NamedTuple):
@@ -27,7 +28,7 @@ class Variable(NamedTuple):
 
 
 def _entries(desk: Desk) -> str:
-    found = desk.station.interface().get_installed_certificates(certificate_types=tuple(CertificateType))
+    found = desk.station.interface(WITH_OEM).get_installed_certificates(certificate_types=CERTIFICATE_TYPES)
     return str(sum(1 + len(one.child_certificate_hash_data or ()) for one in found.certificate_hash_data_chain))
 
 
