@@ -180,9 +180,11 @@ def test_a_root_comes_is_offered_and_goes(certs: Path, place: str) -> None:
         assert OEM not in [domain.domain for domain in station.overview().domains]
 
 
-def test_the_first_root_makes_its_directory_and_locks_it(certs: Path) -> None:
+def test_the_first_root_makes_its_directory_and_the_next_change_its_lock(certs: Path) -> None:
     with opened(certs) as station:
         assert install(station, "V2GRoot", "V2G") == install(station, "OemRoot") == "Accepted"
+        assert os.listdir(bundle(certs).parent) == ["OEM_ROOT_CA.pem"]
+        assert install(station, "Other", "MO") == "Accepted"
     assert sorted(os.listdir(bundle(certs).parent)) == sorted([LOCK_FILE, "OEM_ROOT_CA.pem"])
     assert bundle(certs).parent.stat().st_mode & 0o777 == 0o755
 

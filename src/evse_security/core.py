@@ -182,8 +182,7 @@ class Core:
         with self._disk.writing(missing=missing) as complete:
             snapshot, moment = self.look()
             decision = decide(snapshot, moment)
-            unlocked = self._disk.begins_to_use(decision.changes) or not complete
-            if decision.changes and unlocked and missing is Missing.LEAVE:
+            if decision.changes and not complete and missing is Missing.LEAVE:
                 return None
             self._disk.apply(decision.changes, moment.now)
             self._record(deed, decision, moment)

@@ -26,7 +26,7 @@ from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Edit, 
 from evse_security.store.files import Files, Recalled
 from evse_security.store.kinds import DOMAINS
 from evse_security.store.layout import DER_DIRECTORY, DERIVED_DIRECTORIES, KEY_SUFFIXES, TEMPORARY_SUFFIX, Layout
-from evse_security.store.lock import PATIENCE, Missing, WriterLock
+from evse_security.store.lock import PATIENCE, Missing, WriterLock, opened_directory
 from evse_security.store.parts import EVERYTHING, Parts
 from evse_security.store.picture import Picture
 from evse_security.store.snapshot import Snapshot
@@ -84,7 +84,7 @@ class Disk:
         others = {path for leaf in layout.leaves.values() for path in (leaf.certificates, leaf.keys)}
         others |= {path.parent for ca_type, path in layout.bundles.items() if not DOMAINS[ca_type].is_optional}
         self._optional = {path: path.parent for path in self._bundles if path.parent not in others}
-        """Bundles that a station may do without, whose directories nothing else needs; until they are written to."""
+        """Bundles that a station may do without, with their directories, where nothing else needs those."""
 
     # ---- looking
 
@@ -133,14 +133,6 @@ class Disk:
         unused = {parent for bundle, parent in self._optional.items() if not os.path.lexists(bundle)}
         return [directory for directory in self._directories if directory not in unused]
 
-    def begins_to_use(self, changes: Iterable[Change]) -> bool:
-        """Whether changes are the first in a directory that the station did without; from then on it is as others."""
-        paths = [change.path for change in changes]
-        begun = {bundle for bundle in self._optional if any(path.is_relative_to(bundle) for path in paths)}
-        new = {bundle for bundle in begun if not os.path.lexists(bundle)}
-        self._optional = {bundle: parent for bundle, parent in self._optional.items() if bundle not in begun}
-        return bool(new)
-
     @contextmanager
     def writing(self, patience: float = PATIENCE, missing: Missing = Missing.MAKE) -> Iterator[bool]:
         """Be the only writer, after waiting `patience` seconds at most. True where every directory is locked.
@@ -170,6 +162,7 @@ class Disk:
         path = Path()
         try:
             for change in changes:
+                self._begin_to_use(change.path)
                 self._is_changed = True
                 path = change.path
                 staged.append(_Staged(change, target := self._target(path), _aside(target)))
@@ -197,6 +190,18 @@ class Disk:
         return [write for write in writes if not _holds(write.path, write.content)]
 
     # ---- staging
+
+    def _begin_to_use(self, path: Path) -> None:
+        """Hold on to what is above a directory that this station did without: it is made there and nowhere else.
+
+        The locks of the others keep other writers away from it. Its own is made with the next change.
+        """
+        for bundle, parent in self._optional.items():
+            if path.is_relative_to(bundle) and parent not in self._files.places:
+                if not self._files.places:
+                    raise OSError(errno.EACCES, "no directory of the store can be locked")
+                above = next(one for one in (parent, *parent.parents) if os.path.isdir(one))
+                self._files.hold(above, opened_directory(above))
 
     def _stage(self, one: _Staged, now: datetime) -> None:
         """Write a change's content aside, in the directory where it will get its name."""
