@@ -289,6 +289,13 @@ def test_both_are_in_the_audit_log(tmp_path: Path) -> None:
     assert isinstance(bench.station.verify_audit_log(), Verdict)
 
 
+def test_the_doctor_misses_nobody_above_a_root_that_is_trusted_by_itself(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path)
+    install(bench, "Next")
+    bench.desk.trust.connected(bench.desk.trust.roots(), "")
+    assert "OrphanSubCa" not in {one.code for one in bench.station.diagnose().findings}
+
+
 def test_identities_have_no_case(tmp_path: Path) -> None:
     bench = bench_of(tmp_path)
     install(bench, "Next")

@@ -180,7 +180,7 @@ def _authority(certificate: Certificate, domain: Domain, seen: Inspection) -> It
         return
     yield from _validity(certificate, domain, seen)
     yield from _strength(certificate, paths, gone)
-    if not certificate.self_signed and store.forest.issuer_of(certificate) is None:
+    if not store.trust.is_anchor(certificate) and store.forest.issuer_of(certificate) is None:
         yield _orphan(certificate, domain, seen)
 
 
