@@ -272,6 +272,16 @@ class Core:
                 log.exception("a subscriber failed at %s", type(told).__name__)
 
 
+@contextmanager
+def telling(command: str) -> Iterator[None]:
+    """Say why something is refused that raises the refusal."""
+    try:
+        yield
+    except Refusal as refusal:
+        told(command, refusal)
+        raise
+
+
 def told(command: str, refusal: Refusal) -> None:
     """Say why a command answers with a refusal; where it arose is forgotten: those frames hold keys being written."""
     log.warning("%s refused: %s: %s", command, refusal.code, refusal)

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from evse_security.clock import Moment
 from evse_security.commands import CheckReport, Commands
 from evse_security.config import StationConfig
-from evse_security.core import Core, Subscriber
+from evse_security.core import Core, Subscriber, telling
 from evse_security.doctor import WARN_DAYS, Doctor, Mended, MendReport
 from evse_security.errors import MalformedRequest
 from evse_security.interface import NEWEST, r2023_10, r2026_04
+from evse_security.keys.kinds import KeyType
 from evse_security.leaves import Leaves
 from evse_security.older import Commands202310
 from evse_security.pki.hashdata import asked_for
+from evse_security.pki.profile import Edition
+from evse_security.pki.request import RequestSubject
 from evse_security.recovery import BackupReport, Others, Recovery, RestoreReport
 from evse_security.renewing import RenewalFacts, await_certificate, renewal_facts
 from evse_security.serve.dispatch import dispatch
@@ -205,9 +208,43 @@ class Station:
         """Whole days until the newest usable leaf expires; None if there is none, 0 on its last day."""
         return self._commands.leaf_expiry_days(certificate_type)
 
-    def renewal_facts(self, certificate_type: LeafCertificateType, csr: str | None = None) -> RenewalFacts:
-        """What is to be known to renew the V2G or CSMS leaf, and what became of a signing request (PEM)."""
-        return renewal_facts(self._core, self._leaves, certificate_type, csr)
+    def renewal_facts(
+        self, certificate_type: LeafCertificateType, csr: str | None = None, edition: Edition | None = None
+    ) -> RenewalFacts:
+        """What is to be known to renew the V2G or CSMS leaf, and what became of a signing request (PEM).
+
+        With an edition of ISO 15118 only the leaves of that one count.
+        """
+        return renewal_facts(self._core, self._leaves, certificate_type, csr, edition)
+
+    def signing_request(
+        self,
+        certificate_types: Sequence[LeafCertificateType],
+        *,
+        country: str,
+        organization: str,
+        common: str,
+        key_type: str | None = None,
+    ) -> str:
+        """Make a key and a signing request (PEM), with a kind of key of its own; None: `csr_key_type`.
+
+        For several types it is one key, for one leaf that is of all of them. Raises `MalformedRequest` and the refusal.
+        """
+        if key_type not in (None, *KeyType):
+            raise MalformedRequest("key_type", f"must be one of {', '.join(KeyType)}")
+        subject = RequestSubject(country=country, organization=organization, common=common)
+        kind = None if key_type is None else KeyType(key_type)
+        with telling("signing_request"):
+            return self._commands.signing_request(_some(certificate_types), subject, key_type=kind)
+
+    def install_leaf(self, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]) -> None:
+        """Install a signed leaf with its sub-CAs (PEM) for all these types, or for none of them.
+
+        Only a power cut leaves it with some of them; then this can be done again. Raises `MalformedRequest` and the
+        refusal.
+        """
+        with telling("install_leaf"):
+            self._commands.install_leaf(certificate_chain, _some(certificate_types))
 
     def await_certificate(self, certificate_type: LeafCertificateType, csr: str | None) -> None:
         """Keep the key of a signing request (PEM) from being swept, in place of another one's; None: of nobody's.
@@ -234,9 +271,9 @@ class Station:
         """Remove one leaf with its key, as another took its place. Raises the refusal: the last one stays."""
         discard_leaf(self._core, certificate_type, fingerprint)
 
-    def root_of_leaf(self, certificate_type: LeafCertificateType) -> CertificateHashData | None:
-        """The root that the leaf in use leads to; None where there is none."""
-        return root_of_leaf(self._core, self._leaves, certificate_type)
+    def root_of_leaf(self, certificate_type: LeafCertificateType, fingerprint: str) -> CertificateHashData | None:
+        """The root that a leaf leads to, or led to when it was valid; None where there is none."""
+        return root_of_leaf(self._core, self._leaves, certificate_type, fingerprint)
 
     def overview(self) -> Overview:
         """All that is installed, as trees, and why each certificate is or is not used."""
@@ -332,3 +369,9 @@ class Station:
             with self._core.deed("sweep") as deed:
                 self._core.change(decide, deed)
         return SweepReport(done[-1].removed, dry_run, done[-1].kept_because)
+
+
+def _some(certificate_types: Sequence[LeafCertificateType]) -> Sequence[LeafCertificateType]:
+    if not certificate_types:
+        raise MalformedRequest("certificate_types", "must name one at least")
+    return certificate_types

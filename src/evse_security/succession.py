@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from evse_security.clock import Moment
 from evse_security.core import Core, told
 from evse_security.errors import Refusal
 from evse_security.leaves import Leaves
+from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import certificate_id
+from evse_security.pki.path import Policy, VerifiedChain
 from evse_security.store.changes import Decision
 from evse_security.store.rules import select
 from evse_security.store.rules.delete import discard
+from evse_security.store.rules.revoked import NONE
 from evse_security.store.snapshot import Leaf, Snapshot
 from evse_security.vocabulary import CertificateHashData, CertificateInfo, EncodingFormat, LeafCertificateType
 
@@ -44,16 +49,21 @@ def discard_leaf(core: Core, kind: LeafCertificateType, fingerprint: str) -> Non
         core.change(decide, deed)
 
 
-def root_of_leaf(core: Core, leaves: Leaves, kind: LeafCertificateType) -> CertificateHashData | None:
-    """The root that the leaf in use leads to."""
+def root_of_leaf(core: Core, leaves: Leaves, kind: LeafCertificateType, fingerprint: str) -> CertificateHashData | None:
+    """The root that a leaf leads to, or led to when it was valid: whoever renews it asks the same PKI again."""
     snapshot, moment = core.look()
-    store = snapshot.leaves[kind]
-    leaf = leaves.chosen(snapshot, store, moment)
+    leaf = _leaf(snapshot, kind, fingerprint)
     if leaf is None:
         return None
-    trust = snapshot.cas[store.kind.ca_type].trust
-    for policy, now in leaves.attempts(store, moment):
-        for found, chain in select.newest_per_root(store, trust, core.config.newest_by, policy, now):
-            if found.certificate == leaf.certificate:
-                return certificate_id(chain.anchor, chain.anchor).hash_data
+    store = snapshot.leaves[kind]
+    trust, then = snapshot.cas[store.kind.ca_type].trust, _within(leaf.certificate, moment.now)
+    for policy, now in (*leaves.attempts(store, moment), (Policy((kind,), core.profile), then)):
+        found = select.verified(leaf, trust, policy, now, NONE)
+        if isinstance(found, VerifiedChain):
+            return certificate_id(found.anchor, found.anchor).hash_data
     return None
+
+
+def _within(certificate: Certificate, now: datetime) -> datetime:
+    """The moment of a certificate's validity that is nearest to now."""
+    return min(max(now, certificate.not_before), certificate.not_after)

@@ -96,3 +96,14 @@ class Decision:
     """Which certificates come or go, or are talked of: for the audit log."""
     copies: tuple[Write, ...] = ()
     """What is made of the files afterwards. Where that fails it is made when it is asked for."""
+
+
+def joined(decisions: Iterable[Decision]) -> Decision:
+    """Several decisions as one, in their order."""
+    found = tuple(decisions)
+    return Decision(
+        tuple(change for one in found for change in one.changes),
+        tuple(update for one in found for update in one.updates),
+        concerned=tuple(identity for one in found for identity in one.concerned),
+        copies=tuple(copy for one in found for copy in one.copies),
+    )

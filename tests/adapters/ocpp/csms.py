@@ -24,7 +24,7 @@ from evse_security.adapters.ocpp.handlers import (
     CertificateHandlers201,
     message,
 )
-from tests.adapters.ocpp.kit import Bench, Time, policy
+from tests.adapters.ocpp.kit import Bench, Time, hash_data, policy, root_of
 
 PATIENCE = 8.0
 PROTOCOLS = {Edition.V16: "ocpp1.6", Edition.V201: "ocpp2.0.1", Edition.V201_2025: "ocpp2.0.1", Edition.V21: "ocpp2.1"}
@@ -60,6 +60,8 @@ class Csms:
     peers: list[Any] = field(default_factory=list)
     connections: list[str] = field(default_factory=list)
     """Common name of each client certificate."""
+    signed: dict[str, str] = field(default_factory=dict)
+    """Whose certificate of each type it has signed last."""
     came: asyncio.Event = field(default_factory=asyncio.Event)
     speaker: Any = None
     """The connection whose message is being answered."""
@@ -246,13 +248,26 @@ class Stage:
         times = len(self.csms.said("SignCertificate")) + 1
         assert await self.csms.trigger(wanted) == {"status": "Accepted"}
         request = (await self.csms.until_said("SignCertificate", times))[-1]
+        self._check_root(request)
         payload: dict[str, Any] = {"certificateChain": self.bench.chain(request["csr"], authority, **changes)}
         if "certificateType" in request:
             payload["certificateType"] = request["certificateType"]
         if "requestId" in request:
             payload["requestId"] = request["requestId"]
         is_pnc = wanted == "SignV2GCertificate"
-        return await (self.csms.ask_pnc if is_pnc else self.csms.ask)("CertificateSigned", **payload)
+        answer = await (self.csms.ask_pnc if is_pnc else self.csms.ask)("CertificateSigned", **payload)
+        if answer["status"] == "Accepted":
+            self.csms.signed[request.get("certificateType", "")] = authority
+        return answer
+
+    def _check_root(self, request: Mapping[str, Any]) -> None:
+        """2.1: a renewal of an SECC leaf names the root of that leaf, and nothing else does (A03)."""
+        kind = request.get("certificateType", "")
+        signer = self.csms.signed.get(kind) if kind != "ChargingStationCertificate" else None
+        expected = None
+        if signer is not None and self.csms.edition.has_request_ids:
+            expected = hash_data(root_of(self.bench.made[signer]))
+        assert request.get("hashRootCertificate") == expected, kind
 
 
 def play(

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from evse_security import Station, StationConfig
-from evse_security.adapters.ocpp import Certificates, Edition
+from evse_security.adapters.ocpp import Certificates, Edition, SigningUse
 from evse_security.adapters.ocpp.desk import Desk
 from evse_security.adapters.ocpp.handlers import message
 from evse_security.agents.renewal import rules
@@ -70,7 +70,9 @@ class Member:
     @property
     def is_settled(self) -> bool:
         """Whether it is connected, and nothing that it asked for is under way."""
-        return self.certificates._send is not None and self.certificates._desk.memory.renewal(KIND).csr is None
+        return (
+            self.certificates._send is not None and self.certificates._desk.memory.renewal(SigningUse.CSMS).csr is None
+        )
 
 
 @dataclass
@@ -115,7 +117,7 @@ class Fleet:
         rules_of_it = policy(EDITION, serial_number=name, days=DAYS)
         state = self.place / name / "state"
         desk = Desk(station, rules_of_it, state)
-        desk.renewals.trigger(KIND)
+        desk.renewals.trigger(SigningUse.CSMS)
         [request] = desk.renewals.look().requests
         answer = desk.answer("CertificateSigned", {"certificateChain": self._chain(request.payload["csr"])})
         assert answer is not None and answer.payload == {"status": "Accepted"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evse_security.adapters.ocpp import Edition
+from evse_security.adapters.ocpp import Edition, SigningUse
 from evse_security.lab.authority import LEAF, accept_request, certificate_pem, name
 from evse_security.vocabulary import LeafCertificateType
 from tests.adapters.ocpp.kit import Bench
@@ -151,7 +151,7 @@ def renewed(bench: Bench, **changes: Any) -> tuple[str, str]:
         times = {"not_after": NOW + days * DAY, **(changes if days == 90 else {})}
         chain = bench.chain(bench.trigger(wanted), **times)
         assert bench.answer("CertificateSigned", certificateChain=chain) == {"status": "Accepted"}
-        found.append(bench.desk.memory.accepted[CSMS])
+        found.append(bench.desk.memory.accepted[SigningUse.CSMS])
     return found[0], found[1]
 
 
@@ -220,7 +220,7 @@ def test_a_request_without_answer_is_repeated_with_doubled_pauses_and_then_once_
             if (bench.time.now - begun).total_seconds() > 600:
                 bench.time.now = begun + DAY
         assert requests[0].payload["csr"] == first or len(pauses) >= 3
-        bench.desk.renewals.asked(requests[0].kind, None)
+        bench.desk.renewals.asked(requests[0].use, None)
         pauses.append(int((bench.time.now - begun).total_seconds()))
     assert pauses == [30, 60, 120, 86_400, 86_400]
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from evse_security.adapters.ocpp import Certificates, Edition, NotDelivered, SecurityEvent
-from evse_security.vocabulary import LeafCertificateType
+from evse_security.adapters.ocpp import Certificates, Edition, NotDelivered, SecurityEvent, SigningUse
 from tests.adapters.ocpp.csms import ANSWERS, SIGN, Csms, Stage, charge_point, play, real_bench, server_context, serving
 from tests.adapters.ocpp.kit import Bench
 from tests.adapters.ocpp.stations import kept_connected
@@ -23,7 +22,7 @@ from tests.builders import DAY
 
 ALL = tuple(Edition)
 VERSIONS = (Edition.V16, Edition.V201, Edition.V21)
-CSMS = LeafCertificateType.CSMS
+CSMS = SigningUse.CSMS
 
 
 def signed(request: Mapping[str, Any], chain: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from evse_security.adapters.ocpp import Certificates, Edition
+from evse_security.adapters.ocpp import Certificates, Edition, SigningUse
 from evse_security.adapters.ocpp.device_model import Mutability, Served, get_variables
 from evse_security.adapters.ocpp.policy import WRITABLE, CertificatePolicy
 from evse_security.adapters.ocpp.refusals import NotEnabled
@@ -300,7 +300,7 @@ def test_without_v2g_installation_no_secc_leaf_is_asked_for(tmp_path: Path, edit
     answer = bench.answer("TriggerMessage", requestedMessage="SignV2GCertificate")
     assert (answer["status"], answer["statusInfo"]["reasonCode"]) == ("Rejected", "NotEnabled")
     assert bench.answer("CertificateSigned", certificateChain=chain)["status"] == "Rejected"
-    bench.desk.renewals.trigger(LeafCertificateType.V2G)
+    bench.desk.renewals.trigger(SigningUse.V2G)
     assert bench.desk.renewals.look().requests == ()
     assert set_to(bench, {**one, "attributeValue": "true"}) == ["Accepted"]
     bench.restarted()
@@ -452,4 +452,4 @@ def test_the_last_leaf_is_not_discarded(tmp_path: Path) -> None:
     chain = bench.chain(bench.trigger("SignChargingStationCertificate"))
     bench.answer("CertificateSigned", certificateChain=chain)
     with pytest.raises(MustStay):
-        bench.station.discard_leaf(LeafCertificateType.CSMS, bench.desk.memory.accepted[LeafCertificateType.CSMS])
+        bench.station.discard_leaf(LeafCertificateType.CSMS, bench.desk.memory.accepted[SigningUse.CSMS])

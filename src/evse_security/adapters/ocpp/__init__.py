@@ -17,6 +17,7 @@ from evse_security.adapters.ocpp.handlers import (
 from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.sending import Declined, NotDelivered
 from evse_security.adapters.ocpp.trial import ClientCertificate
+from evse_security.adapters.ocpp.uses import SigningUse
 
 __all__ = [
     "CertificateHandlers16",
@@ -29,5 +30,6 @@ __all__ = [
     "Edition",
     "NotDelivered",
     "SecurityEvent",
+    "SigningUse",
     "Takeover",
 ]

@@ -26,7 +26,7 @@ from evse_security.adapters.ocpp.trial import ClientCertificate
 from evse_security.adapters.ocpp.turns import InTurn
 from evse_security.errors import MalformedRequest
 from evse_security.station import Station
-from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+from evse_security.vocabulary import CaCertificateType
 
 log = logging.getLogger(__name__)
 
@@ -49,19 +49,22 @@ class Certificates(CarMessages):
         policy: CertificatePolicy,
         directory: Path | None = None,
         reconnect: Callable[[], object] | None = None,
+        secc_refused: Callable[[], object] | None = None,
         changed: Changed | None = None,
         executor: Executor | None = None,
     ) -> None:
         """Of an open station. In `directory` is kept what must outlive a restart; None: nothing does.
 
-        `reconnect` is called when a renewed client certificate is to be tried, after CertificateSigned was answered.
+        `reconnect` is called when a renewed client certificate is to be tried, after CertificateSigned was answered;
+        `secc_refused` when the CSMS rejects a request for an SECC leaf, as OCPP recommends to do without Plug & Charge
+        then (A02.FR.21). Hubject's rules do not: whether to is the program's to decide.
         `changed` hears of variables that the CSMS has set, by name and value; only where it is given there are those
         on which your program alone can act (SecurityProfile in 1.6, the password).
         `executor` does the work of many stations in one process; None: this one has a thread of its own.
         """
         self._desk = Desk(station, policy, directory)
         self._questions = StatusQuestions(station, self._desk.edition)
-        self._reconnect = reconnect
+        self._reconnect, self._secc_refused = reconnect, secc_refused
         self._worker: Executor = (
             ThreadPoolExecutor(1, thread_name_prefix="evse-security-ocpp") if executor is None else InTurn(executor)
         )
@@ -96,9 +99,9 @@ class Certificates(CarMessages):
         then = self._then.pop(action, Then())
         if then.sign is not None:
             self._worker.submit(self._desk.renewals.trigger, then.sign)
-        if then.renewed is LeafCertificateType.V2G:
+        if then.renewed is not None and then.renewed.is_secc:
             self._worker.submit(self._questions.demand)
-        if then.renewed is LeafCertificateType.CSMS and self._reconnect is not None:
+        if then.renewed is not None and then.renewed.is_client and self._reconnect is not None:
             self._reconnect()
         self._wake.set()  # a refusal has its event, too
 
@@ -180,17 +183,20 @@ class Certificates(CarMessages):
 
     async def _sign(self, send: Send, request: Outgoing) -> None:
         problem: str | None = None
+        is_refused = False
         try:
-            is_pnc = request.kind is LeafCertificateType.V2G
+            is_pnc = request.use.is_secc
             answer = await asked(send, self.edition, "SignCertificate", request.payload, plug_and_charge_only=is_pnc)
             if answer.get("status") != "Accepted":
-                problem = f"the CSMS answers {answer.get('status')!s:.50}"
+                problem, is_refused = f"the CSMS answers {answer.get('status')!s:.50}", is_pnc
         except NotDelivered:
-            await self._ask(lambda: self._desk.renewals.unsent(request.kind))
+            await self._ask(lambda: self._desk.renewals.unsent(request.use))
             raise
         except (Declined, MalformedRequest) as declined:
             problem = str(declined)
-        await self._ask(lambda: self._desk.renewals.asked(request.kind, problem))
+        await self._ask(lambda: self._desk.renewals.asked(request.use, problem))
+        if is_refused and self._secc_refused is not None:
+            self._secc_refused()
 
     async def _status(self, send: Send, question: Asked) -> None:
         try:

@@ -18,6 +18,7 @@ from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.policy import WRITABLE, CertificatePolicy
 from evse_security.adapters.ocpp.refusals import Unsupported, tech_info, with_reason
 from evse_security.adapters.ocpp.renewals import Renewals
+from evse_security.adapters.ocpp.uses import TRIGGERS, SigningUse
 from evse_security.errors import EvseSecurityError, InvalidConfiguration, MalformedRequest, Revoked
 from evse_security.station import Refused, Station
 from evse_security.vocabulary import (
@@ -41,9 +42,9 @@ _REFUSED = {"DeleteCertificate": "Failed", "GetInstalledCertificateIds": "NotFou
 class Then(NamedTuple):
     """What follows once an answer has been sent, and not before."""
 
-    sign: LeafCertificateType | None = None
+    sign: SigningUse | None = None
     """A new signing request."""
-    renewed: LeafCertificateType | None = None
+    renewed: SigningUse | None = None
     """A leaf was installed: the CSMS connection is made anew, or responders are asked."""
 
 
@@ -169,26 +170,25 @@ class Desk:
 
     def _signed(self, payload: Mapping[str, Any]) -> Answer:
         try:
-            kind = self.renewals.signed(payload)
+            use = self.renewals.signed(payload)
         except MalformedRequest:
             raise
         except EvseSecurityError as why:
             self.happened(SecurityEvent.INVALID_STATION_CERTIFICATE, tech_info(why))
             return Answer(with_reason("Rejected", why, self._form))
-        return Answer({"status": "Accepted"}, Then(renewed=kind))
+        return Answer({"status": "Accepted"}, Then(renewed=use))
 
     def _trigger(self, payload: Mapping[str, Any]) -> Answer | None:
-        wanted = payload.get("requestedMessage")
-        if wanted == words.COMBINED_TRIGGER:
-            why = Unsupported("one certificate for the CSMS and for cars")
-            return Answer(with_reason("NotImplemented", why, self._form))
-        kind = words.TRIGGERS.get(str(wanted))
-        if kind is None:
+        wanted = str(payload.get("requestedMessage"))
+        use = TRIGGERS.get(wanted)
+        if use is None:
             return None
-        trouble = self.renewals.trouble(kind)
+        if use not in self.renewals.policy.uses:
+            return Answer(with_reason("NotImplemented", Unsupported(wanted), self._form))
+        trouble = self.renewals.trouble(use)
         if trouble is not None:
             return Answer(with_reason("Rejected", trouble, self._form))
-        return Answer({"status": "Accepted"}, Then(sign=kind))
+        return Answer({"status": "Accepted"}, Then(sign=use))
 
     # ---- Plug & Charge in 1.6
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from evse_security.adapters.ocpp.editions import TAKEOVER, Edition, Takeover
+from evse_security.adapters.ocpp.uses import SigningUse, uses
 from evse_security.errors import InvalidConfiguration
 from evse_security.vocabulary import LeafCertificateType
 
@@ -59,8 +60,12 @@ class CertificatePolicy:
     country: str = ""
     takeover: Takeover | None = None
     """When a renewed client certificate is used; None: as the edition demands."""
-    enrol: frozenset[LeafCertificateType] = field(default=frozenset())
+    enrol: frozenset[SigningUse | LeafCertificateType] = field(default=frozenset())
     """Leaves that are asked for though there is none before; others wait for a trigger."""
+    combined: bool = False
+    """Whether one certificate serves the CSMS and cars (SignCombinedCertificate), with the serial number as its CN."""
+    v2g20_key_type: str = ""
+    """Key of leaves of ISO 15118-20 in OCPP 2.1, `secp521r1` or `ed448`; empty: as `csr_key_type` if that is one."""
     days: int = 30
     """A leaf is renewed so many days before its end (A02: a month at the latest)."""
     wait: int = 30
@@ -99,6 +104,10 @@ class CertificatePolicy:
                 raise InvalidConfiguration(name, f"must be a line of at most {LONGEST_NAME} characters")
         if self.country and not (self.country.isascii() and self.country.isalpha() and len(self.country) == COUNTRY):
             raise InvalidConfiguration("country", "must be a code of two letters (ISO 3166-1), or empty")
+        if self.combined and self.edition is Edition.V16:
+            raise InvalidConfiguration("combined", "OCPP 1.6 has no certificate for the CSMS and for cars")
+        if self.v2g20_key_type not in ("", "secp521r1", "ed448"):
+            raise InvalidConfiguration("v2g20_key_type", "must be secp521r1 or ed448")
 
     @property
     def takes_over(self) -> Takeover:
@@ -110,13 +119,18 @@ class CertificatePolicy:
         """Whether there are messages about SECC leaves: 1.6 has them in DataTransfer, which is off without it."""
         return self.edition is not Edition.V16 or self.plug_and_charge
 
-    def asks_for(self, kind: LeafCertificateType) -> bool:
-        """Whether leaves of a kind are asked for at all (A02, A03)."""
-        return kind is not LeafCertificateType.V2G or (self.secc_installation and self.speaks_plug_and_charge)
+    @property
+    def uses(self) -> tuple[SigningUse, ...]:
+        """What certificates are asked for."""
+        return uses(self.edition, combined=self.combined)
 
-    def common_name(self, kind: LeafCertificateType) -> str:
-        """Whose name stands in a leaf of a kind."""
-        return self.secc_id if kind is LeafCertificateType.V2G else self.serial_number
+    def asks_for(self, use: SigningUse) -> bool:
+        """Whether a certificate may be asked for (A02, A03). A combined one is the client certificate, too."""
+        return not use.is_secc or use.is_client or (self.secc_installation and self.speaks_plug_and_charge)
+
+    def common_name(self, use: SigningUse) -> str:
+        """Whose name stands in a leaf."""
+        return self.serial_number if use.is_client else self.secc_id
 
     def changed(self, name: str, text: str) -> CertificatePolicy:
         """With one value set by the CSMS. Raises `InvalidConfiguration`."""

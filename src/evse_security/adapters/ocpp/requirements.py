@@ -12,6 +12,7 @@ _BASE = (Edition.V16, Edition.V201)
 _AT_ONCE = (Edition.V201_2025, Edition.V21)
 _V21 = (Edition.V21,)
 _DESK, _A, _M, _CONNECTOR = "test_desk", "test_octt_a", "test_octt_m", "test_connector"
+_TWO, _COMBINED = "test_two_editions", "test_combined"
 
 
 class Requirement(NamedTuple):
@@ -50,6 +51,19 @@ REQUIREMENTS = (
         f"{_DESK}:test_a_leaf_for_another_name_than_asked_for_is_refused",
     ),
     Requirement(
+        "A02, A03 (V2G20Certificate)",
+        _V21,
+        "The SECC leaves of ISO 15118-2 and -20 have a key, a request and a renewal each: neither waits for the other",
+        f"{_TWO}:test_tc_a_12_both_leaves_at_the_csms_request_and_again",
+    ),
+    Requirement(
+        "A02, A03 (SignCombinedCertificate)",
+        _V2,
+        "With `combined` in the policy one certificate without a type serves the CSMS and cars, on both sides or on "
+        "none, after a power cut too; else NotImplemented",
+        f"{_COMBINED}:test_tc_a_13_a_combined_certificate_at_the_csms_request_and_again",
+    ),
+    Requirement(
         "A02.FR.07, .20",
         _ALL,
         "An invalid chain: Rejected, event, and nothing is asked until a trigger",
@@ -74,6 +88,13 @@ REQUIREMENTS = (
         f"{_CONNECTOR}:test_a_renewed_certificate_that_the_csms_refuses_is_discarded_and_told",
     ),
     Requirement(
+        "A02.FR.15",
+        _ALL,
+        "Of each root the leaf that begins last is used, with `newest_by = not_before`; by default, as in EVerest, the "
+        "one that ends last",
+        f"{_TWO}:test_the_newest_leaf_is_the_one_that_begins_last_where_that_is_configured",
+    ),
+    Requirement(
         "A02.FR.16",
         _ALL,
         "A chain longer than MaxCertificateChainSize: Rejected, `TooLargeElement`",
@@ -87,10 +108,23 @@ REQUIREMENTS = (
         f"{_DESK}:test_a_request_without_answer_is_repeated_with_doubled_pauses_and_then_once_a_day",
     ),
     Requirement(
-        "A02.FR.24–.27",
+        "A02.FR.21",
+        _ALL,
+        "A request for an SECC leaf that the CSMS rejects is told to the program (`secc_refused`), which decides "
+        "whether there is no Plug & Charge then; it is asked again after CertSigningWaitMinimum",
+        f"{_A}:test_a02_fr_21_that_no_secc_leaf_is_to_be_had_is_told_to_the_program",
+    ),
+    Requirement(
+        "A02.FR.24–.27 (requestId)",
         _V21,
-        "Requests have a requestId; one that is not known: Rejected. Renewals of V2G leaves name their root",
+        "Each request has a requestId of its own; one that is not known: Rejected",
         f"{_DESK}:test_a_request_number_that_is_not_known_is_refused",
+    ),
+    Requirement(
+        "A02.FR.24–.27, A03 (hashRootCertificate)",
+        _V21,
+        "The renewal of an SECC leaf names the root of that leaf, expired or not; a first request names none",
+        f"{_TWO}:test_each_is_renewed_by_its_own_end_and_names_its_own_root",
     ),
     Requirement(
         "A04.FR.01–.04",

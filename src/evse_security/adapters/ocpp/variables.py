@@ -14,7 +14,8 @@ from evse_security.adapters.ocpp.editions import Edition
 from evse_security.adapters.ocpp.events import SecurityEvent
 from evse_security.adapters.ocpp.policy import COUNTRY, LONGEST_NAME, RANGES
 from evse_security.adapters.ocpp.profiles import refused_profile
-from evse_security.vocabulary import CaCertificateType, CertificateType, LeafCertificateType
+from evse_security.adapters.ocpp.uses import SigningUse
+from evse_security.vocabulary import CaCertificateType, CertificateType
 
 SECURITY, ISO15118 = "SecurityCtrlr", "ISO15118Ctrlr"
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 16, 40
@@ -198,7 +199,7 @@ VARIABLES = (
         "V2GCertificateInstallationEnabled",
         "",
         "secc_installation",
-        "off: no SECC leaf is asked for, triggers are Rejected, and a request that waits is dropped (A02, A03)",
+        "off: no SECC leaf is asked for but a combined one, triggers are Rejected, a request that waits is dropped",
     ),
     _switch(
         ISO15118,
@@ -285,8 +286,8 @@ def write(desk: Desk, variable: Served, value: str) -> None:
             _check_profile(desk, int(value))
         desk.renewals.policy = desk.renewals.policy.changed(variable.writes, value)
         desk.memory.settings[variable.writes] = value
-        if not desk.renewals.policy.asks_for(LeafCertificateType.V2G):
-            desk.memory.put(LeafCertificateType.V2G, desk.memory.renewal(LeafCertificateType.V2G).idle())
+        for use in (one for one in SigningUse if not desk.renewals.policy.asks_for(one)):
+            desk.memory.put(use, desk.memory.renewal(use).idle())
         desk.memory.save()
     if variable.writes in ("", "security_profile"):
         desk.happened(SecurityEvent.PARAMETERS_CHANGED, variable.name)
@@ -295,6 +296,5 @@ def write(desk: Desk, variable: Served, value: str) -> None:
 def _check_profile(desk: Desk, wanted: int) -> None:
     roots = desk.station.interface().get_verify_file(certificate_type=CaCertificateType.CSMS)
     policy, has_leaf = desk.renewals.policy, desk.renewals.client_certificate() is not None
-    refused = refused_profile(policy.security_profile, wanted, has_root=bool(roots), has_leaf=has_leaf)
-    if refused is not None:
+    if refused := refused_profile(policy.security_profile, wanted, has_root=bool(roots), has_leaf=has_leaf):
         raise refused

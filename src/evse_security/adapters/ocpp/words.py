@@ -9,7 +9,6 @@ from evse_security.vocabulary import (
     CaCertificateType,
     CertificateType,
     InstallCertificateResult,
-    LeafCertificateType,
 )
 
 _V2_ROOTS = {
@@ -54,23 +53,6 @@ LISTED: Mapping[Edition, Mapping[str, CertificateType]] = {
 PNC_LISTED = {name: _V2_LISTED[name] for name in ("V2GRootCertificate", "MORootCertificate", "V2GCertificateChain")}
 """Those of OCPP 1.6 for Plug & Charge."""
 LISTED_AS = {ours: name for name, ours in _V2_LISTED.items()}
-
-SIGNED: Mapping[str, LeafCertificateType] = {
-    "ChargingStationCertificate": LeafCertificateType.CSMS,
-    "V2GCertificate": LeafCertificateType.V2G,
-    "V2G20Certificate": LeafCertificateType.V2G,
-}
-"""SignCertificate's and CertificateSigned's types."""
-
-TRIGGERS: Mapping[str, LeafCertificateType] = {
-    "SignChargePointCertificate": LeafCertificateType.CSMS,
-    "SignChargingStationCertificate": LeafCertificateType.CSMS,
-    "SignV2GCertificate": LeafCertificateType.V2G,
-    "SignV2G20Certificate": LeafCertificateType.V2G,
-}
-"""The messages that a CSMS may have triggered."""
-COMBINED_TRIGGER = "SignCombinedCertificate"
-"""One certificate for CSMS and cars. The store has a key for each, so it is answered with NotImplemented."""
 
 INSTALLED: Mapping[InstallCertificateResult, str] = {
     **dict.fromkeys(InstallCertificateResult, "Rejected"),  # M05.FR.06, .07

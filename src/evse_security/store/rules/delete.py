@@ -9,6 +9,7 @@ from evse_security.errors import MustStay, NotInstalled
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.hashdata import CertID
+from evse_security.pki.profile import edition_of, serves
 from evse_security.store.changes import Change, Decision, Edit, Order, Remove, Write, together
 from evse_security.store.info import copies_of
 from evse_security.store.layout import BUNDLE_DIRECTORY
@@ -126,12 +127,16 @@ def _from_leaves(snapshot: Snapshot, targets: Collection[Certificate]) -> Decisi
 def discard(snapshot: Snapshot, store: LeafStore, fingerprint: str) -> Decision:
     """Decide on taking one leaf out of a store with its key, CSMS leaves too: another took its place (A02.FR.10).
 
-    Raises `NotInstalled`, and `MustStay` for the last one that has a key.
+    Raises `NotInstalled`, and `MustStay` for the last one that has a key. No SECC leaf of another edition of ISO 15118
+    takes its place: cars of the one know nothing of the other.
     """
     found = next((leaf for leaf in store.leaves if leaf.certificate.fingerprint == fingerprint), None)
     if found is None:
         raise NotInstalled(f"with the fingerprint {fingerprint}")
-    if not any(leaf.key is not None and leaf.servable for leaf in store.leaves if leaf is not found):
+    others = [leaf for leaf in store.leaves if leaf is not found]
+    if store.kind.leaf_type is LeafCertificateType.V2G:
+        others = [leaf for leaf in others if serves(leaf.certificate, edition_of(found.certificate))]
+    if not any(leaf.key is not None and leaf.servable for leaf in others):
         raise MustStay(found.certificate.name, "it is the last leaf of its kind that has a key")
     changes = _with_keys_last(snapshot, store, [found], _keys_of(snapshot, store, [found]))
     update = CertificateStoreUpdate(operation=_DELETED, leaf_certificate_type=store.kind.leaf_type)
@@ -215,17 +220,17 @@ def _keys_of(snapshot: Snapshot, store: LeafStore, doomed: Collection[Leaf]) -> 
     """
     gone = {leaf.certificate for leaf in doomed}
     own = {key.path: key for leaf in doomed for key in store.keys_for(leaf.certificate)}
-    return [path for path, key in sorted(own.items()) if not _is_used(snapshot, key, gone)]
+    return [path for path, key in sorted(own.items()) if not _is_used(snapshot, key, store, gone)]
 
 
-def _is_used(snapshot: Snapshot, key: KeyFile, gone: Collection[Certificate]) -> bool:
-    """Whether a leaf that stays uses a key of this name."""
+def _is_used(snapshot: Snapshot, key: KeyFile, store: LeafStore, gone: Collection[Certificate]) -> bool:
+    """Whether a leaf that stays uses a key of this name. One leaf may be of both kinds, and go as one of them alone."""
     return any(
         other.path.name == key.path.name
-        for store in snapshot.leaves.values()
-        for certificate in store.users_of(key)
-        if certificate not in gone
-        for other in store.keys_for(certificate)
+        for one in snapshot.leaves.values()
+        for certificate in one.users_of(key)
+        if one is not store or certificate not in gone
+        for other in one.keys_for(certificate)
     )
 
 
