@@ -201,7 +201,7 @@ VARIABLES = (
         "V2GCertificateInstallationEnabled",
         "",
         "secc_installation",
-        "off: no SECC leaf is asked for, triggers are Rejected, and a request that waits is dropped (A02, A03)",
+        "off: no SECC leaf is asked for but a combined one, triggers are Rejected, a request that waits is dropped",
     ),
     _switch(
         ISO15118,
@@ -299,6 +299,5 @@ def write(desk: Desk, variable: Served, value: str) -> None:
 def _check_profile(desk: Desk, wanted: int) -> None:
     roots = desk.station.interface().get_verify_file(certificate_type=CaCertificateType.CSMS)
     policy, has_leaf = desk.renewals.policy, desk.renewals.client_certificate() is not None
-    refused = refused_profile(policy.security_profile, wanted, has_root=bool(roots), has_leaf=has_leaf)
-    if refused is not None:
+    if refused := refused_profile(policy.security_profile, wanted, has_root=bool(roots), has_leaf=has_leaf):
         raise refused
