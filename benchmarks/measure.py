@@ -110,20 +110,23 @@ def once(call: Call) -> float:
     return time.perf_counter() - start
 
 
-def in_turns(calls: Mapping[str, Call], *, seconds: float) -> dict[str, list[float]]:
+def in_turns(
+    calls: Mapping[str, Call], *, seconds: float, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Time each call once per round, round after round, so that a disturbance meets all of them alike.
 
-    Seconds per call, by name; short calls are repeated within a round and averaged. Every call has run before.
+    Seconds per call, by name; short calls are repeated within a round and averaged. Every call has run before. The
+    `clock` may be `time.process_time` for what waits for nothing.
     """
     repeats = {name: _repeats(call) for name, call in calls.items()}
     samples: dict[str, list[float]] = {name: [] for name in calls}
     end = time.perf_counter() + seconds * len(calls)
     for number in range(MAX_ROUNDS):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = clock()
             for _ in range(repeats[name]):
                 call()
-            samples[name].append((time.perf_counter() - start) / repeats[name])
+            samples[name].append((clock() - start) / repeats[name])
         if number + 1 >= MIN_ROUNDS and time.perf_counter() > end:
             break
     return samples

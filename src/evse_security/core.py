@@ -116,6 +116,10 @@ class Core:
         snapshot = self._disk.look(parts)
         return snapshot, judge(self.config.clock(), snapshot.newest_written)
 
+    def is_still(self, snapshot: Snapshot) -> bool:
+        """Whether the store is surely as in this snapshot of all of it. Where that is not sure, a look tells."""
+        return self._disk.is_still(snapshot)
+
     def revocations(self, snapshot: Snapshot) -> Revocations:
         """What OCSP responders said is revoked, if that has consequences here."""
         return snapshot.revocations if self.config.revoked_leaves == "withdraw" else NONE

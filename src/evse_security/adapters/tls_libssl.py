@@ -16,15 +16,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_long, c_size_t, c_ubyte, c_uint, c_void_p
+from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_long, c_size_t, c_uint, c_void_p
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 TRIAL_SECONDS = 30.0
 
-HelloCallback = CFUNCTYPE(c_int, c_void_p, POINTER(c_int), c_void_p)
-"""SSL_client_hello_cb_fn: the connection, where to put an alert, an argument."""
+HelloCallback = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p)
+"""SSL_client_hello_cb_fn: the connection, where to put an alert (int *), an argument."""
 StatusCallback = CFUNCTYPE(c_int, c_void_p, c_void_p)
 GO_ON, REFUSE = 1, 0
 """What a HelloCallback returns."""
@@ -41,14 +42,13 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "SSL_CTX_add_server_custom_ext": (c_int, (c_void_p, c_uint, *[c_void_p] * 5)),
     "SSL_CTX_callback_ctrl": (c_long, (c_void_p, c_int, StatusCallback)),
     "SSL_CTX_add1_to_CA_list": (c_int, (c_void_p, c_void_p)),
-    "SSL_client_hello_get0_legacy_version": (c_uint, (c_void_p,)),
-    "SSL_client_hello_get0_ext": (c_int, (c_void_p, c_uint, POINTER(POINTER(c_ubyte)), POINTER(c_size_t))),
+    "SSL_client_hello_get0_ext": (c_int, (c_void_p, c_uint, c_void_p, c_void_p)),
     "SSL_get_SSL_CTX": (c_void_p, (c_void_p,)),
     "SSL_set_SSL_CTX": (c_void_p, (c_void_p, c_void_p)),
     "SSL_set_verify": (None, (c_void_p, c_int, c_void_p)),
     "SSL_CTX_ctrl": (c_long, (c_void_p, c_int, c_long, c_void_p)),
     "SSL_ctrl": (c_long, (c_void_p, c_int, c_long, c_void_p)),
-    "CRYPTO_malloc": (c_void_p, (c_size_t, c_char_p, c_int)),
+    "CRYPTO_memdup": (c_void_p, (c_char_p, c_size_t, c_char_p, c_int)),
     "d2i_X509": (c_void_p, (c_void_p, POINTER(c_char_p), c_long)),
     "X509_free": (None, (c_void_p,)),
 }
@@ -61,6 +61,26 @@ class Verify(IntEnum):
     NOTHING = 0
     PEER = 0x01 | 0x02
     """SSL_VERIFY_PEER, and SSL_VERIFY_FAIL_IF_NO_PEER_CERT."""
+
+
+class Terms(NamedTuple):
+    """What a connection is held to beyond what the context says that it began with."""
+
+    controls: tuple[tuple[int, int, bytes | None], ...] = ()
+    """Numbers of SSL_ctrl, with their arguments."""
+    verify: Verify = Verify.NOTHING
+
+    @classmethod
+    def of(cls, *, version: int, groups: bytes, verify: Verify) -> Terms:
+        """This version of TLS alone, these groups for the key exchange, and whether a certificate is demanded."""
+        return cls(
+            ((_SET_MAX_VERSION, version, None), (_SET_MIN_VERSION, version, None), (_SET_GROUPS, 0, groups)), verify
+        )
+
+
+def send_alert(place: int, number: int) -> None:
+    """Have the handshake that is refused end with this alert; `place` is what a HelloCallback was given for it."""
+    c_int.from_address(place).value = number
 
 
 class Unavailable(Exception):
@@ -77,7 +97,7 @@ class Libssl:
     def __init__(self, path: str) -> None:
         """Take the one that is loaded from there. Raises `Unavailable`."""
         try:
-            library = ctypes.CDLL(path, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+            library = ctypes.PyDLL(path, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
             for name, (result, arguments) in _FUNCTIONS.items():
                 function = getattr(library, name)
                 function.restype, function.argtypes = result, arguments
@@ -91,7 +111,7 @@ class Libssl:
         """The options as the library has them."""
         return int(self._library.SSL_CTX_get_options(pointer(context)))
 
-    def on_hello(self, context: ssl.SSLContext, callback: Callable[[int, object, int], int]) -> object:
+    def on_hello(self, context: ssl.SSLContext, callback: Callable[[int, int, int], int]) -> object:
         """Call this for every ClientHello, before anything follows from it. What is returned must live as long."""
         kept = HelloCallback(callback)
         self._library.SSL_CTX_set_client_hello_cb(pointer(context), kept, None)
@@ -133,13 +153,9 @@ class Libssl:
 
     # ---- connections, while their ClientHello is looked at
 
-    def legacy_version(self, connection: int) -> int:
-        """The version that a ClientHello names outside its extensions."""
-        return int(self._library.SSL_client_hello_get0_legacy_version(connection))
-
     def extension(self, connection: int, number: int) -> bytes | None:
         """The body of an extension of the ClientHello, if it is there."""
-        data, length = POINTER(c_ubyte)(), c_size_t()
+        data, length = c_void_p(), c_size_t()
         if self._library.SSL_client_hello_get0_ext(connection, number, byref(data), byref(length)) != 1:
             return None
         return ctypes.string_at(data, length.value) if length.value else b""
@@ -148,36 +164,24 @@ class Libssl:
         """The address of the context that a connection has."""
         return int(self._library.SSL_get_SSL_CTX(connection) or 0)
 
-    def go_on_with(
-        self,
-        connection: int,
-        context: ssl.SSLContext,
-        *,
-        version: int,
-        groups: bytes,
-        verify: Verify,
-        response: bytes | None,
-    ) -> None:
-        """Serve a connection with this context and exactly so. Raises ssl.SSLError where OpenSSL refuses."""
-        control = self._library.SSL_ctrl
-        done = (
-            self._library.SSL_set_SSL_CTX(connection, pointer(context))
-            and control(connection, _SET_MIN_VERSION, version, None) == 1
-            and control(connection, _SET_MAX_VERSION, version, None) == 1
-            and control(connection, _SET_GROUPS, 0, groups) == 1
-        )
-        if not done:
-            raise ssl.SSLError("OpenSSL does not take the context, version or groups")
-        self._library.SSL_set_verify(connection, verify, None)
+    def go_on_with(self, connection: int, context: int, terms: Terms, response: bytes | None) -> None:
+        """Serve a connection with the context at this address, and so. Raises ssl.SSLError where OpenSSL refuses."""
+        library = self._library
+        if not library.SSL_set_SSL_CTX(connection, context):
+            raise ssl.SSLError("OpenSSL does not take the context")
+        for command, number, text in terms.controls:
+            if library.SSL_ctrl(connection, command, number, text) != 1:
+                raise ssl.SSLError("OpenSSL does not take the version or the groups")
+        if terms.verify is not Verify.NOTHING:
+            library.SSL_set_verify(connection, terms.verify, None)
         if response is not None:
             self._give(connection, response)
 
     def _give(self, connection: int, response: bytes) -> None:
         """Give a connection a copy of its own, which it frees."""
-        copy = self._library.CRYPTO_malloc(len(response), b"", 0)
+        copy = self._library.CRYPTO_memdup(response, len(response), b"", 0)
         if not copy:
             raise ssl.SSLError("OpenSSL has no memory")
-        ctypes.memmove(copy, response, len(response))
         self._library.SSL_ctrl(connection, _SET_RESPONSE, len(response), copy)
 
 
@@ -242,7 +246,7 @@ def _is_called(library: Libssl) -> bool:
     client.check_hostname = False
     seen: list[bool] = []
 
-    def hello(connection: int, _alert: object, _argument: int) -> int:
+    def hello(connection: int, _alert: int, _argument: int) -> int:
         is_ours = library.context_of(connection) == pointer(context)
         seen.append(is_ours and bool(library.extension(connection, 13)))  # signature_algorithms
         return REFUSE

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from evse_security.adapters.tls_choice import VERSION, Demand, Offer, Withheld, offers
 from evse_security.adapters.tls_hello import TRUSTED_CA_KEYS
-from evse_security.adapters.tls_libssl import Libssl
+from evse_security.adapters.tls_libssl import Libssl, pointer
 from evse_security.adapters.tls_load import load_chain
 from evse_security.chains import Chain, Edition, Installed, roots_in
 from evse_security.errors import EvseSecurityError
@@ -29,6 +29,14 @@ _Source = tuple[str, Path, str | None]
 """What a context was loaded from: chain, file of the key, password."""
 
 
+class Loaded(NamedTuple):
+    """A context with a chain, and where OpenSSL has it."""
+
+    context: ssl.SSLContext
+    address: int
+    """0 where that is not known."""
+
+
 class Ready(NamedTuple):
     """What there is to show, prepared."""
 
@@ -37,7 +45,7 @@ class Ready(NamedTuple):
     shown: tuple[Offer, ...]
     """Newest first."""
     versions: frozenset[int]
-    contexts: dict[str, ssl.SSLContext]
+    contexts: dict[str, Loaded]
     """By the fingerprint of the leaf."""
     withheld: tuple[Withheld, ...]
 
@@ -45,7 +53,7 @@ class Ready(NamedTuple):
         """Whether it was made with these roots."""
         return (self.installed.roots, self.oem_roots) == (installed.roots, oem_roots)
 
-    def sources(self) -> dict[_Source, ssl.SSLContext]:
+    def sources(self) -> dict[_Source, Loaded]:
         """The contexts by what they were loaded from."""
         return {_source(one.chain): self.contexts[one.chain.fingerprint] for one in self.shown}
 
@@ -72,7 +80,7 @@ class Material:
         roots = (*installed.roots, *oem)
         known = before.sources() if before is not None and before.has_roots(installed, oem) else {}
         shown: list[Offer] = []
-        contexts: dict[str, ssl.SSLContext] = {}
+        contexts: dict[str, Loaded] = {}
         for offer in possible:
             chain = offer.chain
             try:
@@ -85,14 +93,14 @@ class Material:
         _tell(ready, before)
         return ready
 
-    def _context(self, offer: Offer, roots: tuple[bytes, ...]) -> ssl.SSLContext:
+    def _context(self, offer: Offer, roots: tuple[bytes, ...]) -> Loaded:
         """A context for one chain. Raises OSError and ValueError."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         load_chain(context, offer.chain)
         if offer.edition is Edition.ISO15118_2:
             context.set_ciphers(SUITES_2)
         if self._library is None:
-            return context
+            return Loaded(context, 0)
         self._library.let_staple(context)
         self._library.know(context, TRUSTED_CA_KEYS)
         if offer.edition is Edition.ISO15118_20:
@@ -100,7 +108,7 @@ class Material:
             for root in dict.fromkeys(roots):
                 context.load_verify_locations(cadata=root)
                 self._library.name_authority(context, root)
-        return context
+        return Loaded(context, pointer(context))
 
 
 def _source(chain: Chain) -> _Source:
