@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -148,24 +148,22 @@ class NoContract(EvseSecurityError):
     template = "the CSMS has no contract for this car: it answered {status}"
 
 
-def passed_on(
+async def pass_on(
     ask: Callable[..., AsyncIterator[Mapping[str, Any]]],
+    request: str,
+    namespace: str,
     limits: tuple[ExiLimit, ExiLimit] = (ExiLimit.REQUEST_201, ExiLimit.RESPONSE_201),
-) -> Callable[[str, str], Awaitable[str]]:
-    """What Josev's `get_15118_ev_certificate` is to do: have the CSMS answer what the car asks, octet by octet.
+) -> str:
+    """What the CSMS answers a car that asks for its contract, octet by octet: for Josev's `get_15118_ev_certificate`.
 
     `ask` is the OCPP connector's `ev_certificate`. What this raises, `NoContract` among it, Josev answers with
     FAILED_NoCertificateAvailable. It asks only with USE_CPO_BACKEND=True; else it makes contracts up.
     """
-
-    async def get_15118_ev_certificate(request: str, namespace: str) -> str:
-        exi_from_ocpp(request, limits[0])
-        async for answer in ask(request, schema=namespace):
-            response, status = answer.get("exiResponse"), str(answer.get("status"))
-            if status != "Accepted" or not isinstance(response, str):
-                raise NoContract(status)
-            exi_from_ocpp(response, limits[1])
-            return response  # a car of ISO 15118-2 takes one contract
-        raise NoContract("nothing")
-
-    return get_15118_ev_certificate
+    exi_from_ocpp(request, limits[0])
+    async for answer in ask(request, schema=namespace):
+        response, status = answer.get("exiResponse"), str(answer.get("status"))
+        if status != "Accepted" or not isinstance(response, str):
+            raise NoContract(status)
+        exi_from_ocpp(response, limits[1])
+        return response  # a car of ISO 15118-2 takes one contract
+    raise NoContract("nothing")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from evse_security.adapters.iso15118 import server_context
-from evse_security.adapters.iso15118_josev import ERRORS, SERVER, STATES, NoContract, passed_on, serve_josev
+from evse_security.adapters.iso15118_josev import ERRORS, SERVER, STATES, NoContract, pass_on, serve_josev
 from evse_security.errors import InvalidConfiguration, MalformedRequest
 from tests.adapters.iso15118.secc import P256, Site, pki
 
@@ -96,10 +96,7 @@ def asked(*answers: Mapping[str, Any], request: str = b64encode(b"request").deco
         for answer in answers:
             yield answer
 
-    async def run() -> str:
-        return await passed_on(ask)(request, NAMESPACE)
-
-    return asyncio.run(run())
+    return asyncio.run(pass_on(ask, request, NAMESPACE))
 
 
 def test_what_a_car_asks_is_answered_by_the_csms() -> None:
