@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from evse_security.adapters.tls_choice import SHORT
+from evse_security.cars import EDITIONS
 from evse_security.chains import Chain, Edition, Installed, roots_in
 from evse_security.errors import EvseSecurityError, NotWritable
 from evse_security.interface.r2026_04 import Interface
@@ -79,9 +79,9 @@ def _newest(station: Store, edition: Edition) -> Chain:
     fitting = [one for one in installed.chains if one.edition is edition]
     if not fitting:
         reasons = "; ".join(f"{one.name}: {one.reason}" for one in installed.unsent)
-        raise NothingToExport(SHORT[edition], reasons or "none is there")
+        raise NothingToExport(EDITIONS[edition], reasons or "none is there")
     if len(fitting[0].sent) - 1 > MAX_SUB_CAS:
-        raise NothingToExport(SHORT[edition], f"{fitting[0]}, has more than {MAX_SUB_CAS} sub-CAs")
+        raise NothingToExport(EDITIONS[edition], f"{fitting[0]}, has more than {MAX_SUB_CAS} sub-CAs")
     return fitting[0]
 
 
