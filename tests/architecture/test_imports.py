@@ -57,7 +57,7 @@ GROUPS: dict[str, tuple[str, str]] = {
         "adapters.ocpp.profiles",
         "vocabulary errors",
     ),
-    "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents everest"),
+    "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents adapters everest"),
     "everest": ("everest", f"{BASE} interface serve station config service mqtt"),
     "lab": ("lab", ""),
     "cli": ("cli", f"{BASE} interface config serve station service http mqtt adapters agents everest daemon lab demo"),

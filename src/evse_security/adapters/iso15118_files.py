@@ -53,6 +53,8 @@ class Exported(NamedTuple):
     chain: Chain
     more_roots: tuple[str, ...]
     """Domains with roots beyond the one for which Josev has a name."""
+    is_new: bool
+    """Whether anything was written: files that are as they should be stay."""
 
 
 def export(station: Store, directory: Path, edition: Edition, oem_roots: Path | None = None) -> Exported:
@@ -67,11 +69,13 @@ def export(station: Store, directory: Path, edition: Edition, oem_roots: Path | 
         with open(chain.key, "rb") as file:
             private = {"seccLeaf.key": file.read(MAX_KEY_BYTES)}
         private |= {"seccLeafPassword.txt": f"{chain.password or ''}\n".encode()}
-        _replace(directory, public, private)
+        is_new = not _is_there(directory / LINK, public, private)
+        if is_new:
+            _replace(directory, public, private)
     except OSError as problem:
         raise NotWritable(str(problem.filename or directory), problem.strerror or type(problem).__name__) from None
     more = tuple(domain.upper() for domain, found in roots.items() if len(found) > 1)
-    return Exported(directory, chain, more)
+    return Exported(directory, chain, more, is_new)
 
 
 def _newest(station: Store, edition: Edition) -> Chain:
@@ -103,6 +107,26 @@ def _certificates(chain: Chain, roots: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 # ---- the disk
+
+
+def _is_there(link: Path, public: Mapping[str, bytes], private: Mapping[str, bytes]) -> bool:
+    """Whether a generation has these very files, the private ones for nobody else."""
+    return link.is_symlink() and _holds(link / "certs", public, 0) and _holds(link / "private_keys", private, 0o077)
+
+
+def _holds(directory: Path, files: Mapping[str, bytes], forbidden: int) -> bool:
+    try:
+        found = {path.name: path for path in directory.iterdir()}
+        if found.keys() != files.keys() or directory.stat().st_mode & forbidden:
+            return False
+        return all(
+            path.stat().st_mode & forbidden == 0
+            and path.stat().st_size == len(files[name])
+            and path.read_bytes() == files[name]
+            for name, path in found.items()
+        )
+    except OSError:
+        return False
 
 
 def _replace(directory: Path, public: Mapping[str, bytes], private: Mapping[str, bytes]) -> None:
