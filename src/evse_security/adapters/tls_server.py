@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from evse_security.adapters.tls_choice import Choice, Demand, Offer, Withheld, choose
 from evse_security.adapters.tls_hello import TLS_1_3, TRUSTED_CA_KEYS, read_hello
@@ -36,6 +37,19 @@ class SeccContext(ssl.SSLContext):
     _material: Material
     _callback: object = None
     """What OpenSSL calls; it must live as long as this."""
+    _another: Callable[[], SeccContext] | None = None
+    """Makes such a context for one connection alone, where each needs its own."""
+
+    def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
+        """As `ssl.SSLContext` does. What a listening socket accepts comes here again."""
+        return ssl.SSLContext.wrap_socket(self._for_one(), *arguments, **options)
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        """As `ssl.SSLContext` does."""
+        return ssl.SSLContext.wrap_bio(self._for_one(), *arguments, **options)
+
+    def _for_one(self) -> SeccContext:
+        return self if self._another is None else self._another()
 
     @property
     def offers(self) -> tuple[Offer, ...]:
@@ -69,25 +83,33 @@ def server_context(
     if not editions:
         raise InvalidConfiguration("editions", "names none")
     demand = Demand(secc_id, frozenset(editions), require_ocsp)
-    context = SeccContext(ssl.PROTOCOL_TLS_SERVER)
-    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_SINGLE_ECDH_USE
-    context.num_tickets = 0  # a session that is resumed would hold to a chain that is revoked meanwhile
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ecdh_curve(_GROUP_2)
     try:
         library: Libssl | None = libssl()
     except Unavailable as why:
         library, demand = None, _without_libssl(demand, why)
     material = Material(station, demand, oem_roots, library)
-    context._material = material
-    if library is None:
-        _by_server_name(context, material)
-    else:
-        library.set_suites(context, SUITES_20)
-        library.keep_no_sessions(context)
-        library.know(context, TRUSTED_CA_KEYS)
-        context._callback = library.on_hello(context, _Greeter(material, library))
     material.ready()
+    return _by_server_name(material) if library is None else _by_hello(material, library)
+
+
+def _front(material: Material) -> SeccContext:
+    """What every connection begins with."""
+    context = SeccContext(ssl.PROTOCOL_TLS_SERVER)
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_SINGLE_ECDH_USE
+    context.num_tickets = 0  # a session that is resumed would hold to a chain that is revoked meanwhile
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ecdh_curve(_GROUP_2)
+    context._material = material
+    return context
+
+
+def _by_hello(material: Material, library: Libssl) -> SeccContext:
+    """A context that answers each ClientHello."""
+    context = _front(material)
+    library.set_suites(context, SUITES_20)
+    library.keep_no_sessions(context)
+    library.know(context, TRUSTED_CA_KEYS)
+    context._callback = library.on_hello(context, _Greeter(material, library))
     return context
 
 
@@ -131,9 +153,12 @@ class _Greeter:
         return True
 
 
-def _by_server_name(context: SeccContext, material: Material) -> None:
-    """Follow the store with what `ssl` itself has: its callback for names is called for cars that send none, too."""
-    context.set_ciphers(SUITES_2)
+def _by_server_name(material: Material) -> SeccContext:
+    """Follow the store with what `ssl` itself has: its callback for names is called for cars that send none, too.
+
+    `ssl` cannot switch off that OpenSSL keeps the sessions of TLS 1.2 with the context that connections begin with. So
+    each begins with one of its own.
+    """
 
     def choose_context(
         connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _front: ssl.SSLContext
@@ -150,7 +175,14 @@ def _by_server_name(context: SeccContext, material: Material) -> None:
             return _INTERNAL_ERROR
         return None
 
-    context.sni_callback = choose_context
+    def another() -> SeccContext:
+        context = _front(material)
+        context.set_ciphers(SUITES_2)
+        context.sni_callback = choose_context
+        context._another = another
+        return context
+
+    return another()
 
 
 def _log(choice: Choice) -> None:

@@ -144,18 +144,23 @@ def test_without_a_response_a_car_decides_unless_one_is_required(site: Site, kin
     assert "no current OCSP response is cached" in strict_context.withheld[0].reason
 
 
-def test_an_expired_response_is_not_stapled(site: Site) -> None:
-    site.stock(P256)
+@pytest.mark.parametrize("kind", [P256, P521, ED448])
+def test_an_expired_response_is_not_stapled(site: Site, kind: KeyKind) -> None:
+    site.stock(kind)
     with site.open() as station:
-        answer(station, P256, until=NOW + HOUR)
-        lenient, strict = server_context(station), server_context(station, require_ocsp=True)
+        answer(station, kind, until=NOW + HOUR)
+        roots = site.oem_roots(kind)
+        lenient = server_context(station, oem_roots=roots)
+        strict = server_context(station, require_ocsp=True, oem_roots=roots)
         with listening(lenient) as port, listening(strict) as strict_port:
-            assert GOOD in s_client(port)
-            assert GOOD in s_client(strict_port)
+            assert GOOD in s_client(port, *site.car(kind))
+            assert GOOD in s_client(strict_port, *site.car(kind))
             site.now = NOW + HOUR
-            assert NONE in (said := s_client(port))
+            assert NONE in (said := s_client(port, *site.car(kind)))
             assert gets_through(said)
-            assert not gets_through(s_client(strict_port))
+            refused = s_client(strict_port, *site.car(kind))
+            assert "alert handshake failure" in refused
+            assert not gets_through(refused)
 
 
 # ---- others' clients

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -86,6 +88,71 @@ def test_only_iso15118_2_is_served_and_follows_the_store(site: Site, caplog: pyt
     assert "Verify return code: 0 (ok)" in said
     assert "Cipher    : ECDHE-ECDSA-AES128-SHA256" in said
     assert any("without OCSP stapling" in line for line in caplog.messages)
+
+
+def resumed(port: int) -> list[bool]:
+    """Whether a car that asks for it every time goes on with its session of before."""
+    car = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    car.check_hostname, car.verify_mode = False, ssl.CERT_NONE
+    car.maximum_version = ssl.TLSVersion.TLSv1_2
+    found, session = [], None
+    for _ in range(3):
+        with (
+            socket.create_connection(("127.0.0.1", port), 20) as plain,
+            car.wrap_socket(plain, session=session) as secured,
+        ):
+            assert secured.recv(100) == GREETING
+            session = secured.session
+            found.append(bool(secured.session_reused))
+    return found
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_no_session_is_resumed_with_ssl_alone(site: Site) -> None:
+    site.stock(P256)
+    with site.open() as station, listening(server_context(station)) as port:
+        assert resumed(port) == [False] * 3
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_nor_on_a_listening_socket_that_was_wrapped(site: Site) -> None:
+    site.stock(P256)
+    with (
+        site.open() as station,
+        socket.create_server(("127.0.0.1", 0)) as plain,
+        server_context(station).wrap_socket(plain, server_side=True) as server,
+    ):
+
+        def greet() -> None:
+            for _ in range(3):
+                connection, _ = server.accept()
+                with connection, suppress(OSError):
+                    connection.sendall(GREETING)
+                    connection.unwrap()
+
+        serving = threading.Thread(target=greet)
+        serving.start()
+        try:
+            assert resumed(server.getsockname()[1]) == [False] * 3
+        finally:
+            serving.join(20)
+
+
+@pytest.mark.usefixtures("unreachable")
+def test_asyncio_with_ssl_alone(site: Site) -> None:
+    site.stock(P256)
+
+    async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(GREETING)
+        await writer.drain()
+        writer.close()
+
+    async def run(context: ssl.SSLContext) -> list[bool]:
+        async with await asyncio.start_server(greet, "127.0.0.1", 0, ssl=context) as server:
+            return await asyncio.to_thread(resumed, server.sockets[0].getsockname()[1])
+
+    with site.open() as station:
+        assert asyncio.run(run(server_context(station))) == [False] * 3
 
 
 @pytest.mark.usefixtures("unreachable")
