@@ -85,6 +85,11 @@ class Chain:
         return f"{self.sent[0].name}, serial {self.sent[0].serial}, under {self.authorities[-1].name}"
 
     @property
+    def responses(self) -> tuple[bytes | None, ...]:
+        """The OCSP responses (DER) that call what is sent good."""
+        return tuple(one.response for one in self.sent)
+
+    @property
     def pem(self) -> str:
         """What is sent, in PEM."""
         return "".join(one.pem for one in self.sent)

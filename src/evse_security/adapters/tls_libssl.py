@@ -14,7 +14,7 @@ import re
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_long, c_size_t, c_uint, c_void_p
 from enum import IntEnum
@@ -32,6 +32,7 @@ GO_ON, REFUSE = 1, 0
 
 _SET_GROUPS, _SET_RESPONSE, _SET_STATUS_CALLBACK, _SET_MIN_VERSION, _SET_MAX_VERSION = 92, 71, 63, 123, 124
 _SET_CACHE_MODE, _CACHE_OFF = 44, 0
+_SET_RESPONSES = 143
 """SSL_CTRL_… of OpenSSL's ssl.h; they are part of its ABI."""
 _LIBSSL = re.compile(r"(/\S*/libssl[^/\s]*\.so[^/\s]*)$")
 
@@ -53,6 +54,14 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "X509_free": (None, (c_void_p,)),
 }
 """Result and arguments of what is used. libssl finds those of libcrypto, with which it is linked."""
+_TO_STAPLE_EACH: dict[str, tuple[object, tuple[object, ...]]] = {
+    "d2i_OCSP_RESPONSE": (c_void_p, (c_void_p, POINTER(c_char_p), c_long)),
+    "OCSP_RESPONSE_free": (None, (c_void_p,)),
+    "OPENSSL_sk_new_null": (c_void_p, ()),
+    "OPENSSL_sk_push": (c_int, (c_void_p, c_void_p)),
+    "OPENSSL_sk_pop_free": (None, (c_void_p, c_void_p)),
+}
+"""What is used besides, where a response for each certificate can be stapled: from OpenSSL 3.6 on."""
 
 
 class Verify(IntEnum):
@@ -69,13 +78,14 @@ class Terms(NamedTuple):
     controls: tuple[tuple[int, int, bytes | None], ...] = ()
     """Numbers of SSL_ctrl, with their arguments."""
     verify: Verify = Verify.NOTHING
+    staples_each: bool = False
+    """Whether each certificate may have its OCSP response, as in TLS 1.3 (RFC 8446 §4.4.2.1)."""
 
     @classmethod
-    def of(cls, *, version: int, groups: bytes, verify: Verify) -> Terms:
+    def of(cls, *, version: int, groups: bytes, verify: Verify, staples_each: bool) -> Terms:
         """This version of TLS alone, these groups for the key exchange, and whether a certificate is demanded."""
-        return cls(
-            ((_SET_MAX_VERSION, version, None), (_SET_MIN_VERSION, version, None), (_SET_GROUPS, 0, groups)), verify
-        )
+        versions = (_SET_MAX_VERSION, version, None), (_SET_MIN_VERSION, version, None)
+        return cls((*versions, (_SET_GROUPS, 0, groups)), verify, staples_each)
 
 
 def send_alert(place: int, number: int) -> None:
@@ -94,11 +104,14 @@ _staple = StatusCallback(lambda _connection, _argument: 0)
 class Libssl:
     """The library, with its functions declared."""
 
-    def __init__(self, path: str) -> None:
-        """Take the one that is loaded from there. Raises `Unavailable`."""
+    def __init__(self, path: str, *, staples_each: bool = False) -> None:
+        """Take the one that is loaded from there; it may be able to staple each response. Raises `Unavailable`."""
+        self.staples_each = staples_each
+        """Whether TLS 1.3 gets a response for each certificate, and not for the leaf alone."""
+        functions = _FUNCTIONS | _TO_STAPLE_EACH if staples_each else _FUNCTIONS
         try:
             library = ctypes.PyDLL(path, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
-            for name, (result, arguments) in _FUNCTIONS.items():
+            for name, (result, arguments) in functions.items():
                 function = getattr(library, name)
                 function.restype, function.argtypes = result, arguments
         except (OSError, AttributeError) as problem:
@@ -160,12 +173,19 @@ class Libssl:
             return None
         return ctypes.string_at(data, length.value) if length.value else b""
 
+    def takes_each(self, connection: int) -> bool:
+        """Whether a connection takes a response for each certificate; here it is given none."""
+        return bool(self._library.SSL_ctrl(connection, _SET_RESPONSES, 0, None) == 1)
+
     def context_of(self, connection: int) -> int:
         """The address of the context that a connection has."""
         return int(self._library.SSL_get_SSL_CTX(connection) or 0)
 
-    def go_on_with(self, connection: int, context: int, terms: Terms, response: bytes | None) -> None:
-        """Serve a connection with the context at this address, and so. Raises ssl.SSLError where OpenSSL refuses."""
+    def go_on_with(self, connection: int, context: int, terms: Terms, responses: Sequence[bytes | None]) -> None:
+        """Serve a connection with the context at this address, and so. Raises ssl.SSLError where OpenSSL refuses.
+
+        Of the OCSP responses, leaf first, that of the leaf is stapled; or each, if the terms allow it and OpenSSL can.
+        """
         library = self._library
         if not library.SSL_set_SSL_CTX(connection, context):
             raise ssl.SSLError("OpenSSL does not take the context")
@@ -174,8 +194,10 @@ class Libssl:
                 raise ssl.SSLError("OpenSSL does not take the version or the groups")
         if terms.verify is not Verify.NOTHING:
             library.SSL_set_verify(connection, terms.verify, None)
-        if response is not None:
-            self._give(connection, response)
+        if terms.staples_each and self.staples_each:
+            self._give_each(connection, responses)
+        elif responses[0] is not None:
+            self._give(connection, responses[0])
 
     def _give(self, connection: int, response: bytes) -> None:
         """Give a connection a copy of its own, which it frees."""
@@ -183,6 +205,27 @@ class Libssl:
         if not copy:
             raise ssl.SSLError("OpenSSL has no memory")
         self._library.SSL_ctrl(connection, _SET_RESPONSE, len(response), copy)
+
+    def _give_each(self, connection: int, responses: Sequence[bytes | None]) -> None:
+        """Give a connection a stack of responses, which it frees: one for each certificate, null where none is."""
+        library, given = self._library, False
+        stack = library.OPENSSL_sk_new_null()
+        try:
+            for response in responses:
+                found = None
+                if response is not None:
+                    found = library.d2i_OCSP_RESPONSE(None, byref(c_char_p(response)), len(response))
+                    if not found:
+                        raise ssl.SSLError("OpenSSL does not read an OCSP response")
+                if library.OPENSSL_sk_push(stack, found) <= 0:
+                    library.OCSP_RESPONSE_free(found)
+                    raise ssl.SSLError("OpenSSL has no memory")
+            given = library.SSL_ctrl(connection, _SET_RESPONSES, 0, stack) == 1
+            if not given:
+                raise ssl.SSLError("OpenSSL does not take the responses")
+        finally:
+            if not given:
+                library.OPENSSL_sk_pop_free(stack, ctypes.cast(library.OCSP_RESPONSE_free, c_void_p))
 
 
 def pointer(context: ssl.SSLContext) -> int:
@@ -204,7 +247,7 @@ def libssl() -> Libssl:
         raise Unavailable(f"the trial failed: {type(problem).__name__}") from None
     if said.get("openssl") != ssl.OPENSSL_VERSION:
         raise Unavailable(str(said.get("problem", "the trial found another OpenSSL than is used here")))
-    return Libssl(said["path"])
+    return Libssl(said["path"], staples_each=bool(said["staples_each"]))
 
 
 # ---- the trial
@@ -218,7 +261,7 @@ def _mapped() -> Iterator[str]:
             yield found[1]
 
 
-def _trial() -> dict[str, str]:
+def _trial() -> dict[str, str | bool]:
     """What can be used, or why nothing."""
     found = set(_mapped())
     if len(found) != 1:
@@ -235,20 +278,25 @@ def _trial() -> dict[str, str]:
         context.options = options
         if library.options(context) & 0xFFFFFFFF != int(context.options) & 0xFFFFFFFF:
             return {"problem": "the context's pointer is not where it should be"}
-    if not _is_called(library):
+    seen = _heard(library)
+    if seen is None:
         return {"problem": "OpenSSL did not call back with the context that it was given"}
-    return {"path": path, "openssl": ssl.OPENSSL_VERSION}
+    return {"path": path, "openssl": ssl.OPENSSL_VERSION, "staples_each": seen}
 
 
-def _is_called(library: Libssl) -> bool:
-    """Whether a ClientHello reaches a callback, with its extensions, on a connection of the very context."""
+def _heard(library: Libssl) -> bool | None:
+    """Whether a connection takes a response for each certificate.
+
+    None where no ClientHello reaches a callback, with its extensions, on a connection of the very context.
+    """
     context, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     seen: list[bool] = []
 
     def hello(connection: int, _alert: int, _argument: int) -> int:
         is_ours = library.context_of(connection) == pointer(context)
-        seen.append(is_ours and bool(library.extension(connection, 13)))  # signature_algorithms
+        if is_ours and library.extension(connection, 13):  # signature_algorithms
+            seen.append(library.takes_each(connection))
         return REFUSE
 
     kept = library.on_hello(context, hello)
@@ -258,7 +306,7 @@ def _is_called(library: Libssl) -> bool:
     with suppress(ssl.SSLError):
         context.wrap_bio(there, back, server_side=True).do_handshake()
     del kept
-    return seen == [True]
+    return seen[0] if len(seen) == 1 else None
 
 
 if __name__ == "__main__":

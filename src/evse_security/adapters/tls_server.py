@@ -25,7 +25,7 @@ _GROUP_2, _GROUPS_20 = "prime256v1", b"P-521:X448"
 """For the key exchange; secp256r1 is none of ISO 15118-20's (HUB20 533-005)."""
 _TERMS = {
     Edition.ISO15118_2: Terms(),
-    Edition.ISO15118_20: Terms.of(version=TLS_1_3, groups=_GROUPS_20, verify=Verify.PEER),
+    Edition.ISO15118_20: Terms.of(version=TLS_1_3, groups=_GROUPS_20, verify=Verify.PEER, staples_each=True),
 }
 """Every connection begins as one of ISO 15118-2. Cars of -20 must show a certificate, those of -2 have none."""
 _HANDSHAKE_FAILURE, _INTERNAL_ERROR = 40, 80
@@ -149,7 +149,7 @@ class _Greeter:
         _log(choice)
         chain, edition = choice.offer
         address = ready.contexts[chain.fingerprint].address
-        library.go_on_with(connection, address, _TERMS[edition], chain.sent[0].response)
+        library.go_on_with(connection, address, _TERMS[edition], chain.responses)
         return True
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from evse_security.adapters import tls_libssl, tls_server
-from evse_security.adapters.iso15118 import Edition, server_context
+from evse_security.adapters.iso15118 import Chain, Edition, server_context
 from evse_security.adapters.tls_libssl import Libssl, Unavailable, libssl
 from evse_security.errors import InvalidConfiguration
-from tests.adapters.iso15118.secc import GREETING, P256, P521, Site, listening, pki, s_client, secc
+from tests.adapters.iso15118.secc import GREETING, P256, P521, Site, gets_through, listening, pki, s_client, secc
 
 
 def test_the_pointer_is_that_of_the_context() -> None:
@@ -34,6 +34,18 @@ def test_what_openssl_refuses_is_told() -> None:
         libssl().name_authority(context, b"nonsense")
 
 
+def test_what_cannot_be_stapled_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it was taken for an OpenSSL that staples each response, and is none; or the response is none."""
+    site.stock(P521)
+    path = libssl()._library._name
+    monkeypatch.setattr(tls_server, "libssl", lambda: Libssl(path, staples_each=True))
+    monkeypatch.setattr(Chain, "responses", (b"no response", None, None))
+    with site.open() as station, listening(server_context(station, oem_roots=site.oem_roots())) as port:
+        assert not gets_through(s_client(port, *site.car()))
+        monkeypatch.setattr(Chain, "responses", (None, None, None))
+        assert gets_through(s_client(port, *site.car())) is libssl().staples_each
+
+
 def test_a_library_that_is_not_loaded(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="libssl"):
         Libssl(str(tmp_path / "libssl.so.3"))
@@ -45,7 +57,7 @@ def test_a_library_that_is_not_loaded(tmp_path: Path) -> None:
         ("raise SystemExit(139)", "status 139"),
         ("print('nonsense')", "JSONDecodeError"),
         ("""print('{"problem": "linked statically"}')""", "linked statically"),
-        ("""print('{"openssl": "OpenSSL 9", "path": "/x"}')""", "another OpenSSL"),
+        ("""print('{"openssl": "OpenSSL 9", "path": "/x", "staples_each": true}')""", "another OpenSSL"),
     ],
 )
 def test_a_trial_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, problem: str) -> None:
@@ -58,9 +70,9 @@ def test_a_trial_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pro
 
 def test_two_libraries_are_one_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tls_libssl, "_mapped", lambda: iter(("/a/libssl.so.3", "/b/libssl-1.so")))
-    assert "with several" in tls_libssl._trial()["problem"]
+    assert "with several" in str(tls_libssl._trial()["problem"])
     monkeypatch.setattr(tls_libssl, "_mapped", lambda: iter(()))
-    assert "statically" in tls_libssl._trial()["problem"]
+    assert "statically" in str(tls_libssl._trial()["problem"])
 
 
 # ---- without it
