@@ -86,7 +86,8 @@ def choose(shown: Sequence[Offer], hello: Hello) -> Choice | str:
     fitting = [one for one in shown if VERSION[one.edition] in hello.versions and _can_verify(hello, one)]
     if not fitting:
         return _why_none(shown, hello)
-    fitting.sort(key=lambda one: one.edition is not Edition.ISO15118_20)  # stable: newest first remains
+    if len(fitting) > 1:
+        fitting.sort(key=lambda one: one.edition is not Edition.ISO15118_20)  # stable: newest first remains
     for offer in fitting:
         named = hello.named[VERSION[offer.edition]]
         if not named:

@@ -35,6 +35,8 @@ class Loaded(NamedTuple):
     context: ssl.SSLContext
     address: int
     """0 where that is not known."""
+    responses: tuple[bytes | None, ...]
+    """The OCSP responses (DER) to staple, leaf first."""
 
 
 class Ready(NamedTuple):
@@ -53,9 +55,9 @@ class Ready(NamedTuple):
         """Whether it was made with these roots."""
         return (self.installed.roots, self.oem_roots) == (installed.roots, oem_roots)
 
-    def sources(self) -> dict[_Source, Loaded]:
+    def sources(self) -> dict[_Source, ssl.SSLContext]:
         """The contexts by what they were loaded from."""
-        return {_source(one.chain): self.contexts[one.chain.fingerprint] for one in self.shown}
+        return {_source(one.chain): self.contexts[one.chain.fingerprint].context for one in self.shown}
 
 
 class Material:
@@ -84,7 +86,9 @@ class Material:
         for offer in possible:
             chain = offer.chain
             try:
-                contexts[chain.fingerprint] = known.get(_source(chain)) or self._context(offer, roots)
+                context = known.get(_source(chain)) or self._context(offer, roots)
+                address = 0 if self._library is None else pointer(context)
+                contexts[chain.fingerprint] = Loaded(context, address, chain.responses)
                 shown.append(offer)
             except (OSError, ValueError) as problem:  # ssl.SSLError is an OSError
                 withheld.append(Withheld(str(chain), f"OpenSSL does not take it: {why(problem)}"))
@@ -93,14 +97,14 @@ class Material:
         _tell(ready, before)
         return ready
 
-    def _context(self, offer: Offer, roots: tuple[bytes, ...]) -> Loaded:
+    def _context(self, offer: Offer, roots: tuple[bytes, ...]) -> ssl.SSLContext:
         """A context for one chain. Raises OSError and ValueError."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         load_chain(context, offer.chain)
         if offer.edition is Edition.ISO15118_2:
             context.set_ciphers(SUITES_2)
         if self._library is None:
-            return Loaded(context, 0)
+            return context
         self._library.let_staple(context)
         self._library.know(context, TRUSTED_CA_KEYS)
         if offer.edition is Edition.ISO15118_20:
@@ -108,7 +112,7 @@ class Material:
             for root in dict.fromkeys(roots):
                 context.load_verify_locations(cadata=root)
                 self._library.name_authority(context, root)
-        return Loaded(context, pointer(context))
+        return context
 
 
 def _source(chain: Chain) -> _Source:

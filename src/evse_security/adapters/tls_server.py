@@ -148,8 +148,8 @@ class _Greeter:
             return False
         _log(choice)
         chain, edition = choice.offer
-        address = ready.contexts[chain.fingerprint].address
-        library.go_on_with(connection, address, _TERMS[edition], chain.responses)
+        _, address, responses = ready.contexts[chain.fingerprint]
+        library.go_on_with(connection, address, _TERMS[edition], responses)
         return True
 
 

@@ -69,7 +69,10 @@ class Watch:
                     return False
         except OSError:
             return False
-        return all(map(_is_same, self._identities.items()))
+        for path, before in self._identities.items():
+            if brief.directory(path) != before and _identity(path, brief.status) != before:
+                return False
+        return True
 
     def _changed_identities(self) -> set[str] | None:
         """Files that links lead to that are others now; None where a directory is."""
@@ -139,12 +142,6 @@ class Watch:
 
 _OF_A_DIRECTORY = 3
 """Numbers in the identity of a directory."""
-
-
-def _is_same(known: tuple[bytes, Identity]) -> bool:
-    path, before = known
-    is_directory = before is not None and len(before) == _OF_A_DIRECTORY
-    return before == (brief.directory(path) if is_directory else _identity(path, brief.status))
 
 
 def _identity(path: bytes, ask: Callable[[bytes], brief.Status] = os.stat) -> Identity:
