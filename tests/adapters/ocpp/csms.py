@@ -26,7 +26,7 @@ from evse_security.adapters.ocpp.handlers import (
 )
 from tests.adapters.ocpp.kit import Bench, Time, hash_data, policy, root_of
 
-PATIENCE = 8.0
+PATIENCE = 20.0
 PROTOCOLS = {Edition.V16: "ocpp1.6", Edition.V201: "ocpp2.0.1", Edition.V201_2025: "ocpp2.0.1", Edition.V21: "ocpp2.1"}
 MIXINS: dict[Edition, type[CertificateHandlers]] = {
     Edition.V16: CertificateHandlers16,

@@ -189,7 +189,8 @@ class Certificates(Connection, CarMessages):
             if answer.get("status") != "Accepted":
                 problem, is_refused = f"the CSMS answers {answer.get('status')!s:.50}", is_pnc
         except NotDelivered:
-            await self._ask(lambda: self._desk.renewals.unsent(request.use))
+            if self._send is send:  # else it goes out on the next connection
+                await self._ask(lambda: self._desk.renewals.unsent(request.use))
             raise
         except (Declined, MalformedRequest) as declined:
             problem = str(declined)

@@ -132,6 +132,12 @@ class Renewals:
         if idle and (is_first or use in leaves.covered(self.station, self.policy)):
             return record, None
         decision = rules.decide(record, facts, policy)
+        if decision.step is Step.nothing and record.outcome is Outcome.begun and record.csr is not None:
+            # It was on its way when the connection went, or the power: that was no attempt.
+            record, decision = (
+                replace(record, attempts=max(record.attempts - 1, 0)),
+                decision._replace(step=Step.repeat),
+            )
         if decision.step is not Step.nothing:
             record = rules.begun(record, decision, facts)
         return record, decision
