@@ -1,8 +1,8 @@
 """Keeps what was exported for PyPI `iso15118` (Josev) as the store is.
 
 Where nothing can be exported (the leaf expired, was revoked or deleted), what was exported stays, and that is told:
-without files Josev would go on in plain text, while a car refuses a chain that has expired or is revoked, and then
-there is no session. Nothing is written as long as the files are what they should be.
+without files Josev would go on in plain text with any car, while a car refuses a chain that has expired, and one that
+is revoked if it asks for OCSP. Nothing is written as long as the files are what they should be.
 """
 
 from __future__ import annotations
