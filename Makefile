@@ -49,11 +49,12 @@ bench: setup  ## measure against floors of the same run (ARGS=--quick: under a m
 fuzz: setup  ## throw hostile input at all that reads any (ARGS="--seconds 600"; --bounds: what the largest costs)
 	@$(bin)/python -m fuzz $(ARGS)
 
-campaigns: setup  ## for an hour or so: kills, power cuts, many hands, files changed behind its back (docs/robustness.md)
+campaigns: setup  ## for an hour or so: kills, power cuts, many hands, files changed behind its back, a fleet (docs/robustness.md)
 	@$(bin)/python -m tests.laws.kills --kills 2000
 	@$(bin)/python -m tests.laws.powercut --seconds 600
 	@$(bin)/python -m tests.laws.hands --commands 1000 --rounds 4
 	@$(bin)/python -m tests.laws.freshness --sequences 400
+	@$(bin)/python -m tests.adapters.ocpp.fleet --stations 200
 
 schemathesis: setup  ## compare the HTTP API with its OpenAPI document, on hostile input (it gets a .venv of its own)
 	@[ -x .venv-schemathesis/bin/schemathesis ] || { $(bin)/python -m venv --clear .venv-schemathesis && \

@@ -15,7 +15,20 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from benchmarks import footprint, handshakes, load, memory, mqtt, opening, reading, report, signing, verifying, writing
+from benchmarks import (
+    footprint,
+    handshakes,
+    load,
+    memory,
+    mqtt,
+    ocpp,
+    opening,
+    reading,
+    report,
+    signing,
+    verifying,
+    writing,
+)
 from benchmarks.chart import chart
 from benchmarks.measure import Row, in_turns
 from benchmarks.plan import FULL, QUICK, Group, Plan
@@ -35,6 +48,7 @@ GROUPS: dict[str, Group] = {
     "mqtt": mqtt.rows,
     "service": footprint.rows,
     "tls": handshakes.rows,
+    "ocpp": ocpp.rows,
 }
 
 

@@ -115,8 +115,8 @@ def in_turns(
 ) -> dict[str, list[float]]:
     """Time each call once per round, round after round, so that a disturbance meets all of them alike.
 
-    Seconds per call, by name; short calls are repeated within a round and averaged. Every call has run before. The
-    `clock` may be `time.process_time` for what waits for nothing.
+    Seconds per call, by name; short calls are repeated within a round and averaged. Every call has run before.
+    `clock` may be that of the processor, for what hops between threads, which a busy machine lets wait.
     """
     repeats = {name: _repeats(call) for name, call in calls.items()}
     samples: dict[str, list[float]] = {name: [] for name in calls}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography.x509 import DNSName
+from cryptography import x509
 from ocpp.routing import on
 from ocpp.v201 import ChargePoint, call, call_result
 from websockets.asyncio.server import serve
@@ -39,6 +39,7 @@ class Csms(ChargePoint):
 
     @on("SignCertificate")
     def on_sign(self, csr, **_):
+        print("CSMS: asked to sign", x509.load_pem_x509_csr(csr.encode()).subject.rfc4514_string())
         signed = call.CertificateSigned(certificate_chain=ROOT.answer(csr, replace(LEAF, **VALID)))
         self.signing = asyncio.create_task(self.call(signed))
         return call_result.SignCertificate(status="Accepted")
@@ -49,7 +50,7 @@ class MyStation(CertificateHandlers201, ChargePoint):
 
 
 async def main(folder: Path) -> None:
-    server = ROOT.issue(ROOT.key, replace(LEAF, alternative_names=(DNSName("localhost"),), **VALID))
+    server = ROOT.issue(ROOT.key, replace(LEAF, alternative_names=(x509.DNSName("localhost"),), **VALID))
     (folder / "server.pem").write_text(server.pem + server.key_pem())
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(folder / "server.pem")
@@ -68,7 +69,7 @@ async def main(folder: Path) -> None:
             while await certificates.client_certificate() is None:
                 await asyncio.sleep(0.1)
             for root in (tree for domain in store.overview().domains for tree in domain.trees):
-                print("station:", root.name, *(f"\n  {leaf.name}: {leaf.because}" for leaf in root.children))
+                print("station has", *(f"{one.name} ({one.because})" for one in (root, *root.children)), sep="\n  ")
             connecting.cancel()
             await asyncio.wait({connecting})
             certificates.close()

@@ -23,7 +23,8 @@ from evse_security import (
     Station,
     StationConfig,
 )
-from tests.builders import DAY, NOW, csms
+from evse_security.errors import NoRequestForType
+from tests.builders import DAY, NOW, csms, world
 from tests.conformance.kit import NEW, OLD, PASSWORD, bench, standard, tree
 
 W = standard()
@@ -364,6 +365,31 @@ def test_no_repr_shows_a_password_or_a_key(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfiguration) as refused:
         bad(tmp_path, private_key_password=PASSWORD, csr_key_type="rot13")
     assert PASSWORD not in f"{refused.value!r} {refused.value!s}"
+
+
+def test_a_request_with_a_key_of_its_own_for_a_leaf_of_two_kinds(tmp_path: Path) -> None:
+    """The key lies with both kinds, and the leaf is installed with both or with none."""
+    made = world("Root > Sub >", "Other > OtherSub >")
+    both = (LeafCertificateType.V2G, LeafCertificateType.CSMS)
+    with Station.open(StationConfig.under(tmp_path / "certs", clock=lambda: NOW)) as station:
+        for kind in both:
+            arguments = {"certificate": made["Root"].pem, "certificate_type": kind}
+            assert station.dispatch("install_ca_certificate", arguments) == "Accepted"
+        subject = {"country": "", "organization": "Operator", "common": "CS1"}
+        request = station.signing_request(both, **subject, key_type="secp521r1")
+        assert len(list(tmp_path.rglob("*.key"))) == 2
+        with pytest.raises(Refusal):
+            station.install_leaf(csms(made, "OtherSub").answer(request), both)
+        station.install_leaf(csms(made, "Sub").answer(request), both)
+        assert [station.chains(kind).chains[0].key_kind for kind in both] == ["EC 521"] * 2
+        with pytest.raises(MalformedRequest, match="key_type"):
+            station.signing_request(both, **subject, key_type="dsa")
+        with pytest.raises(MalformedRequest, match="certificate_types"):
+            station.signing_request((), **subject)
+        with pytest.raises(MalformedRequest, match="certificate_types"):
+            station.install_leaf("", ())
+        with pytest.raises(NoRequestForType):
+            station.signing_request((LeafCertificateType.MO,), **subject)
 
 
 def test_answers_are_json(tmp_path: Path) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from evse_security.additions import AnyCaType
 from evse_security.clock import Moment
 from evse_security.core import Core, told
 from evse_security.errors import (
     CommandRefused,
     KeyNotGenerated,
     NoLeafOfType,
+    NoPlaceForRoots,
     NoRequestForType,
     NotInstalled,
     NoTrustAnchor,
@@ -27,11 +29,11 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import asked_for
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.path import LeafStart, Policy, VerifiedChain
-from evse_security.pki.profile import ProfileName
+from evse_security.pki.profile import EDITION_OF_KEY_TYPE, Edition, ProfileName
 from evse_security.pki.request import RequestSubject, signing_request
 from evse_security.pki.signature import decode as decode_signature
 from evse_security.store import roots
-from evse_security.store.changes import SECRET_MODE, Decision, Write
+from evse_security.store.changes import SECRET_MODE, Decision, Write, joined
 from evse_security.store.deeds import Deed
 from evse_security.store.firmware import LONGEST_PATH, file_signature_is_valid
 from evse_security.store.kinds import LEAF_KINDS, TRUST
@@ -43,10 +45,10 @@ from evse_security.store.rules.delete import delete
 from evse_security.store.rules.install import install
 from evse_security.store.rules.renew import renew
 from evse_security.store.rules.times import verified
-from evse_security.store.snapshot import Snapshot
+from evse_security.store.snapshot import CaStore, Snapshot
 from evse_security.vocabulary import (
-    CaCertificateType,
     CertificateHashData,
+    CertificateHashDataChain,
     CertificateType,
     CertificateValidationResult,
     DeleteCertificateResult,
@@ -88,13 +90,11 @@ class Commands:
 
     # ---- installing and deleting
 
-    def install_ca_certificate(
-        self, *, certificate: str, certificate_type: CaCertificateType
-    ) -> InstallCertificateResult:
+    def install_ca_certificate(self, *, certificate: str, certificate_type: AnyCaType) -> InstallCertificateResult:
         """Install one CA certificate (PEM). See `rules.install` for what is demanded (M05)."""
 
         def decide(snapshot: Snapshot, moment: Moment) -> Decision:
-            store = snapshot.cas[CaCertificateType(certificate_type)]
+            store = _roots(snapshot, certificate_type)
             token = self._core.token(moment)
             decision = install(snapshot, new, store, self._core.limits, moment.now, token, at_least=moment.at_least)
             return with_room(decision, snapshot, self._core.limits, moment)
@@ -127,25 +127,35 @@ class Commands:
         self, *, certificate_chain: str, certificate_type: LeafCertificateType
     ) -> InstallCertificateResult:
         """Install a signed leaf with its sub-CAs for a key of the station (A02, A03)."""
-
-        def decide(snapshot: Snapshot, moment: Moment) -> Decision:
-            chain = self._verified(snapshot, received, (certificate_type,), moment)
-            decision = renew(
-                snapshot.leaves[certificate_type], chain, self._core.token(moment), self._leaves.key_in_der
-            )
-            return with_room(decision, snapshot, self._core.limits, moment, (token_of_certificate(chain.leaf),))
-
         try:
-            with self._core.deed("update_leaf_certificate", certificate_type) as deed:
-                if certificate_type not in LEAF_KINDS:
-                    raise NoLeafOfType(certificate_type)
-                received = pem.chain(certificate_chain, "the certificate chain")
-                deed.given += received
-                self._core.change(decide, deed)
+            self.install_leaf(certificate_chain, (certificate_type,))
         except Refusal as refusal:
             told("update_leaf_certificate", refusal)
             return answers(refusal).install
         return InstallCertificateResult.Accepted
+
+    def install_leaf(self, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]) -> None:
+        """Install a signed leaf that is of all these types, for all of them or none. Raises the refusal.
+
+        Only a power cut leaves it with some of them; then this can be done again.
+        """
+
+        def decide(snapshot: Snapshot, moment: Moment) -> Decision:
+            name = self._core.token(moment)
+            found: list[Decision] = []
+            for one in certificate_types:
+                chain = self._verified(snapshot, received, (one,), moment)
+                found.append(renew(snapshot.leaves[one], chain, name, self._leaves.key_in_der))
+            decision, token = joined(found), token_of_certificate(received[0])
+            return with_room(decision, snapshot, self._core.limits, moment, (token,))
+
+        with self._core.deed("update_leaf_certificate", ", ".join(certificate_types)) as deed:
+            for one in certificate_types:
+                if one not in LEAF_KINDS:
+                    raise NoLeafOfType(one)
+            received = pem.chain(certificate_chain, "the certificate chain")
+            deed.given += received
+            self._core.change(decide, deed)
 
     # ---- verifying
 
@@ -210,30 +220,35 @@ class Commands:
     ) -> GetInstalledCertificatesResult:
         """List installed certificates as hash data (M03)."""
         snapshot, _ = self._core.look()
-        found = report.installed(snapshot, certificate_types, self._core.config.newest_by)
+        newest_by = self._core.config.newest_by
+        found = report.installed(snapshot, certificate_types, newest_by, CertificateHashDataChain)
         status = GetInstalledCertificatesStatus.Accepted if found else GetInstalledCertificatesStatus.NotFound
         return GetInstalledCertificatesResult(status=status, certificate_hash_data_chain=tuple(found))
 
-    def is_ca_certificate_installed(self, *, certificate_type: CaCertificateType) -> bool:
+    def is_ca_certificate_installed(self, *, certificate_type: AnyCaType) -> bool:
         """Tell whether a valid root is installed."""
-        snapshot, moment = self._core.look([RootsOf(CaCertificateType(certificate_type))])
-        return bool(roots.worth_offering(snapshot.cas[CaCertificateType(certificate_type)], moment))
+        store, moment = self._core.roots_of(certificate_type)
+        return store is not None and bool(roots.worth_offering(store, moment))
 
-    def get_verify_file(self, *, certificate_type: CaCertificateType) -> str:
+    def get_verify_file(self, *, certificate_type: AnyCaType) -> str:
         """Path of a file with the valid roots of a domain."""
-        snapshot, moment = self._core.look([RootsOf(CaCertificateType(certificate_type))])
-        store = snapshot.cas[CaCertificateType(certificate_type)]
-        return self._path("get_verify_file", lambda: roots.verify_file(store, moment, self._core))
+        store, moment = self._core.roots_of(certificate_type)
+        return self._path("get_verify_file", roots.verify_file, store, moment)
 
-    def get_verify_location(self, *, certificate_type: CaCertificateType) -> str:
+    def get_verify_location(self, *, certificate_type: AnyCaType) -> str:
         """Path of a bundle file, or of a directory hashed for OpenSSL."""
-        snapshot, moment = self._core.look([RootsOf(CaCertificateType(certificate_type))])
-        store = snapshot.cas[CaCertificateType(certificate_type)]
-        return self._path("get_verify_location", lambda: roots.verify_location(store, moment, self._core))
+        store, moment = self._core.roots_of(certificate_type)
+        return self._path("get_verify_location", roots.verify_location, store, moment)
 
-    def _path(self, command: str, find: Callable[[], Path | None]) -> str:
+    def _path(
+        self,
+        command: str,
+        find: Callable[[CaStore, Moment, roots.Writer], Path | None],
+        store: CaStore | None,
+        moment: Moment,
+    ) -> str:
         try:
-            found = find()
+            found = None if store is None else find(store, moment, self._core)
         except Refusal as refusal:
             told(command, refusal)
             found = None
@@ -285,56 +300,65 @@ class Commands:
     ) -> GetCertificateSignRequestResult:
         """Make a key and a signing request for it; the key is on the disk before the request is handed out."""
         try:
-            csr = self.signing_request(certificate_type, country, organization, common, use_tpm=use_tpm)
+            subject = RequestSubject(country=country, organization=organization, common=common)
+            csr = self.signing_request((certificate_type,), subject, use_tpm=use_tpm)
         except Refusal as refusal:
             told("generate_certificate_signing_request", refusal)
             return GetCertificateSignRequestResult(status=answers(refusal).request)
         return GetCertificateSignRequestResult(status=GetCertificateSignRequestStatus.Accepted, csr=csr)
 
     def signing_request(
-        self, certificate_type: LeafCertificateType, country: str, organization: str, common: str, *, use_tpm: bool
+        self,
+        certificate_types: Sequence[LeafCertificateType],
+        subject: RequestSubject,
+        *,
+        use_tpm: bool = False,
+        key_type: KeyType | None = None,
     ) -> str:
-        """Make a key and a signing request (PEM). Raises the refusal."""
-        with self._core.deed("generate_certificate_signing_request", certificate_type) as deed:
-            return self._signing_request(certificate_type, country, organization, common, use_tpm=use_tpm, deed=deed)
+        """Make a key and a signing request (PEM) for one leaf that is of all these types. Raises the refusal.
+
+        `key_type`: None for the configured one.
+        """
+        with self._core.deed("generate_certificate_signing_request", ", ".join(certificate_types)) as deed:
+            for one in certificate_types:
+                if one not in LEAF_KINDS:
+                    raise NoRequestForType(one)
+            if use_tpm:
+                raise KeyNotGenerated("no TPM is configured, and a key in a file would not be what was asked for")
+            return self._signing_request(certificate_types, subject, key_type, deed)
 
     def _signing_request(
         self,
-        certificate_type: LeafCertificateType,
-        country: str,
-        organization: str,
-        common: str,
-        *,
-        use_tpm: bool,
+        certificate_types: Sequence[LeafCertificateType],
+        subject: RequestSubject,
+        key_type: KeyType | None,
         deed: Deed,
     ) -> str:
         config = self._core.config
-        kind = LEAF_KINDS.get(certificate_type)
-        if kind is None:
-            raise NoRequestForType(certificate_type)
-        if use_tpm:
-            raise KeyNotGenerated("no TPM is configured, and a key in a file would not be what was asked for")
-        domain_component = self._domain_component() if certificate_type == LeafCertificateType.V2G else None
-        subject = RequestSubject(
-            country=country, organization=organization, common=common, domain_component=domain_component
-        )
-        key = key_files.generate(KeyType(config.csr_key_type))
+        if LeafCertificateType.V2G in certificate_types:
+            subject = replace(subject, domain_component=self._domain_component(key_type))
+        key = key_files.generate(key_type or KeyType(config.csr_key_type))
         csr = signing_request(subject, key, dns_names=config.csr_dns_names, ip_addresses=config.csr_ip_addresses)
         content = key_files.to_pem(key, config.private_key_password)
 
         def decide(snapshot: Snapshot, moment: Moment) -> Decision:
-            name = f"{kind.single_prefix}{self._core.token(moment)}.key"
-            path = snapshot.leaves[certificate_type].key_directory / name
-            return with_room(Decision((Write(path, content, SECRET_MODE),)), snapshot, self._core.limits, moment)
+            name = f"{self._core.token(moment)}.key"
+            paths = [
+                snapshot.leaves[one].key_directory / f"{LEAF_KINDS[one].single_prefix}{name}"
+                for one in certificate_types
+            ]
+            writes = tuple(Write(path, content, SECRET_MODE) for path in paths)
+            return with_room(Decision(writes), snapshot, self._core.limits, moment)
 
         self._core.change(decide, deed)
         return csr
 
-    def _domain_component(self) -> str:
-        """What the profile wants of an SECC leaf: with ISO 15118-20 keys DC=CSO, else DC=CPO."""
+    def _domain_component(self, key_type: KeyType | None) -> str:
+        """What an SECC leaf has: with ISO 15118-20 keys DC=CSO, if they or the profile are asked for, else DC=CPO."""
         config = self._core.config
-        is_20 = self._core.profile is ProfileName.ISO15118 and config.csr_key_type in ("secp521r1", "ed448")
-        return "CSO" if is_20 else "CPO"
+        is_asked_for = key_type is not None or self._core.profile is ProfileName.ISO15118
+        edition = EDITION_OF_KEY_TYPE.get(key_type or config.csr_key_type) if is_asked_for else None
+        return "CSO" if edition is Edition.ISO15118_20 else "CPO"
 
     # ---- leaves to use
 
@@ -394,3 +418,11 @@ class Commands:
         now = moment.now if leaf.certificate.valid_at(moment.now) else moment.at_least or moment.now
         left = leaf.certificate.not_after - now  # below zero within the last second, which is valid throughout
         return max(left // timedelta(days=1), 0)
+
+
+def _roots(snapshot: Snapshot, ca_type: AnyCaType) -> CaStore:
+    """The CA certificates of a domain. Raises `NoPlaceForRoots`."""
+    store = snapshot.cas.get(ca_type)
+    if store is None:
+        raise NoPlaceForRoots(ca_type)
+    return store

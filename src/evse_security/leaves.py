@@ -13,6 +13,7 @@ from evse_security.errors import NotWritable
 from evse_security.keys import files as key_files
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.path import Policy
+from evse_security.pki.profile import Edition
 from evse_security.store.info import LeafFiles, files_in
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.leafstore import KeysUnread
@@ -52,11 +53,13 @@ class Leaves:
             except KeysUnread as unread:
                 parts.append(KeysAt(kind.leaf_type, unread.locations))
 
-    def chosen(self, snapshot: Snapshot, store: LeafStore, moment: Moment) -> Leaf | None:
-        """The leaf of a store that is in use."""
+    def chosen(
+        self, snapshot: Snapshot, store: LeafStore, moment: Moment, edition: Edition | None = None
+    ) -> Leaf | None:
+        """The leaf of a store that is in use: of all, or of an edition of ISO 15118."""
         trust, newest_by = snapshot.cas[store.kind.ca_type].trust, self._core.config.newest_by
-        said = self._core.revocations(snapshot)
-        found = (select.chosen(store, trust, newest_by, *attempt, said) for attempt in self.attempts(store, moment))
+        said, tried = self._core.revocations(snapshot), self.attempts(store, moment)
+        found = (select.chosen(store, trust, newest_by, *attempt, said, edition) for attempt in tried)
         return next((leaf for leaf in found if leaf is not None), None)
 
     def parts_for(self, certificate_type: LeafCertificateType) -> Parts:

@@ -8,6 +8,7 @@ from evse_security.errors import CommandRefused, Refusal
 from evse_security.interface.r2023_10 import LeafCertificateType
 from evse_security.leaves import Leaves
 from evse_security.outcomes import answers
+from evse_security.pki.request import RequestSubject
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.rules import report
 from evse_security.vocabulary import (
@@ -85,7 +86,8 @@ class Commands202310:
     ) -> str:
         """A signing request (PEM). The result has no word for failure: raises `CommandRefused` with the reason."""
         try:
-            return self._today.signing_request(certificate_type, country, organization, common, use_tpm=False)
+            subject = RequestSubject(country=country, organization=organization, common=common)
+            return self._today.signing_request((certificate_type,), subject)
         except Refusal as refusal:
             told("generate_certificate_signing_request", refusal)
             raise CommandRefused("generate_certificate_signing_request", refusal) from refusal

@@ -15,11 +15,12 @@ from evse_security.pki import names
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.enrolled import token_of_request
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.path import LeafStart, Policy
+from evse_security.pki.path import LeafStart, Policy, TrustStore
+from evse_security.pki.profile import Edition, serves
 from evse_security.store.kinds import LeafKind
 from evse_security.store.leafstore import may_act
 from evse_security.store.rules import select
-from evse_security.store.snapshot import KeyFile, Leaf, LeafStore, Snapshot
+from evse_security.store.snapshot import KeyFile, Leaf, LeafStore
 from evse_security.vocabulary import LeafCertificateType
 
 _COUNTRY, _ORGANIZATION = "2.5.4.6", "2.5.4.10"
@@ -82,19 +83,24 @@ class RenewalFacts:
     """The key file of the request."""
 
 
-def renewal_facts(core: Core, leaves: Leaves, kind: LeafCertificateType, csr: str | None) -> RenewalFacts:
-    """Look at one kind of leaf, and what became of a signing request (PEM)."""
+def renewal_facts(
+    core: Core, leaves: Leaves, kind: LeafCertificateType, csr: str | None, edition: Edition | None
+) -> RenewalFacts:
+    """Look at one kind of leaf, or those of it of one edition, and what became of a signing request (PEM)."""
     snapshot, moment = core.look()
     store = snapshot.leaves[kind]
-    leaf, use = leaves.chosen(snapshot, store, moment), LeafUse.in_use
+    alike = [one for one in store.leaves if serves(one.certificate, edition)]
+    leaf, use = leaves.chosen(snapshot, store, moment, edition), LeafUse.in_use
     if leaf is None:
-        before = _own((one for one in store.leaves if not one.certificate.not_yet_valid(moment.now)), store.kind)
+        before = _own((one for one in alike if not one.certificate.not_yet_valid(moment.now)), store.kind)
         leaf = max(before, key=lambda one: one.certificate.not_after, default=None)
         use = LeafUse.expired if leaf is not None and leaf.certificate.expired(moment.now) else LeafUse.unusable
     request, key = _request(store, csr)
     if key is not None and moment.now - key.modified > core.limits.csr_lifetime / 2:
         request = RequestState.aging
-    successor = _successor(snapshot, store, moment, Policy((kind,), core.profile, LeafStart.NOW_OR_LATER))
+    trust, policy = snapshot.cas[store.kind.ca_type].trust, Policy((kind,), core.profile, LeafStart.NOW_OR_LATER)
+    later = _own((one for one in alike if one.certificate.not_yet_valid(moment.now)), store.kind)
+    successor = _successor(later, trust, policy, moment)
     return RenewalFacts(
         now=moment.now,
         doubt=moment.doubt,
@@ -125,10 +131,8 @@ def _own(leaves: Iterable[Leaf], kind: LeafKind) -> Iterator[Leaf]:
             yield one
 
 
-def _successor(snapshot: Snapshot, store: LeafStore, moment: Moment, policy: Policy) -> Leaf | None:
-    """The leaf that begins later and lasts longest, if its chain verifies."""
-    trust = snapshot.cas[store.kind.ca_type].trust
-    later = _own((one for one in store.leaves if one.certificate.not_yet_valid(moment.now)), store.kind)
+def _successor(later: Iterable[Leaf], trust: TrustStore, policy: Policy, moment: Moment) -> Leaf | None:
+    """Of the leaves that begin later the one that lasts longest, if its chain verifies."""
     verified = (one for one in later if select.flaw(one, trust, policy, moment.now) is None)
     return max(verified, key=lambda one: one.certificate.not_after, default=None)
 

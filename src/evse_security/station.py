@@ -9,16 +9,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from evse_security.additions import AnyCaType, OemStoreUpdate
 from evse_security.clock import Moment
 from evse_security.commands import CheckReport, Commands
 from evse_security.config import StationConfig
-from evse_security.core import Core, Subscriber
+from evse_security.core import Core, Subscriber, telling
 from evse_security.doctor import WARN_DAYS, Doctor, Mended, MendReport
-from evse_security.errors import MalformedRequest
-from evse_security.interface import NEWEST, r2023_10, r2026_04
+from evse_security.errors import MalformedRequest, NoPlaceForRoots
+from evse_security.interface import NEWEST, WITH_OEM, r2023_10, r2026_04, r2026_04_oem
+from evse_security.keys.kinds import KeyType
 from evse_security.leaves import Leaves
 from evse_security.older import Commands202310
 from evse_security.pki.hashdata import asked_for
+from evse_security.pki.profile import Edition
+from evse_security.pki.request import RequestSubject
 from evse_security.recovery import BackupReport, Others, Recovery, RestoreReport
 from evse_security.renewing import RenewalFacts, await_certificate, renewal_facts
 from evse_security.serve.dispatch import dispatch
@@ -37,8 +41,9 @@ from evse_security.store.rules.ask import OcspQuestion, OcspState, ocsp_question
 from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.trial import Attempt, FileExplanation, Received, explain_text
-from evse_security.succession import discard_leaf, leaf_info, root_of_leaf
-from evse_security.vocabulary import CaCertificateType, CertificateHashData, CertificateInfo, LeafCertificateType
+from evse_security.succession import discard_leaf, leaf_info, retire_root, root_of_leaf
+from evse_security.vocabulary import CertificateHashData, CertificateInfo, LeafCertificateType
+from evse_security.withoem import CommandsWithOem
 
 if TYPE_CHECKING:
     from evse_security.cars import ShownToCars
@@ -105,6 +110,7 @@ class Station:
         self._revisions: dict[str, Any] = {
             "2023-10": Commands202310(self._core, commands),
             "2026-04": commands,
+            WITH_OEM: CommandsWithOem(self._core, commands),
         }
         self._inventory: tuple[Snapshot | None, Inventory] = (None, Inventory({}, {}))
         self._typed: dict[str, Any] = {name: Typed(found, name) for name, found in self._revisions.items()}
@@ -142,10 +148,15 @@ class Station:
     def interface(self, revision: Literal["2023-10"]) -> r2023_10.Interface: ...
     @overload
     def interface(self, revision: Literal["2026-04"] = ...) -> r2026_04.Interface: ...
-    def interface(self, revision: str = NEWEST) -> r2023_10.Interface | r2026_04.Interface:
-        """The commands of one revision, typed. They raise `MalformedRequest` for what is not of its argument's type."""
+    @overload
+    def interface(self, revision: Literal["2026-04-oem"]) -> r2026_04_oem.Interface: ...
+    def interface(self, revision: str = NEWEST) -> r2023_10.Interface | r2026_04.Interface | r2026_04_oem.Interface:
+        """The commands of one revision, typed. They raise `MalformedRequest` for what is not of its argument's type.
+
+        `2026-04-oem` is ours: the commands about CA certificates with the domain OEM, which no revision has.
+        """
         self._implementation(revision)
-        found: r2023_10.Interface | r2026_04.Interface = self._typed[revision]
+        found: r2023_10.Interface | r2026_04.Interface | r2026_04_oem.Interface = self._typed[revision]
         return found
 
     def dispatch(self, command: str, arguments: object, *, revision: str = NEWEST) -> Any:
@@ -161,8 +172,15 @@ class Station:
         return self._revisions[revision]
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Tell somebody of each change of the store, after the write, before the answer. Returns how to stop that."""
+        """Tell somebody of each change of the store, after the write, before the answer. Returns how to stop that.
+
+        Those of the OEM roots, for which the interface has no word, are told by `hear_oem`.
+        """
         return self._core.subscribe(subscriber)
+
+    def hear_oem(self, hear: Callable[[OemStoreUpdate], object]) -> Callable[[], None]:
+        """Tell somebody of each change of the OEM roots, as `subscribe` does. Returns how to stop that."""
+        return self._core.hear_oem(hear)
 
     # ---- beyond it
 
@@ -206,9 +224,43 @@ class Station:
         """Whole days until the newest usable leaf expires; None if there is none, 0 on its last day."""
         return self._commands.leaf_expiry_days(certificate_type)
 
-    def renewal_facts(self, certificate_type: LeafCertificateType, csr: str | None = None) -> RenewalFacts:
-        """What is to be known to renew the V2G or CSMS leaf, and what became of a signing request (PEM)."""
-        return renewal_facts(self._core, self._leaves, certificate_type, csr)
+    def renewal_facts(
+        self, certificate_type: LeafCertificateType, csr: str | None = None, edition: Edition | None = None
+    ) -> RenewalFacts:
+        """What is to be known to renew the V2G or CSMS leaf, and what became of a signing request (PEM).
+
+        With an edition of ISO 15118 only the leaves of that one count.
+        """
+        return renewal_facts(self._core, self._leaves, certificate_type, csr, edition)
+
+    def signing_request(
+        self,
+        certificate_types: Sequence[LeafCertificateType],
+        *,
+        country: str,
+        organization: str,
+        common: str,
+        key_type: str | None = None,
+    ) -> str:
+        """Make a key and a signing request (PEM), with a kind of key of its own; None: `csr_key_type`.
+
+        For several types it is one key, for one leaf that is of all of them. Raises `MalformedRequest` and the refusal.
+        """
+        if key_type not in (None, *KeyType):
+            raise MalformedRequest("key_type", f"must be one of {', '.join(KeyType)}")
+        subject = RequestSubject(country=country, organization=organization, common=common)
+        kind = None if key_type is None else KeyType(key_type)
+        with telling("signing_request"):
+            return self._commands.signing_request(_some(certificate_types), subject, key_type=kind)
+
+    def install_leaf(self, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]) -> None:
+        """Install a signed leaf with its sub-CAs (PEM) for all these types, or for none of them.
+
+        Only a power cut leaves it with some of them; then this can be done again. Raises `MalformedRequest` and the
+        refusal.
+        """
+        with telling("install_leaf"):
+            self._commands.install_leaf(certificate_chain, _some(certificate_types))
 
     def await_certificate(self, certificate_type: LeafCertificateType, csr: str | None) -> None:
         """Keep the key of a signing request (PEM) from being swept, in place of another one's; None: of nobody's.
@@ -241,9 +293,16 @@ class Station:
         """Remove one leaf with its key, as another took its place. Raises the refusal: the last one stays."""
         discard_leaf(self._core, certificate_type, fingerprint)
 
-    def root_of_leaf(self, certificate_type: LeafCertificateType) -> CertificateHashData | None:
-        """The root that the leaf in use leads to; None where there is none."""
-        return root_of_leaf(self._core, self._leaves, certificate_type)
+    def retire_root(self, fingerprint: str, *, needed: str = "") -> None:
+        """Remove the CSMS root whose successor has proven itself; what it issued stays (M05.FR.13).
+
+        `needed`: fingerprint of a CSMS leaf that must stay usable. Raises the refusal.
+        """
+        retire_root(self._core, self._leaves, fingerprint, needed)
+
+    def root_of_leaf(self, certificate_type: LeafCertificateType, fingerprint: str) -> CertificateHashData | None:
+        """The root that a leaf leads to, or led to when it was valid; None where there is none."""
+        return root_of_leaf(self._core, self._leaves, certificate_type, fingerprint)
 
     def overview(self) -> Overview:
         """All that is installed, as trees, and why each certificate is or is not used."""
@@ -261,12 +320,15 @@ class Station:
         """
         return self._doctor.mend(aside, dry_run=dry_run)
 
-    def explain(self, domain: CaCertificateType, *, fingerprint: str | None = None) -> Explanation:
+    def explain(self, domain: AnyCaType, *, fingerprint: str | None = None) -> Explanation:
         """Why each certificate of a domain is or is not used, with every path of each chain that was tried.
 
-        With a fingerprint only the certificate that has it: each path of thousands takes its time.
+        With a fingerprint only the certificate that has it: each path of thousands takes its time. Raises
+        `NoPlaceForRoots`.
         """
         snapshot, moment = self._core.look()
+        if domain not in snapshot.cas:
+            raise NoPlaceForRoots(domain)
         store, config, said = snapshot.cas[domain], self.config, self._core.revocations(snapshot)
         return explain(snapshot, store, moment, config.newest_by, self._core.profile, said, only=fingerprint)
 
@@ -339,3 +401,9 @@ class Station:
             with self._core.deed("sweep") as deed:
                 self._core.change(decide, deed)
         return SweepReport(done[-1].removed, dry_run, done[-1].kept_because)
+
+
+def _some(certificate_types: Sequence[LeafCertificateType]) -> Sequence[LeafCertificateType]:
+    if not certificate_types:
+        raise MalformedRequest("certificate_types", "must name one at least")
+    return certificate_types

@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from evse_security.agents.expiry import DAY as DAY_SECONDS
 from evse_security.agents.expiry import ExpiryWatch
 from evse_security.agents.watching import watching
+from evse_security.lab.keys import KeyKind
 from evse_security.service.events import EventKind
 from tests.agents.stations import Watched, put, stock, watched
 from tests.builders import DAY, NOW, World, world
@@ -51,6 +54,13 @@ def test_a_leaf_that_expires_within_the_days_is_told_with_what_it_is(tmp_path: P
     }
 
 
+def test_an_oem_root_that_expires_is_told(tmp_path: Path) -> None:
+    put(tmp_path, "ca/oem/OEM_ROOT_CA.pem", world("Oem >", Oem={"not_after": NOW + 3 * DAY})["Oem"].pem)
+    [(kind, data)] = told(tmp_path, pki(SECC=40))
+    assert (kind, data["ca_certificate_type"]) == (WARNING, "OEM")
+    assert data["text"] == "the OEM root CN=Oem, O=Test expires in 3 days"
+
+
 def test_the_days_are_configured(tmp_path: Path) -> None:
     assert told(tmp_path, pki(SECC=40)) == []
     assert len(told(tmp_path, pki(SECC=40), expiry_warning_days=40)) == 1
@@ -65,6 +75,27 @@ def test_a_leaf_that_has_expired_is_told_unless_another_is_in_use(tmp_path: Path
     put(tmp_path, "client/cso/new.pem", newer["New"].pem)
     put(tmp_path, "client/cso/new.key", newer["New"].key_pem())
     assert told(tmp_path, made) == []
+
+
+@pytest.mark.parametrize("key", [KeyKind.SECP521R1, KeyKind.ED448])
+@pytest.mark.parametrize(
+    ("old", "new", "days"),
+    [(20, 300, [20]), (300, 20, [20]), (20, 10, [10, 20]), (300, 300, []), (-5, 300, [-5]), (-40, 300, [])],
+)
+def test_of_secc_leaves_the_first_of_each_edition_is_told(
+    tmp_path: Path, key: KeyKind, old: int, new: int, days: list[int]
+) -> None:
+    """Of an edition that the station has done with no more is told after a while."""
+    begin = {"not_before": NOW - 90 * DAY}
+    made = world(
+        "Root > Sub > SECC",
+        "Root > Sub > SECC20",
+        SECC={**begin, "not_after": NOW + old * DAY},
+        SECC20={**begin, "not_after": NOW + new * DAY, "key": key},
+    )
+    put(tmp_path, "client/cso/SECC20.pem", made.pem("SECC20", "Sub"))
+    put(tmp_path, "client/cso/SECC20.key", made["SECC20"].key_pem())
+    assert sorted(data["days"] for kind, data in told(tmp_path, made) if kind is LEAF) == days
 
 
 def test_cas_that_are_trusted_are_warned_of(tmp_path: Path) -> None:

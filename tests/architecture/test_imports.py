@@ -17,7 +17,7 @@ NAME = "evse_security"
 BASE = "vocabulary errors clock visible"
 GROUPS: dict[str, tuple[str, str]] = {
     # group: (its modules and packages, the groups that it may import besides itself)
-    "vocabulary": ("vocabulary", ""),
+    "vocabulary": ("vocabulary additions", ""),
     "errors": ("errors", "vocabulary"),
     "clock": ("clock", ""),
     "actor": ("actor", ""),
@@ -43,7 +43,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     ),
     "serve": ("serve", "vocabulary errors interface"),
     "station": (
-        f"station commands older leaves chains cars contracts renewing succession core doctor recovery {NAME}",
+        f"station commands older withoem leaves chains cars contracts renewing succession core doctor recovery {NAME}",
         f"{BASE} interface outcomes config pki rules keys disk serve",
     ),
     "service": ("service", f"{BASE} actor interface config serve station"),
@@ -54,7 +54,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "ocpp": (
         "adapters.ocpp.editions adapters.ocpp.words adapters.ocpp.refusals adapters.ocpp.messages "
         "adapters.ocpp.events adapters.ocpp.plug_and_charge adapters.ocpp.trial adapters.ocpp.policy "
-        "adapters.ocpp.profiles",
+        "adapters.ocpp.profiles adapters.ocpp.root_trial adapters.ocpp.uses adapters.ocpp.device_model",
         "vocabulary errors",
     ),
     "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents adapters everest"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from evse_security.service.state import MOST_BYTES, StateDamaged, StateFile
+from evse_security.service.state import MOST_BYTES, Claim, StateDamaged, StateFile
 
 
 def test_what_is_saved_is_loaded_and_private(tmp_path: Path) -> None:
@@ -67,3 +69,28 @@ def test_a_new_directory_is_forced_to_the_disk_with_its_name(tmp_path: Path, mon
     StateFile(tmp_path / "service" / "some.json").save({})
     directory = str(tmp_path / "service")
     assert forced == [str(tmp_path), f"{directory}/.some.json.new", directory]
+
+
+def test_a_directory_is_one_services_alone_until_it_ends_in_whatever_way(tmp_path: Path) -> None:
+    place = tmp_path / "service"
+    program = "import sys, pathlib; from evse_security.service.state import Claim; c = Claim(pathlib.Path(sys.argv[1]))"
+    waiting = [sys.executable, "-c", f"{program}; print(c.take(), flush=True); input()", str(place)]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True\n"
+        claim = Claim(place)
+        assert not claim.take()
+        other.kill()
+    assert claim.take()
+    assert claim.take()
+    second = Claim(place)
+    assert not second.take()
+    claim.release()
+    assert second.take()
+    second.release()
+    assert place.stat().st_mode & 0o777 == 0o700
+
+
+def test_where_nothing_can_be_remembered_nothing_is_kept_from_others(tmp_path: Path) -> None:
+    assert Claim(None).take()
+    assert Claim(tmp_path / "not" / "there").take()

@@ -10,6 +10,7 @@ import pytest
 
 from evse_security.clock import Moment
 from evse_security.lab.authority import KeyUse
+from evse_security.lab.keys import KeyKind
 from evse_security.store.changes import Remove, Write
 from evse_security.store.diagnosis import diagnose
 from evse_security.store.diagnosis.finding import AS_READER, KINDS, Finding, Mender, Severity
@@ -200,6 +201,16 @@ def test_a_leaf_that_has_a_successor_may_expire() -> None:
     w = pki("Root > Sub1 > Sub2 > New", SECC={"not_after": NOW + 9 * DAY}, New=new)
     assert "LeafExpiring" in codes(seen(station(w)))
     assert "LeafExpiring" not in codes(seen(station(w).with_leaf(w, "New", "Sub2", "Sub1", number=2)))
+
+
+@pytest.mark.parametrize(("old", "new"), [(9, 400), (400, 9)])
+def test_of_secc_leaves_of_both_editions_none_follows_the_other(old: int, new: int) -> None:
+    """Whichever is in use: cars of the other edition are shown the other."""
+    other = {"not_before": NOW - DAY, "not_after": NOW + new * DAY, "key": KeyKind.SECP521R1}
+    w = pki("Root > Sub1 > Sub2 > New", SECC={"not_after": NOW + old * DAY}, New=other)
+    finding = the("LeafExpiring", seen(station(w).with_leaf(w, "New", "Sub2", "Sub1", number=2)))
+    assert finding.certificate is not None
+    assert finding.certificate.startswith("CN=SECC" if old < new else "CN=New")
 
 
 def test_a_chain_whose_leaf_is_not_first_hides_the_leaf() -> None:

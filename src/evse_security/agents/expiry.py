@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from evse_security.additions import AnyCaType
 from evse_security.agents.patience import ask, wait
 from evse_security.service.eventdata import Expiring, ExpiringCa, ExpiringLeaf
 from evse_security.service.events import Event, EventKind
@@ -18,7 +19,12 @@ DAY = 86_400.0
 SETTLED = 10.0
 """Seconds that are waited after a change: many come together, and drawing a large store takes a while."""
 LEAF = "leaf"
-LEAF_TYPES = {
+_AWAITED = (EventKind.certificate_store_update, EventKind.oem_store_update, EventKind.clock)
+NOT_NEWEST = "NotNewest"
+"""Why a leaf is not in use with which nothing is wrong."""
+KEYS_OF_20 = frozenset({"EC 521", "Ed448 456"})
+"""Keys of leaves of ISO 15118-20, as overviews call them."""
+LEAF_TYPES: Mapping[AnyCaType, LeafCertificateType] = {
     CaCertificateType.V2G: LeafCertificateType.V2G,
     CaCertificateType.CSMS: LeafCertificateType.CSMS,
 }
@@ -33,14 +39,17 @@ class News(NamedTuple):
 
 
 def expiring(overview: Overview, now: datetime, days: int) -> Iterator[News]:
-    """What expires within so many days: 1. the leaf in use, or for want of one that which was last, 2. trusted CAs."""
+    """What expires within so many days: 1. the leaf in use, or for want of one that which was last, 2. trusted CAs.
+
+    Of SECC leaves there may be one for each edition of ISO 15118.
+    """
     for domain in overview.domains:
         nodes = list(_all(domain.trees))
-        leaf = _leaf(node for node in nodes if node.role == LEAF)
-        if leaf is not None and _is_soon(leaf, now, days):  # 1
-            kind = LEAF_TYPES[domain.domain]
-            told = _told(leaf, f"the {kind} leaf", now)
-            yield News(EventKind.leaf_certificate_expiring, {"leaf_certificate_type": kind, **told})
+        for leaf in _leaves(domain.domain, nodes, now, days):  # 1
+            if _is_soon(leaf, now, days):
+                kind = LEAF_TYPES[domain.domain]
+                told = _told(leaf, f"the {kind} leaf", now)
+                yield News(EventKind.leaf_certificate_expiring, {"leaf_certificate_type": kind, **told})
         for node in nodes:
             if node.role != LEAF and node.used and _is_soon(node, now, days):  # 2
                 told = _told(node, f"the {domain.domain} {node.role}", now)
@@ -53,10 +62,27 @@ def _all(nodes: Iterable[Node]) -> Iterator[Node]:
         yield from _all(node.children)
 
 
-def _leaf(leaves: Iterable[Node]) -> Node | None:
-    """The leaf in use; where there is none, the one with a key that ends or ended last."""
-    with_key = [node for node in leaves if node.private_key is not None]
-    return max(with_key, key=lambda node: (node.used, node.not_after), default=None)
+def _leaves(domain: AnyCaType, nodes: Iterable[Node], now: datetime, days: int) -> Iterator[Node]:
+    """The leaf in use; where there is none, the one with a key that ends or ended last.
+
+    Then the same of the other edition, unless it is long gone: a station may have done with that.
+    """
+    with_key = [node for node in nodes if node.role == LEAF and node.private_key is not None]
+    first = _first(with_key)
+    if first is None:
+        return
+    yield first
+    other = _first(node for node in with_key if _is_20(node) is not _is_20(first))
+    if domain is CaCertificateType.V2G and other is not None and now - other.not_after <= timedelta(days=days):
+        yield other
+
+
+def _first(leaves: Iterable[Node]) -> Node | None:
+    return max(leaves, key=lambda node: (node.used, node.reason == NOT_NEWEST, node.not_after), default=None)
+
+
+def _is_20(leaf: Node) -> bool:
+    return leaf.key in KEYS_OF_20
 
 
 def _is_soon(node: Node, now: datetime, days: int) -> bool:
@@ -94,7 +120,7 @@ class ExpiryWatch:
         loop = asyncio.get_running_loop()
 
         def hear(event: Event) -> None:
-            if event.kind in (EventKind.certificate_store_update, EventKind.clock):
+            if event.kind in _AWAITED:
                 loop.call_soon_threadsafe(self._changed.set)
 
         stop = self._service.events.hear(hear)

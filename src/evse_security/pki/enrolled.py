@@ -11,6 +11,7 @@ from evse_security.errors import MalformedCertificate, NoCertificate, TooLarge
 from evse_security.pki import der, names, pem
 from evse_security.pki.certificate import Certificate, certificate_of
 from evse_security.pki.keytoken import token_of_certificate, token_of_spki
+from evse_security.pki.profile import Edition, edition_of_key
 
 _SIGNED_DATA = "1.2.840.113549.1.7.2"
 _ORGANIZATION = "2.5.4.10"
@@ -41,8 +42,17 @@ def certificates_of_message(message: bytes) -> tuple[Certificate, ...]:
 
 def token_of_request(csr: str) -> bytes:
     """The token of the key that a signing request (PEM) asks a certificate for. Raises ValueError."""
+    return token_of_spki(_key_of(csr))
+
+
+def edition_of_request(csr: str) -> Edition | None:
+    """Which ISO 15118 has leaves with the key of a signing request (PEM); None where none has. Raises ValueError."""
+    return edition_of_key(_key_of(csr))
+
+
+def _key_of(csr: str) -> bytes:
     request = x509.load_pem_x509_csr(csr.encode("ascii"))
-    return token_of_spki(request.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    return request.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def asks_for_subject_of(csr: str, certificate: Certificate) -> bool:

@@ -56,6 +56,12 @@ _EDITION_BY_KEY = {
     (_EC, _P521): Edition.ISO15118_20,
     (_ED448, None): Edition.ISO15118_20,
 }
+EDITION_OF_KEY_TYPE = {
+    "secp256r1": Edition.ISO15118_2,
+    "secp521r1": Edition.ISO15118_20,
+    "ed448": Edition.ISO15118_20,
+}
+"""The same for the kinds of keys that a station makes, by their names in its configuration."""
 _BOTH = frozenset(Edition)
 _ONLY_2, _ONLY_20 = frozenset({Edition.ISO15118_2}), frozenset({Edition.ISO15118_20})
 _V2G, _V2G_MO = (
@@ -76,6 +82,19 @@ def edition_of(leaf: Certificate) -> Edition | None:
     """Which ISO 15118 has leaves with such keys; None where none has."""
     used = algorithms(leaf)
     return _EDITION_BY_KEY.get((used.key, used.curve))
+
+
+def serves(leaf: Certificate, edition: Edition | None) -> bool:
+    """Whether a leaf is one of an edition; None: of any. What no edition has is shown to cars of ISO 15118-2."""
+    return edition is None or (edition_of(leaf) or Edition.ISO15118_2) is edition
+
+
+def edition_of_key(spki: bytes) -> Edition | None:
+    """Which ISO 15118 has leaves with a key (SubjectPublicKeyInfo in DER); None where none has."""
+    try:
+        return _EDITION_BY_KEY.get(_key_algorithm(spki))
+    except (ValueError, IndexError):
+        return None
 
 
 @remembered(64, longest=512)

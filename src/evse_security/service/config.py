@@ -126,7 +126,7 @@ class ServiceConfig:
     iso15118_export_edition: ExportEdition = "2"
     """Whose chain: that of ISO 15118-`2` or -`20`."""
     iso15118_oem_roots: Path | None = None
-    """Roots of car makers (PEM) to go with it; the first is copied."""
+    """Roots of car makers (PEM) to go with it, instead of the installed ones; the first is copied."""
     expiry_warning_days: int = 30
     """Days before expiry at which certificates are announced."""
     log_format: LogFormat = "text"

@@ -19,7 +19,7 @@ class RenewalState(StrEnum):
     unknown = "unknown"
     """Nothing was looked at yet."""
     off = "off"
-    """The configuration says that others renew these leaves."""
+    """Others renew these leaves: the configuration says so, or another service with this state directory does."""
     clock = "clock"
     """The clock is not believed: nothing is done until it is."""
     absent = "absent"
@@ -48,7 +48,7 @@ class Triggered(StrEnum):
     accepted = "accepted"
     """A new request is made, in place of one that waits."""
     off = "off"
-    """The configuration says that others renew these leaves."""
+    """Others renew these leaves: the configuration says so, or another service with this state directory does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
 from evse_security.errors import EvseSecurityError
+
+log = logging.getLogger(__name__)
 
 MOST_BYTES = 1 << 18
 """Bytes of such a file: far more than any needs."""
@@ -54,7 +58,7 @@ class StateFile:
     def save(self, content: Any) -> None:
         """Replace what was saved: after a crash there is the old or the new."""
         data = json.dumps(content, indent=1).encode()
-        directory = self._directory()
+        directory = _directory(self.path.parent)
         try:
             temporary = f".{self.path.name}.new"
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -68,15 +72,47 @@ class StateFile:
         finally:
             os.close(directory)
 
-    def _directory(self) -> int:
-        """The open directory, made with mode 0700 if it is missing; its parents are not. A link is not followed."""
-        place = self.path.parent
+
+class Claim:
+    """A directory of remembered things is one service's alone, until it lets go of it or ends in whatever way."""
+
+    def __init__(self, directory: Path | None) -> None:
+        """Nothing is claimed yet. None: there is nothing that two could have."""
+        self._directory = directory
+        self._descriptor: int | None = None
+
+    def take(self) -> bool:
+        """Whether it is ours now; false while another process or service has it.
+
+        It is ours too where nothing can be remembered (no such directory, no locks there): nobody else can either.
+        """
+        if self._directory is None or self._descriptor is not None:
+            return True
         try:
-            return os.open(place, _DIRECTORY)
-        except FileNotFoundError:
-            os.mkdir(place, 0o700)
-            force(place.parent)
+            self._descriptor = _directory(self._directory)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.release()
+            return False
+        except OSError as problem:
+            log.warning("%s cannot be kept from other services: %s", self._directory, problem.strerror or problem)
+        return True
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _directory(place: Path) -> int:
+    """An open directory, made with mode 0700 if it is missing; its parents are not. A link is not followed."""
+    try:
         return os.open(place, _DIRECTORY)
+    except FileNotFoundError:
+        os.mkdir(place, 0o700)
+        force(place.parent)
+    return os.open(place, _DIRECTORY)
 
 
 def force(directory: Path) -> None:

@@ -12,12 +12,13 @@ from evse_security.errors import ChainRefused, EvseSecurityError
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.path import Policy, check_end_entity, may_be_valid, why_not_ca
-from evse_security.pki.profile import ProfileName
+from evse_security.pki.profile import Edition, ProfileName, serves
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.rules.select import chosen, flaw
 from evse_security.store.rules.times import attempts
 from evse_security.store.snapshot import CaStore, Leaf, LeafStore, Snapshot
+from evse_security.vocabulary import CaCertificateType
 
 
 class Role(StrEnum):
@@ -99,6 +100,14 @@ class Domain:
                 break
         below = self.leaf_store.certificates if self.leaf_store else ()
         self.forest = Forest((*store.certificates, *below))
+
+    @cached_property
+    def beside(self) -> Leaf | None:
+        """The newest SECC leaf of the other edition of ISO 15118 than the one in use: its cars are shown that."""
+        if self.leaf_store is None or self.chosen is None or self.store.ca_type is not CaCertificateType.V2G:
+            return None
+        other = next(one for one in Edition if not serves(self.chosen.certificate, one))
+        return chosen(self.leaf_store, self.store.trust, self.newest_by, self.policy, self.now, self.said, other)
 
     @cached_property
     def files(self) -> dict[Certificate, tuple[Path, ...]]:
@@ -183,6 +192,8 @@ class Domain:
         if problem is not None:
             return _no(problem.code, f"not used: {problem}")  # 5
         newer = "" if self.chosen is None else self.chosen.file.path.name
+        if self.beside is not None and leaf.certificate == self.beside.certificate:
+            return _no("NotNewest", f"in use for cars of its edition at most: the one in {newer} is newer")  # 6
         return _no("NotNewest", f"not used: another leaf is newer, the one in {newer}")  # 6
 
     def flaw(self, leaf: Leaf) -> ChainRefused | None:

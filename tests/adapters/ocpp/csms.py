@@ -24,7 +24,7 @@ from evse_security.adapters.ocpp.handlers import (
     CertificateHandlers201,
     message,
 )
-from tests.adapters.ocpp.kit import Bench, Time, policy
+from tests.adapters.ocpp.kit import Bench, Time, hash_data, policy, root_of
 
 PATIENCE = 8.0
 PROTOCOLS = {Edition.V16: "ocpp1.6", Edition.V201: "ocpp2.0.1", Edition.V201_2025: "ocpp2.0.1", Edition.V21: "ocpp2.1"}
@@ -60,7 +60,13 @@ class Csms:
     peers: list[Any] = field(default_factory=list)
     connections: list[str] = field(default_factory=list)
     """Common name of each client certificate."""
+    signed: dict[str, str] = field(default_factory=dict)
+    """Whose certificate of each type it has signed last."""
     came: asyncio.Event = field(default_factory=asyncio.Event)
+    connector: Any = None
+    """That of the station, if it has one."""
+    speaker: Any = None
+    """The connection whose message is being answered."""
 
     async def until(self, met: Callable[[], Any]) -> Any:
         """Wait until something is so."""
@@ -112,8 +118,10 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "SecurityEventNotification": {},
     "GetCertificateStatus": {"status": "Failed"},
     "Authorize": {"idTokenInfo": {"status": "Accepted"}},
+    "FirmwareStatusNotification": {},
+    "SignedFirmwareStatusNotification": {},
 }
-STATION_MESSAGES = (*ANSWERS, "Get15118EVCertificate", "GetCertificateChainStatus", "DataTransfer")
+STATION_MESSAGES = (*ANSWERS, "Get15118EVCertificate", "GetCertificateChainStatus", "DataTransfer", "NotifyReport")
 
 
 def _peer(csms: Csms, connection: Any) -> Any:
@@ -131,6 +139,7 @@ def _peer(csms: Csms, connection: Any) -> Any:
             payload = snake_to_camel_case(named)
             csms.heard.append((action, payload))
             csms.came.set()
+            csms.speaker = peer
             if action != "DataTransfer":
                 return message(action, answered(action, payload))
             inside = answered(payload["messageId"], json.loads(payload["data"]))
@@ -149,9 +158,7 @@ def server_context(
     """TLS as a CSMS has it: security profile 3 demands a client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     folder.mkdir(exist_ok=True)
-    (folder / "server.pem").write_text(bench.made[server].pem + bench.made[server].chain_pem())
-    (folder / "server.key").write_text(bench.made[server].key_pem())
-    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    shows(context, bench, folder, server)
     if version is not None:
         context.minimum_version = context.maximum_version = version
     if profile == 3:
@@ -160,8 +167,15 @@ def server_context(
     return context
 
 
+def shows(context: ssl.SSLContext, bench: Bench, folder: Path, server: str) -> None:
+    """Have a CSMS show this certificate from the next handshake on."""
+    (folder / "server.pem").write_text(bench.made[server].pem + bench.made[server].chain_pem())
+    (folder / "server.key").write_text(bench.made[server].key_pem())
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+
+
 @asynccontextmanager
-async def serving(csms: Csms, context: ssl.SSLContext) -> AsyncIterator[Csms]:
+async def serving(csms: Csms, context: ssl.SSLContext | None) -> AsyncIterator[Csms]:
     """A CSMS that listens."""
     charge_point(csms.edition)
     from websockets.asyncio.server import serve
@@ -178,7 +192,7 @@ async def serving(csms: Csms, context: ssl.SSLContext) -> AsyncIterator[Csms]:
         csms.peers.remove(peer)
 
     async with serve(
-        handle, "127.0.0.1", 0, ssl=context, subprotocols=[PROTOCOLS[csms.edition]], close_timeout=1
+        handle, "127.0.0.1", csms.port, ssl=context, subprotocols=[PROTOCOLS[csms.edition]], close_timeout=1
     ) as server:
         csms.port = server.sockets[0].getsockname()[1]
         yield csms
@@ -243,13 +257,26 @@ class Stage:
         times = len(self.csms.said("SignCertificate")) + 1
         assert await self.csms.trigger(wanted) == {"status": "Accepted"}
         request = (await self.csms.until_said("SignCertificate", times))[-1]
+        self._check_root(request)
         payload: dict[str, Any] = {"certificateChain": self.bench.chain(request["csr"], authority, **changes)}
         if "certificateType" in request:
             payload["certificateType"] = request["certificateType"]
         if "requestId" in request:
             payload["requestId"] = request["requestId"]
         is_pnc = wanted == "SignV2GCertificate"
-        return await (self.csms.ask_pnc if is_pnc else self.csms.ask)("CertificateSigned", **payload)
+        answer = await (self.csms.ask_pnc if is_pnc else self.csms.ask)("CertificateSigned", **payload)
+        if answer["status"] == "Accepted":
+            self.csms.signed[request.get("certificateType", "")] = authority
+        return answer
+
+    def _check_root(self, request: Mapping[str, Any]) -> None:
+        """2.1: a renewal of an SECC leaf names the root of that leaf, and nothing else does (A03)."""
+        kind = request.get("certificateType", "")
+        signer = self.csms.signed.get(kind) if kind != "ChargingStationCertificate" else None
+        expected = None
+        if signer is not None and self.csms.edition.has_request_ids:
+            expected = hash_data(root_of(self.bench.made[signer]))
+        assert request.get("hashRootCertificate") == expected, kind
 
 
 def play(

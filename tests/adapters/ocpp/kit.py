@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from evse_security import Station, StationConfig
 from evse_security.adapters.ocpp import CertificatePolicy, Edition
 from evse_security.adapters.ocpp.desk import Desk
-from evse_security.lab.authority import name
+from evse_security.lab.authority import Entity, name
+from evse_security.lab.keys import KeyKind
 from tests.builders import DAY, NOW, World, at, csms, world
 
 SERIAL = "CS-0001"
@@ -28,24 +32,63 @@ LONG = {"not_before": at("2020-01-02"), "not_after": at("2050-01-01")}
 """TLS asks the machine what time it is."""
 
 
-def pki() -> World:
-    """A CSMS, a V2G and an MF hierarchy, and a stranger's."""
+KEY_OF_20 = {"key": KeyKind.SECP521R1, **LONG}
+
+
+def pki(*more: str, **changes: Mapping[str, Any]) -> World:
+    """A CSMS, a V2G and an MF hierarchy, and a stranger's; and more of them."""
+    long = ("CsmsSub", "Next", "Other", "Third", "CpoSub1", "CpoSub2", "MoSub", "Firmware", "StrangerSub")
+    server: Mapping[str, Any] = {"subject": name(CN="localhost", O="Operator"), **SERVER, **LONG}
     return world(
         "CsmsRoot > CsmsSub > Server",
-        "CsmsRoot > Next >",
+        "CsmsRoot > Next > NextServer",
+        "CsmsRoot > Other >",
+        "CsmsRoot > CsmsSub > Expired",
+        "CsmsRoot > CsmsSub > Elsewhere",
+        "CsmsRoot > CsmsSub > Wildcard",
+        "Next > Third >",
         "V2GRoot > CpoSub1 > CpoSub2 > Old",
         "MORoot > MoSub > Contract",
         "MFRoot > Firmware",
         "Stranger > StrangerSub > StrangerLeaf",
-        Server={"subject": name(CN="localhost", O="Operator"), **SERVER, **LONG},
-        CsmsSub=LONG,
-        Next=LONG,
-        CpoSub1=LONG,
-        CpoSub2=LONG,
-        MoSub=LONG,
-        Firmware=LONG,
-        StrangerSub=LONG,
+        *more,
+        **{
+            **dict.fromkeys(long, LONG),
+            "Server": server,
+            "NextServer": server,
+            "Expired": {"subject": name(CN="localhost"), **SERVER, **LONG, "not_after": at("2021-01-01")},
+            "Elsewhere": {**SERVER, **LONG, "alternative_names": (x509.DNSName("elsewhere.example"),)},
+            "Wildcard": {**SERVER, **LONG, "alternative_names": (x509.DNSName("*.charging.example"),)},
+            **changes,
+        },
     )
+
+
+def pki_of_both(responder: str = "") -> World:
+    """The same with a V2G hierarchy of ISO 15118-20; sub-CAs for cars may name an OCSP responder."""
+    named = {"responder_urls": (responder,)} if responder else {}
+    of_2 = {one: {**LONG, **named} for one in ("CpoSub1", "CpoSub2")}
+    of_20 = {one: {**KEY_OF_20, **named} for one in ("CsoSub1", "CsoSub2")}
+    return pki("V2G20Root > CsoSub1 > CsoSub2 >", V2G20Root=KEY_OF_20, **of_2, **of_20)
+
+
+def hash_data(holder: Entity) -> dict[str, str]:
+    """What names a root with a key on an elliptic curve, computed by hand."""
+    certificate = holder.certificate
+    key = certificate.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return {
+        "hashAlgorithm": "SHA256",
+        "issuerNameHash": hashlib.sha256(certificate.issuer.public_bytes()).hexdigest(),
+        "issuerKeyHash": hashlib.sha256(point).hexdigest(),
+        "serialNumber": f"{certificate.serial_number:x}",
+    }
+
+
+def root_of(holder: Entity) -> Entity:
+    """The top of a hierarchy."""
+    return holder if holder.issuer is None else root_of(holder.issuer)
 
 
 def policy(edition: Edition, **changes: Any) -> CertificatePolicy:
@@ -100,7 +143,7 @@ class Bench:
         assert found.then.sign is not None
         self.desk.renewals.trigger(found.then.sign)
         [request] = self.desk.renewals.look().requests
-        self.desk.renewals.asked(request.kind, None)
+        self.desk.renewals.asked(request.use, None)
         csr: str = request.payload["csr"]
         return csr
 

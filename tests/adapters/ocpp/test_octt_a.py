@@ -74,17 +74,36 @@ def test_tc_a_15_a_rejected_signing_request_is_asked_again(tmp_path: Path, editi
 
 
 @pytest.mark.parametrize("edition", ALL)
+def test_a02_fr_21_that_no_secc_leaf_is_to_be_had_is_told_to_the_program(tmp_path: Path, edition: Edition) -> None:
+    """It decides whether there is no Plug & Charge then; of the client certificate nothing is told."""
+    told: list[int] = []
+
+    async def scene(stage: Stage) -> None:
+        certificates = stage.station.certificates
+        certificates._secc_refused = lambda: told.append(len(stage.csms.said("SignCertificate")))
+        for times, wanted in enumerate((SIGN, "SignV2GCertificate", "SignV2GCertificate"), 1):
+            await stage.csms.trigger(wanted)
+            await stage.csms.until_said("SignCertificate", times)
+        while len(told) < 2:
+            await asyncio.sleep(0.01)
+        assert told == [2, 3]
+        assert certificates._desk.memory.renewal("V2G").outcome == "failed"
+
+    play(tmp_path, edition, scene, answers={"SignCertificate": lambda _: {"status": "Rejected"}})
+
+
+@pytest.mark.parametrize("edition", ALL)
 @pytest.mark.parametrize(
     ("case", "current", "wanted", "root", "leaf", "allowed"),
     [
-        ("TC_A_19 upgrade", 1, 2, True, False, True),
-        ("TC_A_19 upgrade to client certificates", 2, 3, True, True, True),
-        ("TC_A_20 no CSMS root", 1, 2, False, False, False),
-        ("TC_A_21 no client certificate", 2, 3, True, False, False),
-        ("TC_A_22 downgrade", 3, 2, True, True, False),
+        ("an upgrade", 1, 2, True, False, True),
+        ("an upgrade to client certificates", 2, 3, True, True, True),
+        ("no CSMS root", 1, 2, False, False, False),
+        ("no client certificate", 2, 3, True, False, False),
+        ("a downgrade", 3, 2, True, True, False),
     ],
 )
-def test_tc_a_19_to_22_changing_the_security_profile(
+def test_a05_the_rule_of_changing_the_security_profile(
     tmp_path: Path,
     edition: Edition,
     case: str,

@@ -77,6 +77,33 @@ def test_tc_m_04_install_a_mobility_operator_root(tmp_path: Path, edition: Editi
     play(tmp_path, edition, scene)
 
 
+def test_an_oem_root_is_installed_listed_and_deleted(tmp_path: Path) -> None:
+    async def scene(stage: Stage) -> None:
+        assert await install(stage, "OEMRootCertificate", "Stranger") == {"status": "Accepted"}
+        assert await install(stage, "OEMRootCertificate", "Stranger") == {"status": "Accepted"}
+        answer = await install(stage, "OEMRootCertificate", "StrangerLeaf")
+        assert (answer["status"], answer["statusInfo"]["reasonCode"]) == ("Rejected", "NotACa")
+        [found] = await ids(stage, "OEMRootCertificate")
+        everything = await stage.csms.ask("GetInstalledCertificateIds")
+        types = [one["certificateType"] for one in everything["certificateHashDataChain"]]
+        assert types.count("OEMRootCertificate") == 1
+        assert await stage.csms.ask("DeleteCertificate", certificateHashData=found) == {"status": "Accepted"}
+        assert await ids(stage, "OEMRootCertificate") == []
+
+    play(tmp_path, Edition.V21, scene)
+
+
+def test_a_root_of_two_types_goes_from_both(tmp_path: Path) -> None:
+    async def scene(stage: Stage) -> None:
+        assert await install(stage, "OEMRootCertificate", "V2GRoot") == {"status": "Accepted"}
+        [found] = await ids(stage, "OEMRootCertificate")
+        assert found in await ids(stage, "V2GRootCertificate")
+        assert await stage.csms.ask("DeleteCertificate", certificateHashData=found) == {"status": "Accepted"}
+        assert await ids(stage, "OEMRootCertificate", "V2GRootCertificate") == []
+
+    play(tmp_path, Edition.V21, scene)
+
+
 @pytest.mark.parametrize("edition", ALL)
 def test_tc_m_07_install_an_invalid_certificate(tmp_path: Path, edition: Edition) -> None:
     async def scene(stage: Stage) -> None:
@@ -274,7 +301,7 @@ def cached(bench: Bench) -> set[str]:
 
 
 @pytest.mark.parametrize("edition", ALL)
-def test_tc_m_24_30_the_status_of_each_certificate_is_asked_for_and_kept(tmp_path: Path, edition: Edition) -> None:
+def test_tc_m_24_the_status_of_each_certificate_is_asked_for_and_kept(tmp_path: Path, edition: Edition) -> None:
     bench = with_leaf(tmp_path, edition)
 
     async def scene(stage: Stage) -> None:
@@ -287,7 +314,7 @@ def test_tc_m_24_30_the_status_of_each_certificate_is_asked_for_and_kept(tmp_pat
 
 
 @pytest.mark.parametrize("edition", ALL)
-def test_tc_m_25_31_one_status_that_fails_does_not_hold_up_the_others(tmp_path: Path, edition: Edition) -> None:
+def test_tc_m_25_one_status_that_fails_does_not_hold_up_the_others(tmp_path: Path, edition: Edition) -> None:
     bench = with_leaf(tmp_path, edition)
 
     async def scene(stage: Stage) -> None:

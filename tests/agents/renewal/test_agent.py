@@ -14,10 +14,12 @@ from cryptography.x509.ocsp import OCSPCertStatus
 from evse_security.agents.enrolment.port import Later, Published, Refused, Request, Signed
 from evse_security.agents.renewal import agent
 from evse_security.errors import InvalidConfiguration
+from evse_security.lab.keys import KeyKind
 from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
 from evse_security.service.events import Event, EventKind
 from evse_security.service.renewals import Triggered
 from tests.agents.renewal.stage import CSMS, NAMED, V2G, Answers, Stage, staged
+from tests.agents.stations import put
 from tests.builders import DAY, NOW, at, csms, world
 
 MINUTE = timedelta(minutes=1)
@@ -424,6 +426,25 @@ def test_a_leaf_that_others_renew_is_announced_all_the_same(tmp_path: Path) -> N
     staged(tmp_path, work, renewal_v2g="off")
 
 
+@pytest.mark.parametrize(("key_type", "ends"), [("secp256r1", 60), ("secp521r1", 60), ("rsa2048", 400)])
+def test_of_leaves_of_both_editions_the_one_whose_keys_the_station_makes_is_renewed(
+    tmp_path: Path, key_type: str, ends: int
+) -> None:
+    """The leaf of the other edition lasts longer, and is others' to renew. With RSA it is the one in use."""
+    other = KeyKind.SECP256R1 if key_type == "secp521r1" else KeyKind.SECP521R1
+    pki = world("V2GRoot > SubCA > Other", Other={"key": other, "not_after": NOW + 400 * DAY})
+
+    async def work(stage: Stage) -> None:
+        put(tmp_path / "certs", "client/cso/OTHER.pem", pki.pem("Other", "SubCA"))
+        put(tmp_path / "certs", "client/cso/OTHER.key", pki["Other"].key_pem())
+        if key_type != "rsa2048":
+            await stage.install_leaf(days=60)
+        await stage.at(NOW + (ends - 20) * DAY)
+        assert len(stage.requests()) == 1
+
+    staged(tmp_path, work, station={"csr_key_type": key_type}, pki=pki, **NAMED)
+
+
 def test_who_renews_otherwise_ends_a_renewal(tmp_path: Path) -> None:
     async def work(stage: Stage) -> None:
         await stage.install_leaf(days=60)
@@ -556,3 +577,29 @@ def test_a_leaf_that_is_revoked_is_renewed_at_once(tmp_path: Path) -> None:
         assert stage.states()[-2:] == ["renewed", "fresh"]
 
     staged(tmp_path, work)
+
+
+def test_of_two_services_on_one_state_directory_one_renews_and_the_other_takes_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "LOOK", 0.01)
+
+    async def both(stage: Stage) -> None:
+        second = agent.RenewalAgent.of(stage.service)
+        ready = asyncio.Event()
+        first_runs = asyncio.create_task(stage.agent.run(lambda: None))
+        while not stage.requests():
+            await asyncio.sleep(0.001)
+        second_runs = asyncio.create_task(second.run(ready.set))
+        await ready.wait()
+        assert second.trigger(V2G, caller="test") is Triggered.off
+        warnings = [event for event in stage.service.events.recent() if event.kind is EventKind.warning]
+        assert ["state_directory renews" in str(event.data["text"]) for event in warnings] == [True]
+        first_runs.cancel()
+        await asyncio.gather(first_runs, return_exceptions=True)
+        while second.trigger(V2G, caller="test") is Triggered.off:
+            await asyncio.sleep(0.001)
+        second_runs.cancel()
+        await asyncio.gather(second_runs, return_exceptions=True)
+
+    staged(tmp_path, both, **NAMED)

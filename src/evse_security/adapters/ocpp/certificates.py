@@ -5,26 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evse_security.adapters.ocpp import messages, variables
+from evse_security.adapters.ocpp import firmware as firmware_files
 from evse_security.adapters.ocpp.asking import Asked, StatusQuestions
+from evse_security.adapters.ocpp.cars import CarMessages
+from evse_security.adapters.ocpp.connection import Connection
 from evse_security.adapters.ocpp.desk import Desk, Then
-from evse_security.adapters.ocpp.editions import Edition, Payload
+from evse_security.adapters.ocpp.editions import Payload
 from evse_security.adapters.ocpp.events import SecurityEvent, Waiting
 from evse_security.adapters.ocpp.policy import CertificatePolicy
-from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
-from evse_security.adapters.ocpp.renewals import Looked, Outgoing
+from evse_security.adapters.ocpp.renewals import LONGEST_LOOK, Looked, Outgoing
 from evse_security.adapters.ocpp.sending import Declined, NotDelivered, Send, asked
-from evse_security.adapters.ocpp.trial import ClientCertificate
+from evse_security.adapters.ocpp.serving import Changed, DeviceModel
+from evse_security.adapters.ocpp.turns import InTurn
 from evse_security.errors import MalformedRequest
 from evse_security.station import Station
-from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +33,12 @@ T = TypeVar("T")
 
 RETRY = 60.0
 """Seconds after which what was not delivered is tried again, if nothing happens before."""
-MOST_CONTRACTS = 16
-"""Answers to one request of a car, however many more the CSMS promises."""
 
 
-class Certificates:
+class Certificates(Connection, CarMessages):
     """What the handlers of a station share. Made once, before the connection, and kept over all of them.
 
-    Store and disk are worked on in one thread; nothing here blocks the event loop.
+    Store and disk are worked on in a thread, one thing after another; nothing here blocks the event loop.
     """
 
     def __init__(
@@ -49,28 +48,34 @@ class Certificates:
         policy: CertificatePolicy,
         directory: Path | None = None,
         reconnect: Callable[[], object] | None = None,
+        secc_refused: Callable[[], object] | None = None,
+        changed: Changed | None = None,
+        executor: Executor | None = None,
     ) -> None:
         """Of an open station. In `directory` is kept what must outlive a restart; None: nothing does.
 
-        `reconnect` is called when a renewed client certificate is to be tried, after CertificateSigned was answered.
+        `reconnect` is called when a renewed client certificate is to be tried, after CertificateSigned was answered;
+        `secc_refused` when the CSMS rejects a request for an SECC leaf, as OCPP recommends to do without Plug & Charge
+        then (A02.FR.21). Hubject's rules do not: whether to is the program's to decide.
+        `changed` hears of variables that the CSMS has set, by name and value; only where it is given there are those
+        on which your program alone can act (SecurityProfile in 1.6, the password).
+        `executor` does the work of many stations in one process; None: this one has a thread of its own.
         """
         self._desk = Desk(station, policy, directory)
         self._questions = StatusQuestions(station, self._desk.edition)
-        self._reconnect = reconnect
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security-ocpp")
+        self._reconnect, self._secc_refused = reconnect, secc_refused
+        self._worker: Executor = (
+            ThreadPoolExecutor(1, thread_name_prefix="evse-security-ocpp") if executor is None else InTurn(executor)
+        )
         self._then: dict[str, Then] = {}
         self._send: Send | None = None
         self._wake = asyncio.Event()
+        self.device_model = DeviceModel(self._desk, self._ask, changed=changed, wake=self._wake.set)
         self._working: asyncio.Task[None] | None = None
 
     def close(self) -> None:
         """Let what has begun end. Connections must be gone by then."""
         self._worker.shutdown(cancel_futures=True)
-
-    @property
-    def edition(self) -> Edition:
-        """The edition that is spoken."""
-        return self._desk.edition
 
     @property
     def actions(self) -> frozenset[str]:
@@ -93,9 +98,9 @@ class Certificates:
         then = self._then.pop(action, Then())
         if then.sign is not None:
             self._worker.submit(self._desk.renewals.trigger, then.sign)
-        if then.renewed is LeafCertificateType.V2G:
+        if then.renewed is not None and then.renewed.is_secc:
             self._worker.submit(self._questions.demand)
-        if then.renewed is LeafCertificateType.CSMS and self._reconnect is not None:
+        if then.renewed is not None and then.renewed.is_client and self._reconnect is not None:
             self._reconnect()
         self._wake.set()  # a refusal has its event, too
 
@@ -150,12 +155,16 @@ class Certificates:
             await self.happened(SecurityEvent.CSR_GENERATION_FAILED, problem)
         for request in looked.requests:
             await self._sign(send, request)
-        questions, wait = await self._ask(
-            lambda: self._questions.due(time.monotonic(), self._desk.renewals.policy.ocsp_refresh)
-        )
+        questions, wait = await self._ask(self._due_questions)
         for one in questions:
             await self._status(send, one)
         return min(looked.wait, wait)
+
+    def _due_questions(self) -> tuple[tuple[Asked, ...], float]:
+        policy = self._desk.renewals.policy
+        if not policy.speaks_plug_and_charge:
+            return (), LONGEST_LOOK
+        return self._questions.due(time.monotonic(), policy.ocsp_refresh)
 
     async def _send_events(self, send: Send) -> None:
         while True:
@@ -173,21 +182,26 @@ class Certificates:
 
     async def _sign(self, send: Send, request: Outgoing) -> None:
         problem: str | None = None
+        is_refused = False
         try:
-            is_pnc = request.kind is LeafCertificateType.V2G
-            answer = await self._asked(send, "SignCertificate", request.payload, plug_and_charge_only=is_pnc)
+            is_pnc = request.use.is_secc
+            answer = await asked(send, self.edition, "SignCertificate", request.payload, plug_and_charge_only=is_pnc)
             if answer.get("status") != "Accepted":
-                problem = f"the CSMS answers {answer.get('status')!s:.50}"
+                problem, is_refused = f"the CSMS answers {answer.get('status')!s:.50}", is_pnc
         except NotDelivered:
-            await self._ask(lambda: self._desk.renewals.unsent(request.kind))
+            await self._ask(lambda: self._desk.renewals.unsent(request.use))
             raise
         except (Declined, MalformedRequest) as declined:
             problem = str(declined)
-        await self._ask(lambda: self._desk.renewals.asked(request.kind, problem))
+        await self._ask(lambda: self._desk.renewals.asked(request.use, problem))
+        if is_refused and self._secc_refused is not None:
+            self._secc_refused()
 
     async def _status(self, send: Send, question: Asked) -> None:
         try:
-            answer = await self._asked(send, "GetCertificateStatus", question.payload, plug_and_charge_only=True)
+            answer = await asked(
+                send, self.edition, "GetCertificateStatus", question.payload, plug_and_charge_only=True
+            )
         except (Declined, MalformedRequest, NotDelivered) as problem:
             log.warning("no status of %s: %s", question.question.name, problem)
             await self._ask(lambda: self._questions.failed(question, time.monotonic()))
@@ -196,112 +210,21 @@ class Certificates:
             return
         await self._ask(lambda: self._questions.answered(question, answer, time.monotonic()))
 
-    async def _asked(
-        self, send: Send, action: str, payload: Payload, *, plug_and_charge_only: bool
-    ) -> Mapping[str, Any]:
-        return await asked(send, self.edition, action, payload, plug_and_charge_only=plug_and_charge_only)
+    # ---- firmware
 
-    def _connected_send(self, action: str) -> Send:
-        if self._send is None:
-            raise NotDelivered(action, "there is no connection to the CSMS")
-        return self._send
+    async def firmware_is_signed(
+        self, path: Path, firmware: Mapping[str, Any], *, most: int = firmware_files.MOST_BYTES
+    ) -> bool:
+        """Whether a downloaded file is what its UpdateFirmware says it is; if not, the CSMS is told why (L01).
 
-    # ---- on behalf of a car
-
-    async def authorize_members(self, contract_chain: str) -> Payload:
-        """What Authorize says of a contract chain (PEM): its hash data, or the chain itself where that has none."""
-        found = await self._ask(
-            lambda: self._desk.station.interface().get_mo_ocsp_request_data(certificate_chain=contract_chain)
-        )
-        return messages.authorize_members(found.ocsp_request_data_list, self.edition) or {"certificate": contract_chain}
-
-    async def authorize(self, id_token: Mapping[str, Any], contract_chain: str) -> Mapping[str, Any]:
-        """Authorize a contract certificate (C07). Raises `NotDelivered`, `Declined` and `MalformedRequest`."""
-        payload = {"idToken": dict(id_token), **await self.authorize_members(contract_chain)}
-        return await self._asked(self._connected_send("Authorize"), "Authorize", payload, plug_and_charge_only=True)
-
-    async def ev_certificates(
-        self,
-        exi: str,
-        *,
-        schema: str,
-        action: str = "Install",
-        maximum: int | None = None,
-        emaids: Sequence[str] = (),
-    ) -> AsyncIterator[Mapping[str, Any]]:
-        """Pass a car's request on and hand over every answer, as long as contracts remain (M01.FR.06, .07).
-
-        Raises as `authorize`.
+        `firmware` is that of the message, on the wire or as a handler of `ocpp` gets it. A file of more than `most`
+        bytes is not read. The certificate is judged anew: much may have happened since the request.
         """
-        name = "Get15118EVCertificate"
-        payload = messages.ev_certificate(exi, schema, action, self.edition, maximum=maximum, emaids=emaids)
-        for _ in range(MOST_CONTRACTS):
-            answer = await self._asked(self._connected_send(name), name, payload, plug_and_charge_only=True)
-            yield answer
-            remaining = answer.get("remainingContracts")
-            if answer.get("status") != "Accepted" or not isinstance(remaining, int) or remaining <= 0:
-                return
-
-    async def chain_statuses(self, chain: str) -> tuple[str, ...]:
-        """The status of each certificate of a car's chain that can be asked about (2.1, M07); missing ones: Unknown.
-
-        Raises as `authorize`.
-        """
-        found = await self._ask(
-            lambda: self._desk.station.interface().get_mo_ocsp_request_data(certificate_chain=chain)
-        )
-        questions = found.ocsp_request_data_list
-        payload = messages.chain_status(questions)
-        if payload is None or self.edition is not Edition.V21:
-            return ()
-        name = "GetCertificateChainStatus"
-        answer = await self._connected_send(name)(name, payload)
-        named = [one.certificate_hash_data for one in questions if one.certificate_hash_data and one.responder_url]
-        return messages.chain_statuses(answer, named)
-
-    # ---- firmware, connection, device model
-
-    async def firmware_is_signed(self, path: Path, firmware: Mapping[str, Any]) -> bool:
-        """Whether a downloaded file is what its UpdateFirmware says it is; if not, the CSMS is told (L01)."""
-        fits = await self._ask(lambda: self._desk.firmware_is_signed(path, firmware))
-        self._wake.set()
-        return fits
-
-    async def client_certificate(self) -> ClientCertificate | None:
-        """The certificate for the next connection (security profile 3); None where there is none."""
-        return await self._ask(self._desk.renewals.client_certificate)
-
-    async def csms_roots(self) -> str:
-        """Path of a file with the roots by which the CSMS is known; empty where none is installed."""
-        return await self._ask(
-            lambda: self._desk.station.interface().get_verify_file(certificate_type=CaCertificateType.CSMS)
-        )
-
-    async def refused_profile(self, current: int, wanted: int, *, may_go_down: bool = False) -> ProfileRefused | None:
-        """Why the station must not change to a security profile; None where it may (A05)."""
-        has_root = bool(await self.csms_roots())
-        has_leaf = await self.client_certificate() is not None
-        return refused_profile(current, wanted, has_root=has_root, has_leaf=has_leaf, may_go_down=may_go_down)
-
-    def reconnect_by(self, reconnect: Callable[[], object]) -> None:
-        """Call this when a renewed client certificate is to be tried."""
-        self._reconnect = reconnect
-
-    async def connected(self, certificate: ClientCertificate | None) -> None:
-        """A connection came about with this certificate: of a renewed one and the one before, one goes."""
-        if certificate is not None and await self._ask(lambda: self._desk.renewals.connected(certificate.fingerprint)):
-            await self.happened(SecurityEvent.DISCARDED_RENEWED_CERTIFICATE, certificate.fingerprint)
-
-    async def connection_failed(self, certificate: ClientCertificate | None) -> None:
-        """A connection failed: the next one is tried with the other certificate, if there are two."""
-        if certificate is not None:
-            await self._ask(lambda: self._desk.renewals.failed(certificate.fingerprint))
-
-    async def variables(self) -> list[dict[str, Any]]:
-        """The variables of SecurityCtrlr and ISO15118Ctrlr, with the keys of 1.6."""
-        return await self._ask(lambda: variables.values(self._desk))
-
-    async def set_variable(self, name: str, value: str, component: str = "") -> None:
-        """Set a variable or key. Raises `InvalidConfiguration` and `Unsupported`."""
-        await self._ask(lambda: variables.write(self._desk, name, value, component))
-        self._wake.set()
+        station = self._desk.station
+        flaw = await self._ask(lambda: firmware_files.of_certificate(station, firmware))
+        if flaw is None:  # beside the worker: others need not wait for gigabytes
+            flaw = await asyncio.to_thread(firmware_files.of_file, station, path, firmware, most)
+        if flaw is not None:
+            log.warning("%s is not installed: %s", path.name, flaw.info)
+            await self.happened(flaw.event, flaw.info)
+        return flaw is None

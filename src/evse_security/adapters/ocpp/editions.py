@@ -35,6 +35,11 @@ class Edition(StrEnum):
         """Whether a signing request has a number that its answer repeats (A02.FR.24)."""
         return self is Edition.V21
 
+    @property
+    def has_v2g20(self) -> bool:
+        """Whether the leaves of ISO 15118-2 and of -20 are two types of certificates."""
+        return self is Edition.V21
+
 
 class Takeover(StrEnum):
     """When a renewed client certificate takes over from the one before."""

@@ -9,9 +9,11 @@ not about certificates: another vendor's DataTransfer, an UpdateFirmware whose c
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, make_dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from evse_security.adapters.ocpp.certificates import Certificates
@@ -50,7 +52,13 @@ def message(action: str, payload: Mapping[str, Any]) -> Any:
 
     The package's own classes cannot say all: what it makes of `prioritized_emaids` is refused by its own schema.
     """
-    return make_dataclass(action, [(name, Any) for name in payload])(**payload)
+    return _class_of(action, tuple(payload))(**payload)
+
+
+@lru_cache(maxsize=256)
+def _class_of(action: str, members: tuple[str, ...]) -> Any:
+    """Making a class takes longer than all else that an answer takes."""
+    return make_dataclass(action, [(name, Any) for name in members])
 
 
 class CertificateHandlers(_ChargePoint):
@@ -64,6 +72,7 @@ class CertificateHandlers(_ChargePoint):
         if certificates.edition not in self.editions:
             raise InvalidConfiguration("edition", f"{type(self).__name__} does not speak {certificates.edition}")
         self.certificates = certificates
+        self._gone = asyncio.Event()
         for action in certificates.actions:
             self._take_over(action)
 
@@ -106,6 +115,7 @@ class CertificateHandlers(_ChargePoint):
         try:
             await super().start()
         finally:
+            self._gone.set()
             self.certificates.offline()
 
     async def call(self, payload: Any, *arguments: Any, **named: Any) -> Any:
@@ -125,7 +135,7 @@ class CertificateHandlers(_ChargePoint):
         from ocpp.exceptions import OCPPError
 
         try:
-            answer = await super().call(message(action, payload), suppress=False)
+            answer = await self._while_connected(super().call(message(action, payload), suppress=False))
         except OCPPError as problem:
             raise Declined(action, f"{type(problem).__name__}: {problem.description:.200}") from None
         except TimeoutError:
@@ -133,6 +143,18 @@ class CertificateHandlers(_ChargePoint):
         except Exception as problem:  # whatever kind of connection it is
             raise NotDelivered(action, type(problem).__name__) from None
         return dict(snake_to_camel_case(remove_nones(asdict(answer))))
+
+    async def _while_connected(self, calling: Coroutine[Any, Any, Any]) -> Any:
+        """What a call comes to. `ocpp` would wait for an answer on a connection that is gone; no car has that long."""
+        call, gone = asyncio.ensure_future(calling), asyncio.ensure_future(self._gone.wait())
+        try:
+            await asyncio.wait({call, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not call.done():
+                raise ConnectionError
+            return call.result()
+        finally:
+            for one in (call, gone):
+                one.cancel()
 
 
 def _for(own: Callable[..., Any], named: Mapping[str, Any], call_unique_id: str) -> dict[str, Any]:

@@ -7,19 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evse_security.adapters.ocpp import events, trial
+from evse_security.adapters.ocpp import events, root_trial, trial
 from evse_security.adapters.ocpp.events import Waiting
+from evse_security.adapters.ocpp.root_trial import RootMemory
 from evse_security.adapters.ocpp.trial import Trial
+from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import record as records
 from evse_security.agents.renewal.record import Record
 from evse_security.service.state import StateDamaged, StateFile
-from evse_security.vocabulary import LeafCertificateType
 
 log = logging.getLogger(__name__)
 
 VERSION = 1
-RENEWALS, EVENTS = "ocpp.json", "ocpp-events.json"
-_LONGEST_SETTING, _MOST_SETTINGS = 1000, 20
+RENEWALS, EVENTS, ROOTS = "ocpp.json", "ocpp-events.json", "ocpp-roots.json"
+_LONGEST_SETTING, _MOST_SETTINGS, _LONGEST_CHAIN = 1000, 20, 100_000
 
 
 class Memory:
@@ -32,17 +33,25 @@ class Memory:
         """Read what is remembered; None: nothing outlives a restart."""
         self._renewals = None if directory is None else StateFile(directory / RENEWALS)
         self._events = None if directory is None else StateFile(directory / EVENTS)
+        self._roots = None if directory is None else StateFile(directory / ROOTS)
         self._forgetful = False
-        self.records: dict[LeafCertificateType, Record] = {}
-        self.accepted: dict[LeafCertificateType, str] = {}
+        self.records: dict[SigningUse, Record] = {}
+        self.accepted: dict[SigningUse, str] = {}
         """Fingerprints of the leaves that were installed last: who sends one twice did not hear the answer."""
+        self.installing = ""
+        """The chain of a combined certificate that is being installed: a power cut may leave it in one place alone."""
         self.trial: Trial | None = None
         self.settings: dict[str, str] = {}
         self.waiting: tuple[Waiting, ...] = ()
+        self.roots = RootMemory()
         self._load()
 
     def _load(self) -> None:
-        for file, take in ((self._renewals, self._take_renewals), (self._events, self._take_events)):
+        for file, take in (
+            (self._renewals, self._take_renewals),
+            (self._events, self._take_events),
+            (self._roots, self._take_roots),
+        ):
             try:
                 content = None if file is None else file.load()
                 if content is None or file is None:
@@ -58,35 +67,42 @@ class Memory:
         if not isinstance(content, Mapping) or content.get("version") != VERSION:
             raise ValueError(f"not version {VERSION}")
         leaves, accepted, settings = (content.get(name) or {} for name in ("leaves", "accepted", "settings"))
-        found = {LeafCertificateType(kind): records.from_json(one) for kind, one in leaves.items()}
-        known = {LeafCertificateType(kind): _text(one) for kind, one in accepted.items()}
+        found = {SigningUse(use): records.from_json(one) for use, one in leaves.items()}
+        known = {SigningUse(use): _text(one) for use, one in accepted.items()}
+        installing = _text(content.get("installing", ""), _LONGEST_CHAIN)
         if len(settings) > _MOST_SETTINGS:
             raise ValueError("too many settings")
         said = {_text(name): _text(value) for name, value in settings.items()}
         self.trial = trial.from_json(content.get("trial"))
-        self.records, self.accepted, self.settings = found, known, said
+        self.records, self.accepted, self.settings, self.installing = found, known, said, installing
 
     def _take_events(self, content: Any) -> None:
         if not isinstance(content, Mapping) or content.get("version") != VERSION:
             raise ValueError(f"not version {VERSION}")
         self.waiting = events.from_json(content.get("events"))
 
-    def renewal(self, kind: LeafCertificateType) -> Record:
-        """What is remembered of a kind of leaf."""
-        return self.records.get(kind, Record())
+    def _take_roots(self, content: Any) -> None:
+        if not isinstance(content, Mapping) or content.get("version") != VERSION:
+            raise ValueError(f"not version {VERSION}")
+        self.roots = root_trial.from_json(content)
 
-    def put(self, kind: LeafCertificateType, record: Record) -> None:
+    def renewal(self, use: SigningUse) -> Record:
+        """What is remembered of the leaf of a use."""
+        return self.records.get(use, Record())
+
+    def put(self, use: SigningUse, record: Record) -> None:
         """Remember, and write it down if it is new."""
-        if self.renewal(kind) != record:
-            self.records[kind] = record
+        if self.renewal(use) != record:
+            self.records[use] = record
             self.save()
 
     def save(self) -> None:
         """Write down what was changed."""
         content = {
             "version": VERSION,
-            "leaves": {kind.value: records.to_json(record) for kind, record in self.records.items()},
-            "accepted": {kind.value: fingerprint for kind, fingerprint in self.accepted.items()},
+            "leaves": {use.value: records.to_json(record) for use, record in self.records.items()},
+            "accepted": {use.value: fingerprint for use, fingerprint in self.accepted.items()},
+            "installing": self.installing,
             "trial": trial.to_json(self.trial),
             "settings": self.settings,
         }
@@ -97,6 +113,12 @@ class Memory:
         if self.waiting != waiting:
             self.waiting = waiting
             self._write(self._events, {"version": VERSION, "events": events.to_json(waiting)})
+
+    def remember_roots(self, roots: RootMemory) -> None:
+        """Remember what goes on between two CSMS roots."""
+        if self.roots != roots:
+            self.roots = roots
+            self._write(self._roots, {"version": VERSION, **root_trial.to_json(roots)})
 
     def _write(self, file: StateFile | None, content: Any) -> None:
         try:
@@ -109,7 +131,7 @@ class Memory:
             self._forgetful = True
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > _LONGEST_SETTING:
+def _text(value: object, longest: int = _LONGEST_SETTING) -> str:
+    if not isinstance(value, str) or len(value) > longest:
         raise ValueError("no text")
     return value

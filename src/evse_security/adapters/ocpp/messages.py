@@ -11,16 +11,15 @@ from typing import Any
 
 from evse_security.adapters.ocpp.editions import Edition, Payload
 from evse_security.adapters.ocpp.refusals import with_reason
-from evse_security.adapters.ocpp.words import INSTALLED, LISTED_AS, SIGNED
+from evse_security.adapters.ocpp.uses import SIGNED_AS, SigningUse
+from evse_security.adapters.ocpp.words import INSTALLED, LISTED_AS
+from evse_security.additions import AnyCertificateType, CertificateHashDataChainWithOem
 from evse_security.errors import EvseSecurityError, MalformedRequest
 from evse_security.vocabulary import (
     CertificateHashData,
-    CertificateHashDataChain,
-    CertificateType,
     DeleteCertificateResult,
     HashAlgorithm,
     InstallCertificateResult,
-    LeafCertificateType,
     OCSPRequestData,
 )
 
@@ -66,7 +65,7 @@ def hash_data(payload: Mapping[str, Any]) -> CertificateHashData:
     )
 
 
-def types(payload: Mapping[str, Any], known: Mapping[str, CertificateType]) -> tuple[CertificateType, ...]:
+def types(payload: Mapping[str, Any], known: Mapping[str, AnyCertificateType]) -> tuple[AnyCertificateType, ...]:
     """The types that GetInstalledCertificateIds asks for: one (1.6), some, or all where none is named.
 
     Types that a station does not have are nothing that is installed.
@@ -101,7 +100,7 @@ def written(data: CertificateHashData) -> Payload:
     }
 
 
-def listed(chains: Sequence[CertificateHashDataChain], edition: Edition) -> Payload:
+def listed(chains: Sequence[CertificateHashDataChainWithOem], edition: Edition) -> Payload:
     """GetInstalledCertificateIds' answer: 1.6 has identities alone, 2.x types and sub-CAs (M03.FR.05) as well."""
     if not chains:
         return {"status": "NotFound"}
@@ -110,7 +109,7 @@ def listed(chains: Sequence[CertificateHashDataChain], edition: Edition) -> Payl
     return {"status": "Accepted", "certificateHashDataChain": [_chain(one) for one in chains]}
 
 
-def _chain(chain: CertificateHashDataChain) -> Payload:
+def _chain(chain: CertificateHashDataChainWithOem) -> Payload:
     found: Payload = {
         "certificateType": LISTED_AS[chain.certificate_type],
         "certificateHashData": written(chain.certificate_hash_data),
@@ -125,30 +124,22 @@ def _chain(chain: CertificateHashDataChain) -> Payload:
 
 
 def sign_certificate(
-    csr: str,
-    kind: LeafCertificateType,
-    edition: Edition,
-    *,
-    is_20: bool,
-    request_id: int,
-    root: CertificateHashData | None,
+    csr: str, use: SigningUse, edition: Edition, *, request_id: int, root: CertificateHashData | None
 ) -> Payload:
-    """SignCertificate. 1.6 knows one type; 2.1 has a number, and the root of the leaf to renew (A02.FR.24, A03)."""
+    """SignCertificate. 1.6 knows one type; 2.1 has a number, and the root of the leaf to renew (A02.FR.24, A03).
+
+    Without a type the certificate is for the CSMS and for cars.
+    """
+    payload: Payload = {"csr": csr}
     if edition is Edition.V16:
-        return {"csr": csr}
-    payload: Payload = {"csr": csr, "certificateType": signed_as(kind, edition, is_20=is_20)}
+        return payload
+    if use is not SigningUse.COMBINED:
+        payload["certificateType"] = SIGNED_AS[use]
     if edition.has_request_ids:
         payload["requestId"] = request_id
         if root is not None:
             payload["hashRootCertificate"] = written(root)
     return payload
-
-
-def signed_as(kind: LeafCertificateType, edition: Edition, *, is_20: bool) -> str:
-    """OCPP's type of a leaf; `is_20`: its key is one of ISO 15118-20, which 2.1 tells apart."""
-    if kind is LeafCertificateType.V2G and is_20 and edition is Edition.V21:
-        return "V2G20Certificate"
-    return next(name for name, ours in SIGNED.items() if ours is kind)
 
 
 def certificate_status(question: OCSPRequestData, edition: Edition) -> Payload | None:

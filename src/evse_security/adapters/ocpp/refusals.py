@@ -45,6 +45,16 @@ class ChainTooLarge(EvseSecurityError):
 
 
 @dataclass(eq=False)
+class RootOnTrial(EvseSecurityError):
+    """A third CSMS root, while one that is new has not proven itself (AdditionalRootCertificateCheck, M05.FR.09)."""
+
+    template = "{certificate} is not installed: {new} has not replaced {old} yet, and two CSMS roots are kept at most"
+    certificate: str
+    new: str
+    old: str
+
+
+@dataclass(eq=False)
 class Unsupported(EvseSecurityError):
     """A type that this station has no place for."""
 
@@ -55,6 +65,39 @@ class Unsupported(EvseSecurityError):
     def code(self) -> str:
         """OCPP's word."""
         return "UnsupportedParam"
+
+
+@dataclass(eq=False)
+class NotEnabled(EvseSecurityError):
+    """What a variable of the device model has switched off."""
+
+    template = "{variable} is false"
+    variable: str
+
+
+@dataclass(eq=False)
+class ReadOnly(EvseSecurityError):
+    """A variable that is there to be read."""
+
+    template = "{variable} cannot be written"
+    variable: str
+
+
+@dataclass(eq=False)
+class WriteOnly(EvseSecurityError):
+    """A variable that is a secret."""
+
+    template = "{variable} cannot be read"
+    variable: str
+
+
+@dataclass(eq=False)
+class InvalidValue(EvseSecurityError):
+    """A value that a variable cannot have. The value itself is not told: it may be a secret."""
+
+    template = "{variable} {problem}"
+    variable: str
+    problem: str
 
 
 def reason_code(why: EvseSecurityError) -> str:

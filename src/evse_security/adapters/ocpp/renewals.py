@@ -8,43 +8,38 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from evse_security.adapters.ocpp import answers, leaves
 from evse_security.adapters.ocpp import trial as trials
-from evse_security.adapters.ocpp.editions import Payload, Takeover
+from evse_security.adapters.ocpp.editions import Payload
 from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.messages import sign_certificate, text
 from evse_security.adapters.ocpp.policy import CertificatePolicy
-from evse_security.adapters.ocpp.refusals import ChainTooLarge, InvalidCommonName, NothingPending, Unsupported
+from evse_security.adapters.ocpp.refusals import ChainTooLarge, NotEnabled, Unsupported
 from evse_security.adapters.ocpp.trial import ClientCertificate, Trial
-from evse_security.adapters.ocpp.words import SIGNED
+from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.record import Cause, Outcome, Record
 from evse_security.agents.renewal.rules import Step
-from evse_security.clock import SKEW
-from evse_security.errors import EvseSecurityError, NotYetValid
+from evse_security.errors import EvseSecurityError, NotWritable
 from evse_security.pki import pem
 from evse_security.pki.certificate import Certificate
-from evse_security.pki.enrolled import asked_otherwise, token_of_request
-from evse_security.pki.keytoken import token_of_certificate
-from evse_security.station import Refused, Station
-from evse_security.vocabulary import (
-    CertificateInfo,
-    InstallCertificateResult,
-    LeafCertificateType,
-)
+from evse_security.pki.enrolled import edition_of_request
+from evse_security.pki.profile import Edition
+from evse_security.renewing import RenewalFacts
+from evse_security.station import Station
+from evse_security.vocabulary import CertificateInfo, LeafCertificateType
 
 log = logging.getLogger(__name__)
 
-KINDS = (LeafCertificateType.CSMS, LeafCertificateType.V2G)
 LONGEST_LOOK = 3600.0
 """Seconds after which is looked again, whatever happens."""
 _LONGEST_CHAIN = 100_000
-_KEYS_OF_20 = ("secp521r1", "ed448")
 
 
 class Outgoing(NamedTuple):
     """A SignCertificate to send."""
 
-    kind: LeafCertificateType
+    use: SigningUse
     payload: Payload
 
 
@@ -57,210 +52,213 @@ class Looked(NamedTuple):
 
 
 class Renewals:
-    """The requests of one station, one for each kind of leaf at most."""
+    """The requests of one station, one for each use at most."""
 
     def __init__(self, station: Station, policy: CertificatePolicy, memory: Memory) -> None:
         """With what is remembered of them."""
         self.station, self.policy, self.memory = station, policy, memory
-        self._triggers: set[LeafCertificateType] = set()
+        self._triggers: set[SigningUse] = set()
+        self._take_over_from_before()
+
+    def _take_over_from_before(self) -> None:
+        """A request of ISO 15118-20 that was remembered as one of the only kind of SECC leaf there was."""
+        known = self.memory.records
+        record = known.get(SigningUse.V2G)
+        if record is None or record.csr is None or SigningUse.V2G20 not in self.policy.uses:
+            return
+        with suppress(ValueError):
+            if edition_of_request(record.csr) is Edition.ISO15118_20 and SigningUse.V2G20 not in known:
+                known[SigningUse.V2G20] = known.pop(SigningUse.V2G)
 
     # ---- asking
 
-    def trouble(self, kind: LeafCertificateType) -> EvseSecurityError | None:
-        """Why no leaf of a kind can be asked for; None where it can."""
-        leaf = rules.newest(self.station.renewal_facts(kind))
-        common = self._policy(kind).subject(leaf).common
-        return None if common else Unsupported(f"a {kind} leaf without a configured name (SeccId)")
+    def trouble(self, use: SigningUse) -> EvseSecurityError | None:
+        """Why no leaf can be asked for; None where it can."""
+        if not self.policy.asks_for(use):
+            return NotEnabled("V2GCertificateInstallationEnabled")
+        leaf = rules.newest(self._facts(use))
+        common = self._policy(use).subject(leaf).common
+        return None if common else Unsupported(f"a {use} leaf without a configured name (SeccId)")
 
-    def trigger(self, kind: LeafCertificateType) -> None:
+    def trigger(self, use: SigningUse) -> None:
         """The CSMS wants a new request: one that waits is dropped (Hubject HUB20 42-003)."""
-        self._triggers.add(kind)
+        self._triggers.add(use)
 
     def look(self) -> Looked:
         """What is to be done now."""
+        self._mend()
         requests: list[Outgoing] = []
         problems: list[str] = []
         wait = LONGEST_LOOK
-        for kind in KINDS:
-            record, decision = self._decided(kind)
+        for use in self.policy.uses:
+            record, decision = self._decided(use)
             if decision is None or decision.step is Step.nothing:
-                self.memory.put(kind, record)
+                self.memory.put(use, record)
                 if decision is not None and decision.at is not None:
                     wait = min(wait, (decision.at - self.station.time().now).total_seconds())
                 continue
-            record = self._with_request(kind, record, problems)
-            self.memory.put(kind, record)  # before it is sent: after a power cut its answer is still known
+            record = self._with_request(use, record, problems)
+            self.memory.put(use, record)  # before it is sent: after a power cut its answer is still known
             if record.csr is not None and record.outcome is Outcome.begun:
-                requests.append(Outgoing(kind, self._payload(kind, record)))
-            wait = min(wait, rules.pause(self._policy(kind), record.attempts).total_seconds())
+                requests.append(Outgoing(use, self._payload(use, record)))
+            wait = min(wait, rules.pause(self._policy(use), record.attempts).total_seconds())
         return Looked(tuple(requests), tuple(problems), max(wait, 0.1))
 
-    def _policy(self, kind: LeafCertificateType) -> rules.Policy:
+    def _facts(self, use: SigningUse, csr: str | None = None) -> RenewalFacts:
+        return leaves.facts(self.station, self.policy, use, csr)
+
+    def _policy(self, use: SigningUse) -> rules.Policy:
         policy = self.policy
         return rules.Policy(
-            enrolment="event",
+            enrolment="event" if policy.asks_for(use) else "off",
             days=policy.days,
             wait=policy.wait,
             repeats=policy.repeats,
             country=policy.country,
             organization=policy.organization,
-            common=policy.common_name(kind),
+            common=policy.common_name(use),
         )
 
-    def _decided(self, kind: LeafCertificateType) -> tuple[Record, rules.Decision | None]:
-        """What is remembered, brought up to date, and what to do; None: nothing, as nobody asked for a first leaf."""
-        record, policy = self.memory.renewal(kind), self._policy(kind)
-        facts = self.station.renewal_facts(kind, record.csr)
+    def _decided(self, use: SigningUse) -> tuple[Record, rules.Decision | None]:
+        """What is remembered, brought up to date, and what to do; None: nothing, as nobody asked for it."""
+        record, policy = self.memory.renewal(use), self._policy(use)
+        facts = self._facts(use, record.csr)
         record = rules.settle(record, facts, policy)
-        if kind in self._triggers:
-            self._triggers.discard(kind)
+        if use in self._triggers:
+            self._triggers.discard(use)
             record = replace(record, trigger="the CSMS")
         idle = record.cause is Cause.none and not record.trigger
-        if idle and rules.newest(facts) is None and kind not in self.policy.enrol:
+        is_first = rules.newest(facts) is None and use not in self.policy.enrol
+        if idle and (is_first or use in leaves.covered(self.station, self.policy)):
             return record, None
         decision = rules.decide(record, facts, policy)
         if decision.step is not Step.nothing:
             record = rules.begun(record, decision, facts)
         return record, decision
 
-    def _with_request(self, kind: LeafCertificateType, record: Record, problems: list[str]) -> Record:
+    def _with_request(self, use: SigningUse, record: Record, problems: list[str]) -> Record:
         if record.csr is not None:
             return record
-        subject = self._policy(kind).subject(rules.newest(self.station.renewal_facts(kind)))
-        refused: list[Refused] = []
-        stop = self.station.hear_refusals(refused.append)
+        subject = self._policy(use).subject(rules.newest(self._facts(use)))
         try:
-            made = self.station.interface().generate_certificate_signing_request(
-                certificate_type=kind,
-                country=subject.country,
-                organization=subject.organization,
-                common=subject.common,
-                use_tpm=False,
-            )
-        finally:
-            stop()
-        if made.csr is None:
-            why = str(refused[-1].why) if refused else made.status.value
-            problems.append(why)
-            return record.became(Outcome.failed, why)
-        return record.requested(made.csr)
+            csr = leaves.request(self.station, self.policy, use, subject)
+        except EvseSecurityError as why:
+            problems.append(str(why))
+            return record.became(Outcome.failed, str(why))
+        # A CSMS tells requests of several uses apart by their number, too.
+        return replace(record, number=max(one.number for one in (record, *self.memory.records.values()))).requested(csr)
 
-    def _payload(self, kind: LeafCertificateType, record: Record) -> Payload:
-        is_v2g = kind is LeafCertificateType.V2G
-        renews = is_v2g and self.policy.edition.has_request_ids  # hashRootCertificate is for renewals alone (A03)
-        return sign_certificate(
-            record.csr or "",
-            kind,
-            self.policy.edition,
-            is_20=self.station.config.csr_key_type in _KEYS_OF_20,
-            request_id=record.number,
-            root=self.station.root_of_leaf(kind) if renews else None,
-        )
+    def _payload(self, use: SigningUse, record: Record) -> Payload:
+        named = self.policy.edition.has_request_ids  # hashRootCertificate is for renewals alone (A03)
+        root = leaves.root(self.station, self.policy, use) if named else None
+        return sign_certificate(record.csr or "", use, self.policy.edition, request_id=record.number, root=root)
 
-    def asked(self, kind: LeafCertificateType, problem: str | None) -> None:
+    def asked(self, use: SigningUse, problem: str | None) -> None:
         """The CSMS took a request, or did not."""
-        record = self.memory.renewal(kind)
+        record = self.memory.renewal(use)
         if record.outcome is Outcome.begun:  # else its answer was quicker
             became = record.became(Outcome.asked) if problem is None else record.became(Outcome.failed, problem)
-            self.memory.put(kind, became)
+            self.memory.put(use, became)
 
-    def unsent(self, kind: LeafCertificateType) -> None:
+    def unsent(self, use: SigningUse) -> None:
         """A request did not reach the CSMS: that was no attempt."""
-        record = self.memory.renewal(kind)
+        record = self.memory.renewal(use)
         if record.outcome is Outcome.begun:
             attempts = max(record.attempts - 1, 0)
-            self.memory.put(kind, replace(record, attempts=attempts).became(Outcome.failed, "the CSMS was not reached"))
+            self.memory.put(use, replace(record, attempts=attempts).became(Outcome.failed, "the CSMS was not reached"))
 
     # ---- the answer
 
-    def signed(self, payload: Mapping[str, Any]) -> LeafCertificateType | None:
-        """Install the chain of a CertificateSigned. Returns the kind of leaf; None: it was installed before.
+    def signed(self, payload: Mapping[str, Any]) -> SigningUse | None:
+        """Install the chain of a CertificateSigned. Returns what it is for; None: it was installed before.
 
         1. It is not too large. 2. It is not the answer that came already. 3. It is for a request that waits, of this
         type and number. 4. It is for whom that asked. 5. Where it is to be used at once, it is valid. 6. The store
         takes it. Raises why not; then the request ends, and a trigger is waited for (A02.FR.07, .20).
         """
         given = text(payload, "certificateChain", _LONGEST_CHAIN)
-        meant = SIGNED.get(str(payload.get("certificateType", "")))
         try:
             if len(given) > self.policy.max_chain_size:  # 1
                 raise ChainTooLarge(len(given), self.policy.max_chain_size)
             chain = pem.chain(given, "the certificate chain")
         except EvseSecurityError as why:
-            self._end(meant or LeafCertificateType.CSMS, why)
+            self._end(answers.addressed(payload, self.memory.records), why)
             raise
         leaf = chain[0]
         if leaf.fingerprint in self.memory.accepted.values():  # 2
             return None
-        kind = self._pending(leaf, payload, meant)  # 3
+        use = answers.pending(leaf, payload, self.memory.records, self.policy.uses)  # 3
         try:
-            self._check(kind, leaf)  # 4, 5
-            self._install(kind, given, leaf)  # 6
+            csr, now = self.memory.renewal(use).csr or "", self.station.time().now
+            answers.check(leaf, csr, self.policy.takes_over, now)  # 4, 5
+            self._install(use, given, leaf)  # 6
         except EvseSecurityError as why:
-            self._end(kind, why)
+            self._end(use, why)
             raise
-        return kind
+        return use
 
-    def _pending(
-        self, leaf: Certificate, payload: Mapping[str, Any], meant: LeafCertificateType | None
-    ) -> LeafCertificateType:
-        token, number = token_of_certificate(leaf), payload.get("requestId")
-        for kind in KINDS:
-            record = self.memory.renewal(kind)
-            if record.csr is None or token_of_request(record.csr) != token:
-                continue
-            if meant not in (None, kind):
-                raise NothingPending(f"{leaf.name} as {meant}")
-            if number not in (None, record.number):
-                raise NothingPending(f"{leaf.name} with the requestId {number!r:.20}")
-            return kind
-        raise NothingPending(leaf.name)
-
-    def _check(self, kind: LeafCertificateType, leaf: Certificate) -> None:
-        csr = self.memory.renewal(kind).csr or ""
-        other = asked_otherwise(csr, leaf)
-        if other is not None:
-            attribute, found, wanted = other
-            raise InvalidCommonName(attribute, leaf.name, found, wanted)
-        now = self.station.time().now
-        if self.policy.takes_over is Takeover.at_once and leaf.not_yet_valid(now, SKEW):
-            raise NotYetValid(leaf.name, f"{leaf.not_before:%Y-%m-%d %H:%M:%SZ}", f"{now:%Y-%m-%d %H:%M:%SZ}")
-
-    def _install(self, kind: LeafCertificateType, given: str, leaf: Certificate) -> None:
-        before = self.station.renewal_facts(kind).leaf
-        refused: list[Refused] = []
+    def _install(self, use: SigningUse, given: str, leaf: Certificate) -> None:
         running = self.memory.trial
-        self._begin_trial(kind, leaf, None if before is None else before.fingerprint)
-        stop = self.station.hear_refusals(refused.append)
-        try:
-            result = self.station.interface().update_leaf_certificate(certificate_chain=given, certificate_type=kind)
-        finally:
-            stop()
-        if result is not InstallCertificateResult.Accepted:
-            self.memory.trial = running
+        self.memory.trial = self._trial(use, leaf)
+        half = self.memory.installing
+        if use is SigningUse.COMBINED:
+            self.memory.installing = given
+        if (self.memory.trial, self.memory.installing) != (running, half):
             self.memory.save()
-            raise refused[-1].why if refused else Unsupported(result.value)
-        self.memory.accepted[kind] = leaf.fingerprint
+        try:
+            self.station.install_leaf(given, use.kinds)
+        except EvseSecurityError:
+            self.memory.trial, self.memory.installing = running, half
+            self.memory.save()
+            raise
+        self._installed(use, leaf)
+
+    def _installed(self, use: SigningUse, leaf: Certificate) -> None:
+        self.memory.accepted[use] = leaf.fingerprint
+        if use is SigningUse.COMBINED:
+            self.memory.installing = ""
         self.memory.save()
 
-    def _begin_trial(self, kind: LeafCertificateType, leaf: Certificate, before: str | None) -> None:
-        """Remember what to fall back to, before the new one is there: a power cut may come at any time."""
-        if kind is LeafCertificateType.CSMS and before is not None and before != leaf.fingerprint:
-            running = self.memory.trial
-            # Of a trial that is not over the old one is the one that has proven itself.
-            old = running.old if running is not None and self._info(running.old) is not None else before
-            self.memory.trial = Trial(leaf.fingerprint, old, leaf.not_before)
-            self.memory.save()
+    def _trial(self, use: SigningUse, leaf: Certificate) -> Trial | None:
+        """What to fall back to, remembered before the new one is there: a power cut may come at any time."""
+        running = self.memory.trial
+        before = self.station.renewal_facts(LeafCertificateType.CSMS).leaf if use.is_client else None
+        if before is None or before.fingerprint == leaf.fingerprint:
+            return running
+        # Of a trial that is not over the old one is the one that has proven itself.
+        has_old = running is not None and self._info(running.old) is not None
+        old = running.old if running is not None and has_old else before.fingerprint
+        return Trial(leaf.fingerprint, old, leaf.not_before)
 
-    def _end(self, kind: LeafCertificateType, why: EvseSecurityError) -> None:
-        record = self.memory.renewal(kind)
+    def _mend(self) -> None:
+        """A combined certificate that a power cut left in one place goes into the other, too."""
+        given = self.memory.installing
+        if not given:
+            return
+        try:
+            leaf = pem.chain(given, "the certificate chain")[0]
+            self.station.install_leaf(given, SigningUse.COMBINED.kinds)
+        except NotWritable as problem:
+            log.warning("a combined certificate is not complete yet: %s", problem)
+        except EvseSecurityError as why:
+            self.memory.installing = ""
+            if self.memory.trial is not None and self._info(self.memory.trial.new) is None:
+                self.memory.trial = None
+            self._end(SigningUse.COMBINED, why)
+            self.memory.save()
+        else:
+            self._installed(SigningUse.COMBINED, leaf)
+
+    def _end(self, use: SigningUse, why: EvseSecurityError) -> None:
+        record = self.memory.renewal(use)
         if record.csr is not None:
-            self.memory.put(kind, record.became(Outcome.refused, str(why)))
+            self.memory.put(use, record.became(Outcome.refused, str(why)))
 
     # ---- the client certificate
 
     def client_certificate(self) -> ClientCertificate | None:
         """The certificate for the next connection; None where there is none."""
+        self._mend()
         trial = self.memory.trial
         if trial is not None:
             first = trial.use(self.station.time().now)
@@ -275,26 +273,32 @@ class Renewals:
     def _info(self, fingerprint: str) -> CertificateInfo | None:
         return self.station.leaf_info(LeafCertificateType.CSMS, fingerprint)
 
-    def connected(self, fingerprint: str) -> bool:
-        """A connection came about with this certificate. Whether a renewed one was discarded over it."""
+    def connected(self, fingerprint: str, under: str = "") -> bool:
+        """A connection came about with this certificate, `under` these CSMS roots.
+
+        Whether a renewed one was discarded over it.
+        """
         trial = self.memory.trial
         if trial is None:
             return False
-        verdict = trials.connected(trial, fingerprint, self.policy.takes_over)
-        if verdict.discard:
-            with suppress(EvseSecurityError):  # the store has told why; one too many does no harm
-                self.station.discard_leaf(LeafCertificateType.CSMS, verdict.discard)
+        verdict = trials.connected(trial, fingerprint, self.policy.takes_over, under)
+        accepted = self.memory.accepted
+        is_combined = verdict.renewed_one and accepted.get(SigningUse.COMBINED) == verdict.discard
+        for kind in reversed(SigningUse.COMBINED.kinds) if is_combined else (LeafCertificateType.CSMS,):
+            if verdict.discard:
+                with suppress(EvseSecurityError):  # the store has told why; one too many does no harm
+                    self.station.discard_leaf(kind, verdict.discard)
         if verdict.renewed_one:
-            self.memory.accepted.pop(LeafCertificateType.CSMS, None)
+            self.memory.accepted = {use: one for use, one in accepted.items() if one != verdict.discard}
         if verdict.trial != trial:
             self.memory.trial = verdict.trial
             self.memory.save()
         return verdict.renewed_one
 
-    def failed(self, fingerprint: str) -> None:
-        """A connection with this certificate failed."""
+    def failed(self, fingerprint: str, under: str = "") -> None:
+        """A connection with this certificate failed, `under` these CSMS roots."""
         trial = self.memory.trial
-        after = None if trial is None else trials.failed(trial, fingerprint)
+        after = None if trial is None else trials.failed(trial, fingerprint, under)
         if after != trial:
             self.memory.trial = after
             self.memory.save()

@@ -1,124 +1,303 @@
-"""What a station's device model says of its certificates: variables of 2.x, configuration keys of 1.6.
+"""What a station's device model says of its certificates: variables of 2.x, configuration keys of 1.6. A table.
 
-A table, for the user's own device model to serve. Those that a CSMS may write take effect at once, and stay.
+Those that a CSMS may write take effect at once, and stay; of what is its own the station's program hears (`changed`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, replace
 
 from evse_security.adapters.ocpp.desk import Desk
-from evse_security.adapters.ocpp.refusals import Unsupported
-from evse_security.vocabulary import CertificateType
+from evse_security.adapters.ocpp.device_model import DataType, Mutability, Served
+from evse_security.adapters.ocpp.editions import Edition
+from evse_security.adapters.ocpp.events import SecurityEvent
+from evse_security.adapters.ocpp.policy import COUNTRY, LONGEST_NAME, RANGES
+from evse_security.adapters.ocpp.profiles import refused_profile
+from evse_security.additions import CERTIFICATE_TYPES
+from evse_security.interface import WITH_OEM
+from evse_security.vocabulary import CaCertificateType
+
+SECURITY, ISO15118 = "SecurityCtrlr", "ISO15118Ctrlr"
+SHORTEST_PASSWORD, LONGEST_PASSWORD = 16, 40
 
 
-class Variable(NamedTuple):
-    """One variable: its names, what it says, and which field of the policy it writes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """One variable: its names, what follows from it, and which field of the policy it shows and sets."""
 
-    component: str
-    name: str
-    key: str
+    component: str = ""
+    """Empty: 2.x has none."""
+    name: str = ""
+    key: str = ""
     """Its name in 1.6; empty: that has none."""
     effect: str
-    read: Callable[[Desk], str]
-    writes: str = ""
-    """Empty: read-only."""
+    field: str = ""
+    """The field of the policy whose value it is."""
+    read: Callable[[Desk], str] | None = None
+    """Where it is no field of the policy."""
+    mutability: Mutability = Mutability.read_only
+    data_type: DataType = DataType.string
+    unit: str = ""
+    lowest: int | None = None
+    highest: int | Callable[[Desk], int] | None = None
+    options: tuple[str, ...] = ()
+    editions: frozenset[Edition] = frozenset(Edition)
+    optional: bool = False
+    """Whether it is there only if the policy has a value for it."""
+    by_program: bool = False
+    """Whether it may be written only where the station's own program is told: nobody else could act on it."""
+
+
+def _switch(component: str, name: str, key: str, field: str, effect: str) -> Variable:
+    boolean, settable = DataType.boolean, Mutability.read_write
+    return Variable(
+        component=component, name=name, key=key, field=field, effect=effect, mutability=settable, data_type=boolean
+    )
+
+
+def _text(
+    component: str, name: str, key: str, field: str, effect: str, *, lowest: int = 0, highest: int = LONGEST_NAME
+) -> Variable:
+    return Variable(
+        component=component,
+        name=name,
+        key=key,
+        field=field,
+        effect=effect,
+        mutability=Mutability.read_write,
+        lowest=lowest,
+        highest=highest,
+    )
+
+
+def _number(name: str, key: str, field: str, effect: str, *, unit: str = "", settable: bool = True) -> Variable:
+    allowed = RANGES[field]
+    return Variable(
+        component=SECURITY,
+        name=name,
+        key=key,
+        field=field,
+        effect=effect,
+        mutability=Mutability.read_write if settable else Mutability.read_only,
+        data_type=DataType.integer,
+        unit=unit,
+        lowest=allowed.start,
+        highest=allowed.stop - 1,
+    )
 
 
 def _entries(desk: Desk) -> str:
-    found = desk.station.interface().get_installed_certificates(certificate_types=tuple(CertificateType))
-    return str(sum(1 + len(one.child_certificate_hash_data or ()) for one in found.certificate_hash_data_chain))
+    found = desk.station.interface(WITH_OEM).get_installed_certificates(certificate_types=CERTIFICATE_TYPES)
+    chains = desk.trust.listed(found.certificate_hash_data_chain)
+    return str(sum(1 + len(one.child_certificate_hash_data or ()) for one in chains))
 
 
-def _most(desk: Desk) -> str:
+def _most(desk: Desk) -> int:
     config = desk.station.config
-    return str(config.certificate_store_max_length or config.max_store_entries)
-
-
-def _of(name: str) -> Callable[[Desk], str]:
-    return lambda desk: str(getattr(desk.renewals.policy, name))
+    return config.certificate_store_max_length or config.max_store_entries
 
 
 VARIABLES = (
     Variable(
-        "SecurityCtrlr",
-        "AdditionalRootCertificateCheck",
-        "AdditionalRootCertificateCheck",
-        "a new CSMS root must be signed by the installed one (M05.FR.09)",
-        lambda desk: str(desk.station.config.additional_root_certificate_check).lower(),
-    ),
-    Variable("SecurityCtrlr", "CertificateEntries", "", "how many certificates are installed", _entries),
-    Variable(
-        "SecurityCtrlr",
-        "CertificateEntries.maxLimit",
-        "CertificateStoreMaxLength",
-        "how many may be: one more is refused (M05.FR.06)",
-        _most,
+        component=SECURITY,
+        name="AdditionalRootCertificateCheck",
+        key="AdditionalRootCertificateCheck",
+        effect="a new CSMS root must be signed by the installed one (M05.FR.09)",
+        read=lambda desk: str(desk.station.config.additional_root_certificate_check).lower(),
+        data_type=DataType.boolean,
     ),
     Variable(
-        "SecurityCtrlr",
+        component=SECURITY,
+        name="AllowSecurityProfileDowngrade",
+        effect="security profile 3 may be left for 2 (`refused_profile`)",
+        field="allows_downgrade",
+        mutability=Mutability.read_write,
+        data_type=DataType.boolean,
+        editions=frozenset({Edition.V21}),
+    ),
+    Variable(
+        component=SECURITY,
+        name="BasicAuthPassword",
+        key="AuthorizationKey",
+        effect="your program is told, and connects with it from then on; no answer, event or file has it (A01)",
+        mutability=Mutability.write_only,
+        lowest=SHORTEST_PASSWORD,
+        highest=LONGEST_PASSWORD,
+        by_program=True,
+    ),
+    Variable(
+        component=SECURITY,
+        name="CertificateEntries",
+        effect="how many certificates are installed; one more than its maxLimit is refused (M05.FR.06)",
+        read=_entries,
+        data_type=DataType.integer,
+        lowest=0,
+        highest=_most,
+    ),
+    Variable(
+        key="CertificateStoreMaxLength",
+        effect="how many certificates may be installed: one more is refused (M05.FR.06)",
+        read=lambda desk: str(_most(desk)),
+        data_type=DataType.integer,
+    ),
+    _number(
         "MaxCertificateChainSize",
         "CertificateSignedMaxChainSize",
+        "max_chain_size",
         "characters of a signed chain: a longer one is refused (A02.FR.16)",
-        _of("max_chain_size"),
+        settable=False,
     ),
-    Variable(
-        "SecurityCtrlr",
+    _number(
         "CertSigningWaitMinimum",
         "CertSigningWaitMinimum",
+        "wait",
         "seconds before a signing request is repeated, doubled each time (A02.FR.17)",
-        _of("wait"),
-        writes="wait",
+        unit="s",
+    ),
+    _number("CertSigningRepeatTimes", "CertSigningRepeatTimes", "repeats", "how often it is repeated (A02.FR.18)"),
+    _text(SECURITY, "OrganizationName", "CpoName", "organization", "O of signing requests", lowest=1),
+    Variable(
+        component=SECURITY,
+        name="Identity",
+        effect="who the station is to its CSMS",
+        field="identity",
+        optional=True,
     ),
     Variable(
-        "SecurityCtrlr",
-        "CertSigningRepeatTimes",
-        "CertSigningRepeatTimes",
-        "how often it is repeated (A02.FR.18)",
-        _of("repeats"),
-        writes="repeats",
+        component=SECURITY,
+        name="SecurityProfile",
+        effect="the profile that your connector uses; 2.x changes it with SetNetworkProfile (`refused_profile`)",
+        field="security_profile",
+        data_type=DataType.integer,
+        lowest=1,
+        highest=3,
+        optional=True,
     ),
     Variable(
-        "SecurityCtrlr",
-        "OrganizationName",
-        "CpoName",
-        "O of signing requests",
-        _of("organization"),
-        writes="organization",
+        key="SecurityProfile",
+        effect="the profile that your connector uses: never lower, none without its certificates (A05); your program "
+        "is told, and connects anew",
+        field="security_profile",
+        mutability=Mutability.read_write,
+        data_type=DataType.integer,
+        lowest=0,
+        highest=3,
+        optional=True,
+        by_program=True,
     ),
-    Variable("SecurityCtrlr", "Identity", "", "CN of the client certificate", _of("serial_number")),
-    Variable("ISO15118Ctrlr", "SeccId", "", "CN of the SECC leaf", _of("secc_id"), writes="secc_id"),
-    Variable("ISO15118Ctrlr", "CountryName", "", "C of signing requests", _of("country"), writes="country"),
-    Variable("ISO15118Ctrlr", "OrganizationName", "", "O of SECC leaves", _of("organization"), writes="organization"),
+    _text(ISO15118, "SeccId", "", "secc_id", "CN of the SECC leaf"),
+    _text(ISO15118, "CountryName", "", "country", "C of signing requests", highest=COUNTRY),
+    _text(ISO15118, "OrganizationName", "", "organization", "O of signing requests", lowest=1),
+    _switch(
+        ISO15118,
+        "PnCEnabled",
+        "ISO15118PnCEnabled",
+        "plug_and_charge",
+        "off: `authorize` refuses; in 1.6 nothing of Plug & Charge is sent or answered in DataTransfer either",
+    ),
+    _switch(
+        ISO15118,
+        "V2GCertificateInstallationEnabled",
+        "",
+        "secc_installation",
+        "off: no SECC leaf is asked for but a combined one, triggers are Rejected, a request that waits is dropped",
+    ),
+    _switch(
+        ISO15118,
+        "ContractCertificateInstallationEnabled",
+        "",
+        "contract_installation",
+        "off: `ev_certificates` refuses, so that no Get15118EVCertificate is sent (M01, M02)",
+    ),
+    _switch(
+        ISO15118,
+        "CentralContractValidationAllowed",
+        "CentralContractValidationAllowed",
+        "central_validation",
+        "off: `authorize` refuses a contract that this station cannot name by hash data, instead of sending it (C07)",
+    ),
+    _switch(
+        ISO15118,
+        "ContractValidationOffline",
+        "ContractValidationOffline",
+        "offline_validation",
+        "off: `is_valid_offline` holds for no contract (C07)",
+    ),
+    Variable(
+        component=ISO15118,
+        name="CertificateStatusSource",
+        effect="whom `chain_statuses` has the CSMS ask (M07)",
+        read=lambda _: "OCSP",
+        data_type=DataType.option_list,
+        options=("OCSP",),
+        editions=frozenset({Edition.V21}),
+    ),
 )
 
 
-def values(desk: Desk) -> list[dict[str, Any]]:
-    """Every variable as a device model has it; `key` is its name in 1.6."""
-    return [
-        {
-            "component": one.component,
-            "variable": one.name,
-            "key": one.key,
-            "value": one.read(desk),
-            "mutability": "ReadWrite" if one.writes else "ReadOnly",
-        }
-        for one in VARIABLES
-    ]
+def served(desk: Desk, *, told: bool = False, values_of: Container[str] | None = None) -> tuple[Served, ...]:
+    """The variables that this edition has, as they are now. `told`: the station's own program hears of what is set.
+
+    `values_of`: names in small letters of those whose values are wanted, as some take long; None: all.
+    """
+    return tuple(one for row in VARIABLES for one in _served(desk, row, told=told, values_of=values_of))
 
 
-def keys(desk: Desk) -> Mapping[str, str]:
-    """The configuration keys of 1.6 with their values."""
-    return {one.key: one.read(desk) for one in VARIABLES if one.key}
+def _served(desk: Desk, row: Variable, *, told: bool, values_of: Container[str] | None) -> Iterator[Served]:
+    policy = desk.renewals.policy
+    name = row.key if policy.edition is Edition.V16 else row.name
+    absent = row.optional and not getattr(policy, row.field)
+    is_secret = row.mutability is Mutability.write_only
+    if not name or policy.edition not in row.editions or absent or (is_secret and not told):
+        return
+    stays = row.by_program and not told
+    one = Served(
+        component=row.component,
+        variable=row.name,
+        key=row.key,
+        value=_value(desk, row) if values_of is None or name.lower() in values_of else "",
+        mutability=Mutability.read_only if stays else row.mutability,
+        data_type=row.data_type,
+        unit=row.unit,
+        lowest=row.lowest,
+        highest=row.highest(desk) if callable(row.highest) else row.highest,
+        options=row.options,
+        writes=row.field,
+    )
+    yield one
+    if row.field == "secc_id":
+        for evse, secc in policy.secc_ids.items():
+            yield replace(one, value=secc, mutability=Mutability.read_only, writes="", evse=evse)
 
 
-def write(desk: Desk, name: str, value: str, component: str = "") -> None:
-    """Set a variable or key, and remember it. Raises `InvalidConfiguration`, and `Unsupported` for one that stays."""
-    for one in VARIABLES:
-        if one.writes and name in (one.key, one.name) and component in ("", one.component):
-            desk.renewals.policy = desk.renewals.policy.changed(one.writes, value)
-            desk.memory.settings[one.writes] = value
-            desk.memory.save()
-            return
-    raise Unsupported(f"setting {name:.50}")
+def _value(desk: Desk, one: Variable) -> str:
+    if one.read is not None:
+        return one.read(desk)
+    found = getattr(desk.renewals.policy, one.field) if one.field else ""
+    return str(found).lower() if isinstance(found, bool) else str(found)
+
+
+def write(desk: Desk, variable: Served, value: str) -> None:
+    """Set a variable, and remember it. Raises `InvalidConfiguration` and `ProfileRefused`.
+
+    A secret is not ours to keep: the station's own program gets it.
+    """
+    if variable.writes:
+        if variable.writes == "security_profile":
+            _check_profile(desk, int(value))
+        desk.renewals.policy = desk.renewals.policy.changed(variable.writes, value)
+        desk.memory.settings[variable.writes] = value
+        for use, record in tuple(desk.memory.records.items()):
+            if not desk.renewals.policy.asks_for(use):
+                desk.memory.records[use] = record.idle()
+        desk.memory.save()
+    if variable.writes in ("", "security_profile"):
+        desk.happened(SecurityEvent.PARAMETERS_CHANGED, variable.name)
+
+
+def _check_profile(desk: Desk, wanted: int) -> None:
+    roots = desk.station.interface().get_verify_file(certificate_type=CaCertificateType.CSMS)
+    policy, has_leaf = desk.renewals.policy, desk.renewals.client_certificate() is not None
+    if refused := refused_profile(policy.security_profile, wanted, has_root=bool(roots), has_leaf=has_leaf):
+        raise refused

@@ -31,6 +31,7 @@ from evse_security.renewing import RenewalFacts
 from evse_security.service.events import Event, EventKind
 from evse_security.service.renewals import RENEWED, RenewalState, RenewalStatus, Triggered
 from evse_security.service.service import Service
+from evse_security.service.state import Claim
 from evse_security.vocabulary import LeafCertificateType
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,8 @@ class RenewalAgent:
         self._policies = {kind: Policy.of(service.config, kind) for kind in RENEWED}
         self._telling = Telling(service.events)
         self._records = Records(memory, self._telling.warn)
+        self._claim = Claim(memory.place)
+        self._stands_by = False
         self._triggers: dict[LeafCertificateType, str] = {}
         self._working: dict[LeafCertificateType, asyncio.Task[None]] = {}
         self._next: dict[LeafCertificateType, datetime | None] = {}
@@ -83,7 +86,7 @@ class RenewalAgent:
 
         `caller` goes into the reasons: `ocpp`, `http:admin`. What comes of it is told by events.
         """
-        if kind not in self._ports:
+        if kind not in self._ports or self._stands_by:
             return Triggered.off
         self._triggers[kind] = caller[:100]
         self._wake.set()
@@ -97,8 +100,13 @@ class RenewalAgent:
     # ---- the loop
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Look again and again, until cancelled."""
+        """Look again and again, until cancelled. Of several services with one state directory, one does."""
         try:
+            while not self._claim.take():  # at once: a thread could take it after this has ended
+                self._stand_by()
+                ready()
+                await asyncio.sleep(LOOK)
+            self._stands_by = False
             await self.start()
             ready()
             while True:
@@ -109,6 +117,12 @@ class RenewalAgent:
                         await self._wake.wait()
         finally:
             await self.stop()
+            self._claim.release()
+
+    def _stand_by(self) -> None:
+        if not self._stands_by:
+            self._telling.warn("another service with this state_directory renews; this one stands by")
+        self._stands_by = True
 
     async def start(self) -> None:
         """Read what is remembered, and listen to what happens."""

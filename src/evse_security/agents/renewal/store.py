@@ -9,6 +9,7 @@ from evse_security.actor import current_actor
 from evse_security.agents.enrolment.port import Credentials, Later, Refused
 from evse_security.agents.renewal.rules import Subject
 from evse_security.errors import EvseSecurityError
+from evse_security.pki.profile import EDITION_OF_KEY_TYPE
 from evse_security.renewing import RenewalFacts
 from evse_security.service.service import Service
 from evse_security.station import Refused as RefusedChange
@@ -30,11 +31,16 @@ class Store:
         """Why our own last commands were refused."""
 
     async def facts(self, kind: LeafCertificateType, csr: str | None) -> RenewalFacts:
-        """What there is, and what became of a request, whose key is kept until another one takes its place."""
+        """What there is, and what became of a request, whose key is kept until another one takes its place.
+
+        Of SECC leaves of both editions of ISO 15118 it is those that have the keys that this station makes.
+        """
 
         def look(station: Station) -> RenewalFacts:
             station.await_certificate(kind, csr)
-            return station.renewal_facts(kind, csr)
+            edition = EDITION_OF_KEY_TYPE.get(station.config.csr_key_type) if kind is LeafCertificateType.V2G else None
+            own = station.renewal_facts(kind, csr, edition)
+            return own if own.leaf or own.successor else station.renewal_facts(kind, csr)
 
         return await self._service.ask(look, caller=CALLER)
 

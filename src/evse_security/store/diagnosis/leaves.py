@@ -11,7 +11,7 @@ from evse_security.pki import names
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.path import MAX_PATH, VerifiedChain, check_end_entity
-from evse_security.pki.profile import ProfileName, check
+from evse_security.pki.profile import ProfileName, check, edition_of, serves
 from evse_security.store.diagnosis.certificates import deletion, installation, single_file, weak_digest
 from evse_security.store.diagnosis.finding import MOST_PATHS, OURS, Command, Finding, Severity, found
 from evse_security.store.diagnosis.inspection import Inspection
@@ -27,7 +27,7 @@ _OPEN_FIRST = "see to the keys that cannot be opened first: one of them may be i
 
 
 def leaves(seen: Inspection) -> Iterator[Finding]:
-    """What is wrong with the leaves of each kind: 1. the one in use, 2. each of them, 3. files that hold none."""
+    """What is wrong with the leaves of each kind: 1. those in use, 2. each of them, 3. files that hold none."""
     for domain in seen.domains:
         store = domain.leaf_store
         if store is None:
@@ -47,8 +47,9 @@ def leaves(seen: Inspection) -> Iterator[Finding]:
 def _in_use(domain: Domain, store: LeafStore, seen: Inspection) -> Iterator[Finding]:
     kind = store.kind.leaf_type
     if domain.chosen is not None:
-        yield from _expiring(domain.chosen, store, seen)
-        yield from _profile(domain, domain.chosen, seen)
+        for leaf in filter(None, (domain.chosen, domain.beside)):
+            yield from _expiring(leaf, store, seen)
+            yield from _profile(domain, leaf, seen)
     elif store.leaves and seen.moment.doubt is None:
         shown = store.leaves[:MOST_PATHS]
         reasons = [f"{leaf.file.path.name} {domain.leaf_use(leaf).reason.text}" for leaf in shown]
@@ -87,9 +88,11 @@ def _subject(like: Certificate) -> dict[str, str]:
 
 def _expiring(leaf: Leaf, store: LeafStore, seen: Inspection) -> Iterator[Finding]:
     end = leaf.certificate.not_after
+    edition = edition_of(leaf.certificate) if store.kind.leaf_type is LeafCertificateType.V2G else None
     follows = any(
         other.key is not None and other.certificate.not_before <= end and other.certificate.not_after - end > seen.warn
         for other in store.leaves
+        if serves(other.certificate, edition)
     )
     if seen.moment.doubt is None and end - seen.now <= seen.warn and not follows:
         days = (end - seen.now).days

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from evse_security.additions import StoreUpdate, roots_update
 from evse_security.errors import MustStay, NotInstalled
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.hashdata import CertID
+from evse_security.pki.profile import edition_of, serves
 from evse_security.store.changes import Change, Decision, Edit, Order, Remove, Write, together
 from evse_security.store.info import copies_of
 from evse_security.store.layout import BUNDLE_DIRECTORY
@@ -44,7 +46,7 @@ def delete(snapshot: Snapshot, wanted: CertID) -> Decision:
 def _from_cas(snapshot: Snapshot, stores: Iterable[CaStore], targets: Collection[Certificate]) -> Decision:
     """Remove CA certificates and all they issued, in each store; one bundle shared by several domains counts once."""
     changes: dict[Change, None] = {}
-    updates: dict[Path, CertificateStoreUpdate] = {}
+    updates: dict[Path, StoreUpdate] = {}
     gone: list[Certificate] = []
     for store in stores:
         doomed = _with_orphans(store.forest, {c for c in store.certificates if c in targets})
@@ -53,7 +55,7 @@ def _from_cas(snapshot: Snapshot, stores: Iterable[CaStore], targets: Collection
             raise MustStay(next(iter(targets)).name, "it signed the CSMS root that replaced it, and is its fallback")
         changes |= dict.fromkeys(without(snapshot, store, doomed))
         gone += [one for one in store.certificates if one in doomed]
-        updates.setdefault(store.path, CertificateStoreUpdate(operation=_DELETED, ca_certificate_type=store.ca_type))
+        updates.setdefault(store.path, roots_update(_DELETED, store.ca_type))
     return Decision(tuple(changes), tuple(updates.values()), concerned=_identities(snapshot, gone))
 
 
@@ -126,12 +128,16 @@ def _from_leaves(snapshot: Snapshot, targets: Collection[Certificate]) -> Decisi
 def discard(snapshot: Snapshot, store: LeafStore, fingerprint: str) -> Decision:
     """Decide on taking one leaf out of a store with its key, CSMS leaves too: another took its place (A02.FR.10).
 
-    Raises `NotInstalled`, and `MustStay` for the last one that has a key.
+    Raises `NotInstalled`, and `MustStay` for the last one that has a key. No SECC leaf of another edition of ISO 15118
+    takes its place: cars of the one know nothing of the other.
     """
     found = next((leaf for leaf in store.leaves if leaf.certificate.fingerprint == fingerprint), None)
     if found is None:
         raise NotInstalled(f"with the fingerprint {fingerprint}")
-    if not any(leaf.key is not None and leaf.servable for leaf in store.leaves if leaf is not found):
+    others = [leaf for leaf in store.leaves if leaf is not found]
+    if store.kind.leaf_type is LeafCertificateType.V2G:
+        others = [leaf for leaf in others if serves(leaf.certificate, edition_of(found.certificate))]
+    if not any(leaf.key is not None and leaf.servable for leaf in others):
         raise MustStay(found.certificate.name, "it is the last leaf of its kind that has a key")
     changes = _with_keys_last(snapshot, store, [found], _keys_of(snapshot, store, [found]))
     update = CertificateStoreUpdate(operation=_DELETED, leaf_certificate_type=store.kind.leaf_type)
@@ -215,17 +221,17 @@ def _keys_of(snapshot: Snapshot, store: LeafStore, doomed: Collection[Leaf]) -> 
     """
     gone = {leaf.certificate for leaf in doomed}
     own = {key.path: key for leaf in doomed for key in store.keys_for(leaf.certificate)}
-    return [path for path, key in sorted(own.items()) if not _is_used(snapshot, key, gone)]
+    return [path for path, key in sorted(own.items()) if not _is_used(snapshot, key, store, gone)]
 
 
-def _is_used(snapshot: Snapshot, key: KeyFile, gone: Collection[Certificate]) -> bool:
-    """Whether a leaf that stays uses a key of this name."""
+def _is_used(snapshot: Snapshot, key: KeyFile, store: LeafStore, gone: Collection[Certificate]) -> bool:
+    """Whether a leaf that stays uses a key of this name. One leaf may be of both kinds, and go as one of them alone."""
     return any(
         other.path.name == key.path.name
-        for store in snapshot.leaves.values()
-        for certificate in store.users_of(key)
-        if certificate not in gone
-        for other in store.keys_for(certificate)
+        for one in snapshot.leaves.values()
+        for certificate in one.users_of(key)
+        if one is not store or certificate not in gone
+        for other in one.keys_for(certificate)
     )
 
 

@@ -17,6 +17,7 @@ from evse_security.errors import ChainRefused, Revoked
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.path import Policy, TrustStore, VerifiedChain, may_be_valid, verify
+from evse_security.pki.profile import Edition, serves
 from evse_security.store.leafstore import Group, group_of, may_act
 from evse_security.store.rules.revoked import NONE, Revocations, revocation
 from evse_security.store.rules.span import Span, bounds
@@ -46,10 +47,12 @@ def chosen(
     policy: Policy,
     now: datetime,
     said: Revocations = NONE,
+    edition: Edition | None = None,
 ) -> Leaf | None:
     """The newest usable leaf whose chain verifies now. Where none does, the newest: peers may know more roots.
 
-    Those that are revoked come after all others, or are not used at all, by their kind.
+    Those that are revoked come after all others, or are not used at all, by their kind. With an edition of ISO 15118
+    only the leaves of that one count.
     """
 
     def choose() -> tuple[Leaf | None, Iterable[Certificate]]:
@@ -57,6 +60,8 @@ def chosen(
         tried: list[Leaf] = []
         revoked: list[Leaf] = []
         for leaf in _in_turn(store, newest_by, policy, now):
+            if not serves(leaf.certificate, edition):
+                continue
             looked_at.append(leaf)
             if is_usable(leaf, policy, now):
                 verdict = verified(leaf, trust, policy, now, said)
@@ -68,7 +73,7 @@ def chosen(
         rest = [*tried, *(revoked if store.kind.offers_revoked else ())]
         return next(iter(rest), None), _certificates_of(looked_at)
 
-    return _kept(store, trust, ("chosen", newest_by, policy, said), now, choose)
+    return _kept(store, trust, ("chosen", newest_by, policy, said, edition), now, choose)
 
 
 def _in_turn(store: LeafStore, newest_by: str, policy: Policy, now: datetime) -> Iterator[Leaf]:
