@@ -61,7 +61,7 @@ schemathesis: setup  ## compare the HTTP API with its OpenAPI document, on hosti
 		.venv-schemathesis/bin/pip --quiet --disable-pip-version-check install schemathesis==4.32.5; }
 	@$(bin)/python -m tests.http.schemathesis_run .venv-schemathesis/bin/schemathesis --max-examples 100 $(ARGS)
 
-josev:  ## test with PyPI iso15118: whole Plug & Charge sessions (it gets a .venv of its own; sessions need root and Java)
+josev: setup  ## test with PyPI iso15118: whole Plug & Charge sessions (it gets a .venv of its own; sessions need root and Java)
 	@scripts/josev.sh $(ARGS)
 
 docs: setup  ## build the documentation into site/

@@ -144,10 +144,13 @@ class Chains:
 
     def installed(self, kind: LeafCertificateType) -> Installed:
         """The chains of a kind: the same object as before, while the store is the same and nothing begins or ends."""
+        known = self._known.get(kind)
+        if known is not None:  # asked so at every handshake: looking again would take several times as long
+            snapshot, (since, until), found = known
+            if self._core.is_still(snapshot) and since <= self._core.config.clock() < until:
+                return found
         with self._working:
             known = self._known.get(kind)
-            if known is not None and self._core.is_still(known[0]) and known[1].covers(self._core.config.clock()):
-                return known[2]  # asked so at every handshake: looking again would take several times as long
             snapshot, moment = self._core.look()
             if known is not None and known[0] is snapshot and known[1].covers(moment.now):
                 return known[2]

@@ -103,8 +103,14 @@ def answers(station: Station) -> dict[str, object]:
     return found
 
 
+def chains(station: Station) -> dict[str, object]:
+    """What its TLS shows. It asks whether anything changed, instead of looking."""
+    return {f"chains {kind}": station.chains(kind) for kind in (LeafCertificateType.V2G, LeafCertificateType.CSMS)}
+
+
 def look(station: Station) -> None:
     """Have a station see everything."""
+    chains(station)
     seen(station)
     answers(station)
 
@@ -116,7 +122,7 @@ class Stale(AssertionError):
 def compare(station: Station, place: Place, change: str) -> None:
     """Demand that a station sees, knows and answers what a new one does. Raises `Stale`."""
     new = place.store.station()
-    for what in (seen, answers, lambda one: {"overview": one.overview()}):
+    for what in (chains, seen, answers, lambda one: {"overview": one.overview()}):
         known, truth = what(station), what(new)
         wrong = [name for name in truth if known[name] != truth[name]]
         if wrong:

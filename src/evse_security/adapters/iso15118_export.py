@@ -1,8 +1,8 @@
 """Keeps what was exported for PyPI `iso15118` (Josev) as the store is.
 
 Where nothing can be exported (the leaf expired, was revoked or deleted), what was exported stays, and that is told:
-without files Josev would go on in plain text, while a car refuses a chain that has expired or is revoked, and then
-there is no session. Nothing is written as long as the files are what they should be.
+without files Josev would go on in plain text with any car, while a car refuses a chain that has expired, and one that
+is revoked if it asks for OCSP. Nothing is written as long as the files are what they should be.
 """
 
 from __future__ import annotations
@@ -74,9 +74,12 @@ class ExportPart:
         except (EvseSecurityError, OSError, ValueError) as problem:
             self._tell(self._in_words(problem), elapsed)
             return
-        if done.is_new or self._told is not None:
+        if done.is_new or (self._told is not None and done.oem_problem is None):
             log.info("exported for PyPI iso15118 to %s: %s", done.directory, printable(str(done.chain)))
-        self._told = None
+        if done.oem_problem is None:
+            self._told = None
+        else:
+            self._tell(printable(f"the export to {self._directory} has no OEM root: {done.oem_problem}"), elapsed)
 
     def _export(self, station: Station) -> Exported:
         return export(station, self._directory, self._edition, self._oem_roots)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+from collections.abc import Iterable
 
 from evse_security.adapters.tls_load import load_chain
 from evse_security.chains import Installed
@@ -28,15 +29,24 @@ def client_context(station: Station, *, client_certificate: bool = True) -> ssl.
     installed = station.chains(LeafCertificateType.CSMS)
     if not installed.roots:
         raise InvalidConfiguration("csms_ca_bundle", "holds no root that is valid: no CSMS can be trusted")
+    context = trusting(installed.roots)
+    if client_certificate:
+        _load_newest(context, installed)
+    return context
+
+
+def trusting(roots: Iterable[str | bytes]) -> ssl.SSLContext:
+    """What every connection to a CSMS has: TLS 1.2 or later, OCPP's suites, these roots alone (PEM or DER).
+
+    A root may be one that another root signed (AdditionalRootCertificateCheck): without "partial chain" OpenSSL ends at
+    self-signed ones alone.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(SUITES)
-    for root in installed.roots:
+    for root in roots:
         context.load_verify_locations(cadata=root)
-    # a root may be one that its predecessor signed (AdditionalRootCertificateCheck)
     context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
-    if client_certificate:
-        _load_newest(context, installed)
     return context
 
 

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
-from evse_security.adapters.tls_choice import VERSION, Demand, Offer, Withheld, offers
+from evse_security.adapters.tls_choice import VERSION, Choice, Demand, Offer, Withheld, offers
 from evse_security.adapters.tls_hello import TRUSTED_CA_KEYS
 from evse_security.adapters.tls_libssl import Libssl, pointer
 from evse_security.adapters.tls_load import load_chain
@@ -25,6 +25,10 @@ SUITES_2 = "ECDHE-ECDSA-AES128-SHA256"
 """Of the two of ISO 15118-2 (V2G2-602) the one that OpenSSL has; static ECDH went with 1.1.0."""
 SUITES_20 = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
+Said = tuple[bytes | None, ...]
+"""The extensions of a ClientHello that decide."""
+MOST_CHOICES, LONGEST_SAID = 64, 2048
+"""Choices that are remembered, and octets of what a car says for one."""
 _Source = tuple[str, Path, str | None]
 """What a context was loaded from: chain, file of the key, password."""
 
@@ -50,6 +54,13 @@ class Ready(NamedTuple):
     contexts: dict[str, Loaded]
     """By the fingerprint of the leaf."""
     withheld: tuple[Withheld, ...]
+    choices: dict[Said, Choice | str]
+    """What was chosen for cars that said the same: there are few kinds of cars, and handshakes should be fast."""
+
+    def remember(self, said: Said, choice: Choice | str) -> None:
+        """Choose this again for who says the same; within bounds, as it is others who say it."""
+        if len(self.choices) < MOST_CHOICES and sum(len(one) for one in said if one) < LONGEST_SAID:
+            self.choices[said] = choice
 
     def has_roots(self, installed: Installed, oem_roots: tuple[bytes, ...]) -> bool:
         """Whether it was made with these roots."""
@@ -94,7 +105,7 @@ class Material:
             except (OSError, ValueError) as problem:  # ssl.SSLError is an OSError
                 withheld.append(Withheld(str(chain), f"OpenSSL does not take it: {why(problem)}"))
         versions = frozenset(VERSION[one.edition] for one in shown)
-        ready = Ready(installed, oem, tuple(shown), versions, contexts, tuple(withheld))
+        ready = Ready(installed, oem, tuple(shown), versions, contexts, tuple(withheld), {})
         _tell(ready, before)
         return ready
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Callable, Collection
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from evse_security.adapters.tls_choice import Choice, Demand, Offer, Withheld, choose
-from evse_security.adapters.tls_hello import TLS_1_3, TRUSTED_CA_KEYS, read_hello
+from evse_security.adapters.tls_hello import (
+    CERTIFICATE_AUTHORITIES,
+    SIGNATURE_ALGORITHMS,
+    SUPPORTED_VERSIONS,
+    TLS_1_3,
+    TRUSTED_CA_KEYS,
+    read_hello,
+)
 from evse_security.adapters.tls_libssl import GO_ON, REFUSE, Libssl, Terms, Unavailable, Verify, libssl, send_alert
 from evse_security.adapters.tls_material import SUITES_2, SUITES_20, Material
 from evse_security.chains import Edition
@@ -28,6 +34,8 @@ _TERMS = {
     Edition.ISO15118_20: Terms.of(version=TLS_1_3, groups=_GROUPS_20, verify=Verify.PEER, staples_each=True),
 }
 """Every connection begins as one of ISO 15118-2. Cars of -20 must show a certificate, those of -2 have none."""
+_IN_TLS_1_2, _IN_BOTH = (TRUSTED_CA_KEYS,), (TRUSTED_CA_KEYS, SIGNATURE_ALGORITHMS, CERTIFICATE_AUTHORITIES)
+"""The extensions beside supported_versions that decide; cars of TLS 1.2 alone do not have that one."""
 _HANDSHAKE_FAILURE, _INTERNAL_ERROR = 40, 80
 
 
@@ -142,8 +150,14 @@ class _Greeter:
 
     def _go_on(self, connection: int) -> bool:
         library, ready = self._library, self._material.ready()
-        hello = read_hello(partial(library.extension, connection), ready.versions)
-        choice = choose(ready.shown, hello)
+        versions = library.extension(connection, SUPPORTED_VERSIONS)
+        numbers = _IN_TLS_1_2 if versions is None else _IN_BOTH
+        said = (versions, *[library.extension(connection, number) for number in numbers])
+        choice = ready.choices.get(said)
+        if choice is None:
+            extensions = dict(zip((SUPPORTED_VERSIONS, *numbers), said, strict=True))
+            choice = choose(ready.shown, read_hello(extensions.get, ready.versions))
+            ready.remember(said, choice)
         if not isinstance(choice, Choice):
             log.warning("a handshake is refused: %s", choice)
             return False

@@ -72,6 +72,8 @@ class Disk:
         self._files = files or Files()
         self._writer = WriterLock()
         self._looking = threading.Lock()
+        self._sure: Snapshot | None = None
+        """The last snapshot, where every file that it is made of could be read."""
         self._is_changed = False
         """Whether there was a change since the lock was taken."""
         self._bundles = tuple(dict.fromkeys(layout.bundles.values()))
@@ -107,12 +109,14 @@ class Disk:
                 self._picture.take(self._view.listing, changed | doubtful, parts, briefly=briefly)
             if not changed:
                 break
-        return self._picture.last
+        last = self._picture.last
+        self._sure = None if self._picture.doubtful else last
+        return last
 
     def is_still(self, snapshot: Snapshot) -> bool:
         """Whether a look would surely give this very snapshot again, told without looking."""
         with self._looking:
-            return self._picture.last is snapshot and not self._picture.doubtful and self._view.is_still
+            return self._sure is snapshot and self._view.is_still
 
     def close(self) -> None:
         """Watch nothing any more."""

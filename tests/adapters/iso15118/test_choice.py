@@ -25,6 +25,7 @@ from evse_security.adapters.tls_hello import (
     NamedBy,
     read_hello,
 )
+from evse_security.adapters.tls_material import LONGEST_SAID, MOST_CHOICES, Ready
 from evse_security.chains import Authority, Chain, Edition, Installed, Sent
 from evse_security.lab.keys import KeyKind
 from evse_security.pki.certificate import Certificate
@@ -216,3 +217,12 @@ def test_a_key_of_no_edition_is_withheld() -> None:
 
 def test_nothing_is_chosen_from_nothing() -> None:
     assert choose([], Hello(frozenset({TLS_1_2}), frozenset(), {})) == "there is no chain that may be shown"
+
+
+def test_what_is_remembered_for_cars_is_bounded() -> None:
+    ready = Ready(Installed((), (), ()), (), (), frozenset(), {}, (), {})
+    ready.remember((b"x" * LONGEST_SAID, None), "too much to keep")
+    assert not ready.choices
+    for number in range(2 * MOST_CHOICES):
+        ready.remember((None, bytes([number])), "none")
+    assert len(ready.choices) == MOST_CHOICES

@@ -149,6 +149,26 @@ def test_oem_roots_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     exporting(tmp_path, work, iso15118_oem_roots=tmp_path / "oem.pem")
 
 
+def test_installed_oem_roots_that_cannot_be_read_are_told_until_they_can(tmp_path: Path) -> None:
+    certs, to = tmp_path / "certs", tmp_path / "josev"
+    stock(certs, W, "SECC", "Sub")
+    put(certs, "ca/oem/OEM_ROOT_CA.pem", W["Root"].pem + "-----BEGIN CERTIFICATE-----\nno base64")
+
+    async def work(seen: Watched) -> None:
+        part = ExportPart(seen.service, to)
+        for elapsed in (0.0, 1.0):
+            await part.export(elapsed)
+        [warning] = seen.said(EventKind.warning)
+        assert "has no OEM root" in warning["text"]
+        assert chain_in(to) == W.pem("SECC", "Sub")
+        put(certs, "ca/oem/OEM_ROOT_CA.pem", W["Root"].pem)
+        await part.export(2.0)
+        assert len(seen.said(EventKind.warning)) == 1
+        assert (to / "iso15118_2/certs/oemRootCACert.der").exists()
+
+    watched(certs, work)
+
+
 def test_a_directory_of_the_store_is_refused(tmp_path: Path) -> None:
     with (
         Station.open(StationConfig.under(tmp_path)) as station,

@@ -88,6 +88,16 @@ def test_a_car_of_20_without_certificate_is_refused(site: Site) -> None:
     assert not gets_through(said)
 
 
+def test_a_car_of_20_may_be_under_a_v2g_root(site: Site) -> None:
+    site.stock(P521)
+    leaf = pki(P521)["CPS_LEAF"]
+    chain, key = site.car_file("v2g.pem", leaf.chain_pem()), site.car_file("v2g.key", leaf.key_pem())
+    with site.open() as station, listening(server_context(station)) as port:
+        said = s_client(port, "-cert", chain, "-cert_chain", chain, "-key", key)
+    assert gets_through(said)
+    assert "V2G Root CA" in said.partition("Acceptable client certificate CA names")[2]
+
+
 def test_a_car_of_20_under_an_unknown_root_is_refused(site: Site) -> None:
     site.stock(P521)
     with site.open() as station, listening(server_context(station)) as port:

@@ -54,6 +54,14 @@ def every_page(w: World) -> list[str]:
     ]  # fmt: skip
 
 
+def test_what_cars_are_shown_is_told(client: Client, w: World) -> None:
+    text = client.get("/").text
+    assert "Shown to cars" in text
+    told = text.partition('id="cars"')[2].partition("</section>")[0]
+    assert "<strong>ISO 15118-2</strong> over TLS 1.2" in told
+    assert "<strong>ISO 15118-20</strong> over TLS 1.3: none, as no leaf with secp521r1 or Ed448 verifies now" in told
+
+
 def test_every_page_is_whole_and_nothing_in_it_needs_an_exception_from_the_policy(client: Client, w: World) -> None:
     for path in every_page(w):
         answer = client.get(path)

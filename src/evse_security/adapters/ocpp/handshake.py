@@ -9,7 +9,7 @@ from typing import Any
 from evse_security.adapters.ocpp.events import SecurityEvent
 from evse_security.adapters.ocpp.root_trial import TrustedRoots
 from evse_security.adapters.ocpp.trial import ClientCertificate
-from evse_security.adapters.tls_client import SUITES
+from evse_security.adapters.tls_client import trusting
 
 _VERSIONS = {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION"}
 """Not WRONG_VERSION_NUMBER: whoever answers so speaks no TLS at all, and need not be the CSMS."""
@@ -59,15 +59,8 @@ def _names(certificate: Mapping[str, Any]) -> set[str]:
 def tls_context(
     roots: TrustedRoots, certificate: ClientCertificate | None, *, allow_wildcards: bool = False
 ) -> ssl.SSLContext:
-    """TLS 1.2 or later, trusting these roots alone, with a client certificate. Reads files. Raises OSError.
-
-    A root may be one that another root signed: without "partial chain" OpenSSL ends at self-signed ones alone.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(SUITES)
-    context.load_verify_locations(cadata=roots.pem)
-    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    """As `client_context`, with the roots and the client certificate that are tried. Reads files. Raises OSError."""
+    context = trusting([roots.pem])
     context.sslobject_class = _Handshake if allow_wildcards else _ExactNames
     if certificate is not None:
         info = certificate.info

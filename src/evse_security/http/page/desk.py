@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from evse_security.cars import ShownToCars
 from evse_security.errors import EvseSecurityError, ServiceBusy
 from evse_security.http.page.drawing import drawn
 from evse_security.http.page.rows import Clock
@@ -44,7 +45,8 @@ class Desk:
         self.diagnosis: Kept[Diagnosis] = Kept(
             lambda: self.ask(lambda station: station.diagnose(service.config.expiry_warning_days))
         )
-        for kept in (self.overview, self.diagnosis):
+        self.cars: Kept[ShownToCars] = Kept(lambda: self.ask(Station.shown_to_cars))
+        for kept in (self.overview, self.diagnosis, self.cars):
             service.hear(functools.partial(_forget, kept))
 
     async def ask(self, question: Callable[[Station], T]) -> T:

@@ -27,6 +27,8 @@ MOST_FINDINGS = 100
 AUDITED = 30
 MANY_FILES = 600
 """Looking for findings among more takes long: then they are on their own page only."""
+MOST_LEAVES = 10
+"""Leaves that the first page names which cars are not shown."""
 FEW = 6
 """Events on the first page."""
 _NOT_BEGUN = os.strerror(errno.ENOENT)
@@ -49,6 +51,8 @@ async def overview(desk: Desk, request: Request) -> Response:
         "overview.html",
         view=overview_view(overview, desk.clock(overview.clock)),
         findings=findings,
+        cars=await desk.cars.get(),
+        most_leaves=MOST_LEAVES,
         renewals=renewals_view(desk.renewals.status()),
         happenings=told.happenings(desk.service.events.recent(), FEW),
     )
