@@ -40,7 +40,7 @@ from evse_security.store.rules.ask import OcspQuestion, OcspState, ocsp_question
 from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.trial import Attempt, FileExplanation, Received, explain_text
-from evse_security.succession import discard_leaf, leaf_info, root_of_leaf
+from evse_security.succession import discard_leaf, leaf_info, retire_root, root_of_leaf
 from evse_security.vocabulary import CaCertificateType, CertificateHashData, CertificateInfo, LeafCertificateType
 
 if TYPE_CHECKING:
@@ -270,6 +270,13 @@ class Station:
     def discard_leaf(self, certificate_type: LeafCertificateType, fingerprint: str) -> None:
         """Remove one leaf with its key, as another took its place. Raises the refusal: the last one stays."""
         discard_leaf(self._core, certificate_type, fingerprint)
+
+    def retire_root(self, fingerprint: str, *, needed: str = "") -> None:
+        """Remove the CSMS root whose successor has proven itself; what it issued stays (M05.FR.13).
+
+        `needed`: fingerprint of a CSMS leaf that must stay usable. Raises the refusal.
+        """
+        retire_root(self._core, self._leaves, fingerprint, needed)
 
     def root_of_leaf(self, certificate_type: LeafCertificateType, fingerprint: str) -> CertificateHashData | None:
         """The root that a leaf leads to, or led to when it was valid; None where there is none."""

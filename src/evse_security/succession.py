@@ -1,22 +1,30 @@
-"""One leaf takes over from another: looking at one that is not the newest, and taking one out."""
+"""One certificate takes over from another: looking at a leaf that is not the newest, and taking the one before out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from evse_security.clock import Moment
 from evse_security.core import Core, told
-from evse_security.errors import Refusal
+from evse_security.errors import MustStay, Refusal
 from evse_security.leaves import Leaves
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import certificate_id
-from evse_security.pki.path import Policy, VerifiedChain
+from evse_security.pki.path import Policy, TrustStore, VerifiedChain
 from evse_security.store.changes import Decision
 from evse_security.store.rules import select
 from evse_security.store.rules.delete import discard
+from evse_security.store.rules.retire import retire, trust_without
 from evse_security.store.rules.revoked import NONE
 from evse_security.store.snapshot import Leaf, Snapshot
-from evse_security.vocabulary import CertificateHashData, CertificateInfo, EncodingFormat, LeafCertificateType
+from evse_security.vocabulary import (
+    CaCertificateType,
+    CertificateHashData,
+    CertificateInfo,
+    EncodingFormat,
+    LeafCertificateType,
+)
 
 
 def leaf_info(core: Core, leaves: Leaves, kind: LeafCertificateType, fingerprint: str) -> CertificateInfo | None:
@@ -47,6 +55,33 @@ def discard_leaf(core: Core, kind: LeafCertificateType, fingerprint: str) -> Non
 
     with core.deed("discard_leaf", kind) as deed:
         core.change(decide, deed)
+
+
+def retire_root(core: Core, leaves: Leaves, fingerprint: str, needed: str) -> None:
+    """Take one CSMS root out, and nothing that it issued. `needed`: fingerprint of a leaf that must stay usable.
+
+    One that is not there is out. Raises the refusal: while that leaf leads to no other root, it stays.
+    """
+
+    def decide(snapshot: Snapshot, moment: Moment) -> Decision:
+        store = snapshot.cas[CaCertificateType.CSMS]
+        old = next((one for one in store.certificates if one.fingerprint == fingerprint), None)
+        if old is None:
+            return Decision()
+        deed.given.append(old)
+        leaf = _leaf(snapshot, LeafCertificateType.CSMS, needed)
+        if leaf is not None:
+            attempts = tuple(leaves.attempts(snapshot.leaves[LeafCertificateType.CSMS], moment))
+            if _verifies(leaf, store.trust, attempts) and not _verifies(leaf, trust_without(store, old), attempts):
+                raise MustStay(old.name, f"{leaf.certificate.name}, which is in use, leads to no other root")
+        return retire(snapshot, store, old)
+
+    with core.deed("retire_root", CaCertificateType.CSMS) as deed:
+        core.change(decide, deed)
+
+
+def _verifies(leaf: Leaf, trust: TrustStore, attempts: Iterable[tuple[Policy, datetime]]) -> bool:
+    return any(select.flaw(leaf, trust, policy, now) is None for policy, now in attempts)
 
 
 def root_of_leaf(core: Core, leaves: Leaves, kind: LeafCertificateType, fingerprint: str) -> CertificateHashData | None:

@@ -54,7 +54,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "ocpp": (
         "adapters.ocpp.editions adapters.ocpp.words adapters.ocpp.refusals adapters.ocpp.messages "
         "adapters.ocpp.events adapters.ocpp.plug_and_charge adapters.ocpp.trial adapters.ocpp.policy "
-        "adapters.ocpp.profiles adapters.ocpp.device_model adapters.ocpp.uses",
+        "adapters.ocpp.profiles adapters.ocpp.root_trial adapters.ocpp.uses adapters.ocpp.device_model",
         "vocabulary errors",
     ),
     "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents everest"),

@@ -14,6 +14,9 @@ from evse_security.vocabulary import LeafCertificateType
 
 log = logging.getLogger(__name__)
 
+SUITES = "ECDHE+AESGCM"
+"""For TLS 1.2: of the suites that OCPP names (A00.FR.318), those with forward secrecy. Those of 1.3 are all good."""
+
 
 def client_context(station: Station, *, client_certificate: bool = True) -> ssl.SSLContext:
     """A context for one connection to the CSMS: what is installed now. Make one for each connection.
@@ -27,8 +30,11 @@ def client_context(station: Station, *, client_certificate: bool = True) -> ssl.
         raise InvalidConfiguration("csms_ca_bundle", "holds no root that is valid: no CSMS can be trusted")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(SUITES)
     for root in installed.roots:
         context.load_verify_locations(cadata=root)
+    # a root may be one that its predecessor signed (AdditionalRootCertificateCheck)
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     if client_certificate:
         _load_newest(context, installed)
     return context

@@ -65,6 +65,8 @@ class Csms:
     came: asyncio.Event = field(default_factory=asyncio.Event)
     speaker: Any = None
     """The connection whose message is being answered."""
+    connector: Any = None
+    """That of the station, if it has one."""
 
     async def until(self, met: Callable[[], Any]) -> Any:
         """Wait until something is so."""
@@ -116,6 +118,8 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "SecurityEventNotification": {},
     "GetCertificateStatus": {"status": "Failed"},
     "Authorize": {"idTokenInfo": {"status": "Accepted"}},
+    "FirmwareStatusNotification": {},
+    "SignedFirmwareStatusNotification": {},
 }
 STATION_MESSAGES = (*ANSWERS, "Get15118EVCertificate", "GetCertificateChainStatus", "DataTransfer", "NotifyReport")
 
@@ -154,9 +158,7 @@ def server_context(
     """TLS as a CSMS has it: security profile 3 demands a client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     folder.mkdir(exist_ok=True)
-    (folder / "server.pem").write_text(bench.made[server].pem + bench.made[server].chain_pem())
-    (folder / "server.key").write_text(bench.made[server].key_pem())
-    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    shows(context, bench, folder, server)
     if version is not None:
         context.minimum_version = context.maximum_version = version
     if profile == 3:
@@ -165,8 +167,15 @@ def server_context(
     return context
 
 
+def shows(context: ssl.SSLContext, bench: Bench, folder: Path, server: str) -> None:
+    """Have a CSMS show this certificate from the next handshake on."""
+    (folder / "server.pem").write_text(bench.made[server].pem + bench.made[server].chain_pem())
+    (folder / "server.key").write_text(bench.made[server].key_pem())
+    context.load_cert_chain(folder / "server.pem", folder / "server.key")
+
+
 @asynccontextmanager
-async def serving(csms: Csms, context: ssl.SSLContext) -> AsyncIterator[Csms]:
+async def serving(csms: Csms, context: ssl.SSLContext | None) -> AsyncIterator[Csms]:
     """A CSMS that listens."""
     charge_point(csms.edition)
     from websockets.asyncio.server import serve

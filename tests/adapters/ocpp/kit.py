@@ -37,17 +37,30 @@ KEY_OF_20 = {"key": KeyKind.SECP521R1, **LONG}
 
 def pki(*more: str, **changes: Mapping[str, Any]) -> World:
     """A CSMS, a V2G and an MF hierarchy, and a stranger's; and more of them."""
-    long = ("CsmsSub", "Next", "CpoSub1", "CpoSub2", "MoSub", "Firmware", "StrangerSub")
+    long = ("CsmsSub", "Next", "Other", "Third", "CpoSub1", "CpoSub2", "MoSub", "Firmware", "StrangerSub")
     server: Mapping[str, Any] = {"subject": name(CN="localhost", O="Operator"), **SERVER, **LONG}
     return world(
         "CsmsRoot > CsmsSub > Server",
-        "CsmsRoot > Next >",
+        "CsmsRoot > Next > NextServer",
+        "CsmsRoot > Other >",
+        "CsmsRoot > CsmsSub > Expired",
+        "CsmsRoot > CsmsSub > Elsewhere",
+        "CsmsRoot > CsmsSub > Wildcard",
+        "Next > Third >",
         "V2GRoot > CpoSub1 > CpoSub2 > Old",
         "MORoot > MoSub > Contract",
         "MFRoot > Firmware",
         "Stranger > StrangerSub > StrangerLeaf",
         *more,
-        **{**dict.fromkeys(long, LONG), "Server": server, **changes},
+        **{
+            **dict.fromkeys(long, LONG),
+            "Server": server,
+            "NextServer": server,
+            "Expired": {"subject": name(CN="localhost"), **SERVER, **LONG, "not_after": at("2021-01-01")},
+            "Elsewhere": {**SERVER, **LONG, "alternative_names": (x509.DNSName("elsewhere.example"),)},
+            "Wildcard": {**SERVER, **LONG, "alternative_names": (x509.DNSName("*.charging.example"),)},
+            **changes,
+        },
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import signal
 import subprocess
@@ -19,7 +20,8 @@ from evse_security.adapters.ocpp.trial import Trial
 from evse_security.errors import InvalidConfiguration
 from evse_security.store.files import Files
 from evse_security.vocabulary import LeafCertificateType
-from tests.adapters.ocpp.csms import Stage, play, real_bench
+from tests.adapters.ocpp.connecting import connecting
+from tests.adapters.ocpp.csms import Csms, Stage, charge_point, play, real_bench, server_context, serving
 from tests.adapters.ocpp.kit import SERIAL, Bench, hash_data, policy
 from tests.builders import DAY, NOW
 
@@ -223,6 +225,37 @@ def test_the_house_has_nothing_against_it(tmp_path: Path) -> None:
     assert answer["status"] == "Failed"  # M04.FR.06: it is the client certificate
 
 
+@pytest.mark.parametrize("edition", [Edition.V201_2025, Edition.V21])
+@pytest.mark.parametrize("authority", ["CsmsSub", "StrangerSub"])
+def test_over_tls_the_renewed_one_is_tried_at_once(tmp_path: Path, edition: Edition, authority: str) -> None:
+    """Signed by one whom the station trusts for both and the CSMS does not, it goes on both sides."""
+    charge_point(edition)
+    bench = real_bench(tmp_path, edition, changes={"combined": True}, installed=ONE_ROOT)
+    for kind in (CSMS, V2G):
+        arguments = {"certificate": bench.made["Stranger"].pem, "certificate_type": kind}
+        assert bench.station.dispatch("install_ca_certificate", arguments) == "Accepted"
+    old = enrolled(bench)
+
+    async def run() -> None:
+        csms = Csms(edition, signed={"": "CsmsSub"})
+        context = server_context(bench, tmp_path / "tls", profile=3)
+        async with serving(csms, context), connecting(csms, bench, profile=3, combined=True) as certificates:
+            await csms.until_said("BootNotification")
+            stage = Stage(csms, bench, None)
+            answer = await stage.enrol(TRIGGER, authority, not_after=bench.time.now + 90 * DAY)
+            assert answer == {"status": "Accepted"}
+            if authority == "StrangerSub":
+                await stage.event("DiscardedRenewedClientCertificate")
+                assert places(bench) == [old, old]
+            else:
+                await csms.until_said("BootNotification", 2)
+                certificate = await certificates.client_certificate()
+                assert certificate is not None and certificate.fingerprint != old
+                assert places(bench) == [certificate.fingerprint, old, certificate.fingerprint]
+
+    asyncio.run(run())
+
+
 # ---- a power cut between the two directories
 
 CHILD = """
@@ -230,6 +263,7 @@ import os, signal, sys
 from pathlib import Path
 from evse_security.store.files import Files
 from tests.adapters.ocpp.test_combined import TRIGGER, bench_of
+from tests.adapters.ocpp.connecting import connecting
 from tests.builders import DAY, NOW
 
 bench = bench_of(Path(sys.argv[1]))

@@ -3,79 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from evse_security.adapters.ocpp import Certificates, Edition
-from evse_security.adapters.ocpp.connector import Connector, Endpoint, pause, security_event, tls_context
-from evse_security.adapters.ocpp.handlers import message
+from evse_security.adapters.ocpp import Edition
+from evse_security.adapters.ocpp.connector import Endpoint, pause
 from evse_security.errors import InvalidConfiguration
-from tests.adapters.ocpp.csms import (
-    MIXINS,
-    PATIENCE,
-    Csms,
-    Stage,
-    boot_payload,
-    charge_point,
-    real_bench,
-    server_context,
-    serving,
-)
-from tests.adapters.ocpp.kit import Bench, policy
+from tests.adapters.ocpp.connecting import connecting, enrolled
+from tests.adapters.ocpp.csms import Csms, Stage, charge_point, real_bench, server_context, serving
 from tests.builders import DAY
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
-
-
-def enrolled(bench: Bench, authority: str = "CsmsSub", **changes: Any) -> str:
-    """Give a station a client certificate, without a CSMS. Returns its fingerprint."""
-    wanted = "SignChargePointCertificate" if bench.edition is Edition.V16 else "SignChargingStationCertificate"
-    chain = bench.chain(bench.trigger(wanted), authority, **changes)
-    assert bench.answer("CertificateSigned", certificateChain=chain) == {"status": "Accepted"}
-    found = bench.desk.renewals.client_certificate()
-    assert found is not None
-    return found.fingerprint
-
-
-@asynccontextmanager
-async def connecting(csms: Csms, bench: Bench, *, profile: int, **changes: Any) -> AsyncIterator[Certificates]:
-    """A station that keeps itself connected."""
-    certificates = Certificates(bench.station, policy=policy(csms.edition, **changes), directory=bench.state)
-    station_class: Any = type("MyStation", (MIXINS[csms.edition], charge_point(csms.edition)), {})
-
-    async def serve(connection: Any) -> None:
-        station = station_class("CS1", connection, response_timeout=PATIENCE, certificates=certificates)
-        listening = asyncio.ensure_future(station.start())
-        try:
-            await station.call(message("BootNotification", boot_payload(csms.edition)))
-            await listening
-        finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
-
-    endpoint = Endpoint(
-        url=f"wss://localhost:{csms.port}/CS1",
-        profile=profile,
-        identity="CS1",
-        password="secret",
-        first_wait=0.02,
-        longest_wait=0.05,
-    )
-    running = asyncio.create_task(Connector(endpoint, certificates, serve, chance=lambda: 0.0).run())
-    try:
-        async with asyncio.timeout(PATIENCE):
-            yield certificates
-    finally:
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
-        certificates.close()
 
 
 @pytest.mark.parametrize("edition", Edition)
@@ -96,38 +36,6 @@ def test_tc_a_04_07_a_csms_and_a_station_that_prove_who_they_are(
             assert csms.connections == ["CS-0001" if profile == 3 else ""]
 
     asyncio.run(run())
-
-
-@pytest.mark.parametrize("edition", [Edition.V16, Edition.V201, Edition.V21])
-def test_tc_a_05_a_csms_with_a_certificate_of_a_stranger_is_not_spoken_to(tmp_path: Path, edition: Edition) -> None:
-    charge_point(edition)
-    bench = real_bench(tmp_path, edition)
-
-    async def run() -> None:
-        csms = Csms(edition)
-        context = server_context(bench, tmp_path / "tls", server="StrangerLeaf")
-        async with serving(csms, context), connecting(csms, bench, profile=2) as certificates:
-            waiting = certificates._desk.memory
-            while not waiting.waiting:
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0.1)
-            assert [one.type for one in waiting.waiting] == [
-                "InvalidCentralSystemCertificate" if edition is Edition.V16 else "InvalidCsmsCertificate"
-            ]
-            assert csms.heard == []
-
-    asyncio.run(run())
-
-
-def test_tc_a_06_a_csms_with_tls_1_1_is_not_spoken_to(tmp_path: Path) -> None:
-    bench = real_bench(tmp_path, Edition.V201)
-    context = tls_context(bench.station.interface().get_verify_file(certificate_type="CSMS"), None)  # type: ignore[arg-type]
-    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
-    assert context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname
-    old = ssl.SSLError(1, "x")
-    old.reason = "UNSUPPORTED_PROTOCOL"
-    event = security_event(old)
-    assert event is not None and event.name == "INVALID_TLS_VERSION"
 
 
 @pytest.mark.parametrize("edition", [Edition.V201_2025, Edition.V21])

@@ -96,14 +96,14 @@ def test_a02_fr_21_that_no_secc_leaf_is_to_be_had_is_told_to_the_program(tmp_pat
 @pytest.mark.parametrize(
     ("case", "current", "wanted", "root", "leaf", "allowed"),
     [
-        ("TC_A_19 upgrade", 1, 2, True, False, True),
-        ("TC_A_19 upgrade to client certificates", 2, 3, True, True, True),
-        ("TC_A_20 no CSMS root", 1, 2, False, False, False),
-        ("TC_A_21 no client certificate", 2, 3, True, False, False),
-        ("TC_A_22 downgrade", 3, 2, True, True, False),
+        ("an upgrade", 1, 2, True, False, True),
+        ("an upgrade to client certificates", 2, 3, True, True, True),
+        ("no CSMS root", 1, 2, False, False, False),
+        ("no client certificate", 2, 3, True, False, False),
+        ("a downgrade", 3, 2, True, True, False),
     ],
 )
-def test_tc_a_19_to_22_changing_the_security_profile(
+def test_a05_the_rule_of_changing_the_security_profile(
     tmp_path: Path,
     edition: Edition,
     case: str,

@@ -274,7 +274,7 @@ def cached(bench: Bench) -> set[str]:
 
 
 @pytest.mark.parametrize("edition", ALL)
-def test_tc_m_24_30_the_status_of_each_certificate_is_asked_for_and_kept(tmp_path: Path, edition: Edition) -> None:
+def test_tc_m_24_the_status_of_each_certificate_is_asked_for_and_kept(tmp_path: Path, edition: Edition) -> None:
     bench = with_leaf(tmp_path, edition)
 
     async def scene(stage: Stage) -> None:
@@ -287,7 +287,7 @@ def test_tc_m_24_30_the_status_of_each_certificate_is_asked_for_and_kept(tmp_pat
 
 
 @pytest.mark.parametrize("edition", ALL)
-def test_tc_m_25_31_one_status_that_fails_does_not_hold_up_the_others(tmp_path: Path, edition: Edition) -> None:
+def test_tc_m_25_one_status_that_fails_does_not_hold_up_the_others(tmp_path: Path, edition: Edition) -> None:
     bench = with_leaf(tmp_path, edition)
 
     async def scene(stage: Stage) -> None:

@@ -74,9 +74,10 @@ def test_closing_waits_for_what_has_begun_and_cancels_the_rest() -> None:
         first = closed.submit(held)
         second = closed.submit(int)
         held.begun.wait()
-        threading.Timer(0, held.go.set).start()
-        closed.shutdown(cancel_futures=True)
-        assert first.result() is True
+        closed.shutdown(wait=False, cancel_futures=True)
+        held.go.set()
+        closed.shutdown()
+        assert first.done() and first.result() is True
         with pytest.raises(CancelledError):
             second.result()
         with pytest.raises(RuntimeError):

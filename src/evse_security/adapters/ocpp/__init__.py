@@ -14,7 +14,9 @@ from evse_security.adapters.ocpp.handlers import (
     CertificateHandlers21,
     CertificateHandlers201,
 )
+from evse_security.adapters.ocpp.handshake import tls_context
 from evse_security.adapters.ocpp.policy import CertificatePolicy
+from evse_security.adapters.ocpp.root_trial import TrustedRoots
 from evse_security.adapters.ocpp.sending import Declined, NotDelivered
 from evse_security.adapters.ocpp.trial import ClientCertificate
 from evse_security.adapters.ocpp.uses import SigningUse
@@ -32,4 +34,6 @@ __all__ = [
     "SecurityEvent",
     "SigningUse",
     "Takeover",
+    "TrustedRoots",
+    "tls_context",
 ]

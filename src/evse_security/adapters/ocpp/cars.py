@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -18,14 +19,15 @@ MOST_CONTRACTS = 16
 """Answers to one request of a car, however many more the CSMS promises."""
 
 
-class CarMessages:
+class CarMessages(ABC):
     """That part of `Certificates`."""
 
     _desk: Desk
     _send: Send | None
 
+    @abstractmethod
     async def _ask(self, question: Callable[[], T]) -> T:
-        raise NotImplementedError
+        """Ask in the thread in which store and disk are worked on."""
 
     @property
     def policy(self) -> CertificatePolicy:

@@ -12,21 +12,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from evse_security.adapters.ocpp import firmware as firmware_files
 from evse_security.adapters.ocpp.asking import Asked, StatusQuestions
 from evse_security.adapters.ocpp.cars import CarMessages
+from evse_security.adapters.ocpp.connection import Connection
 from evse_security.adapters.ocpp.desk import Desk, Then
 from evse_security.adapters.ocpp.editions import Payload
 from evse_security.adapters.ocpp.events import SecurityEvent, Waiting
 from evse_security.adapters.ocpp.policy import CertificatePolicy
-from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
 from evse_security.adapters.ocpp.renewals import LONGEST_LOOK, Looked, Outgoing
 from evse_security.adapters.ocpp.sending import Declined, NotDelivered, Send, asked
 from evse_security.adapters.ocpp.serving import Changed, DeviceModel
-from evse_security.adapters.ocpp.trial import ClientCertificate
 from evse_security.adapters.ocpp.turns import InTurn
 from evse_security.errors import MalformedRequest
 from evse_security.station import Station
-from evse_security.vocabulary import CaCertificateType
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +35,7 @@ RETRY = 60.0
 """Seconds after which what was not delivered is tried again, if nothing happens before."""
 
 
-class Certificates(CarMessages):
+class Certificates(CarMessages, Connection):
     """What the handlers of a station share. Made once, before the connection, and kept over all of them.
 
     Store and disk are worked on in a thread, one thing after another; nothing here blocks the event loop.
@@ -211,40 +210,21 @@ class Certificates(CarMessages):
             return
         await self._ask(lambda: self._questions.answered(question, answer, time.monotonic()))
 
-    # ---- firmware, connection
+    # ---- firmware
 
-    async def firmware_is_signed(self, path: Path, firmware: Mapping[str, Any]) -> bool:
-        """Whether a downloaded file is what its UpdateFirmware says it is; if not, the CSMS is told (L01)."""
-        fits = await self._ask(lambda: self._desk.firmware_is_signed(path, firmware))
-        self._wake.set()
-        return fits
+    async def firmware_is_signed(
+        self, path: Path, firmware: Mapping[str, Any], *, most: int = firmware_files.MOST_BYTES
+    ) -> bool:
+        """Whether a downloaded file is what its UpdateFirmware says it is; if not, the CSMS is told why (L01).
 
-    async def client_certificate(self) -> ClientCertificate | None:
-        """The certificate for the next connection (security profile 3); None where there is none."""
-        return await self._ask(self._desk.renewals.client_certificate)
-
-    async def csms_roots(self) -> str:
-        """Path of a file with the roots by which the CSMS is known; empty where none is installed."""
-        return await self._ask(
-            lambda: self._desk.station.interface().get_verify_file(certificate_type=CaCertificateType.CSMS)
-        )
-
-    async def refused_profile(self, current: int, wanted: int, *, may_go_down: bool = False) -> ProfileRefused | None:
-        """Why the station must not change to a security profile; None where it may (A05)."""
-        has_root = bool(await self.csms_roots())
-        has_leaf = await self.client_certificate() is not None
-        return refused_profile(current, wanted, has_root=has_root, has_leaf=has_leaf, may_go_down=may_go_down)
-
-    def reconnect_by(self, reconnect: Callable[[], object]) -> None:
-        """Call this when a renewed client certificate is to be tried."""
-        self._reconnect = reconnect
-
-    async def connected(self, certificate: ClientCertificate | None) -> None:
-        """A connection came about with this certificate: of a renewed one and the one before, one goes."""
-        if certificate is not None and await self._ask(lambda: self._desk.renewals.connected(certificate.fingerprint)):
-            await self.happened(SecurityEvent.DISCARDED_RENEWED_CERTIFICATE, certificate.fingerprint)
-
-    async def connection_failed(self, certificate: ClientCertificate | None) -> None:
-        """A connection failed: the next one is tried with the other certificate, if there are two."""
-        if certificate is not None:
-            await self._ask(lambda: self._desk.renewals.failed(certificate.fingerprint))
+        `firmware` is that of the message, on the wire or as a handler of `ocpp` gets it. A file of more than `most`
+        bytes is not read. The certificate is judged anew: much may have happened since the request.
+        """
+        station = self._desk.station
+        flaw = await self._ask(lambda: firmware_files.of_certificate(station, firmware))
+        if flaw is None:  # beside the worker: others need not wait for gigabytes
+            flaw = await asyncio.to_thread(firmware_files.of_file, station, path, firmware, most)
+        if flaw is not None:
+            log.warning("%s is not installed: %s", path.name, flaw.info)
+            await self.happened(flaw.event, flaw.info)
+        return flaw is None

@@ -10,14 +10,16 @@ import asyncio
 import base64
 import logging
 import random
-import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from evse_security.adapters.ocpp.certificates import Certificates
 from evse_security.adapters.ocpp.editions import Edition
 from evse_security.adapters.ocpp.events import SecurityEvent
+from evse_security.adapters.ocpp.handshake import security_event, tls_context
+from evse_security.adapters.ocpp.root_trial import TrustedRoots
 from evse_security.adapters.ocpp.trial import ClientCertificate
 from evse_security.errors import EvseSecurityError, InvalidConfiguration
 
@@ -33,12 +35,8 @@ LOOK = 60.0
 """Seconds after which is looked whether another client certificate is to be used."""
 AGAIN = 1.0
 """Seconds after which what does not end is cancelled again."""
-CIPHERS = "ECDHE+AESGCM"
-"""For TLS 1.2; those of 1.3 are all good."""
 _OPEN_TIMEOUT = 20.0
 _MOST_BYTES = 1 << 20
-_VERSIONS = {"UNSUPPORTED_PROTOCOL", "WRONG_VERSION_NUMBER", "TLSV1_ALERT_PROTOCOL_VERSION"}
-_SUITES = {"NO_SHARED_CIPHER", "WRONG_CIPHER_RETURNED", "SSLV3_ALERT_HANDSHAKE_FAILURE", "UNKNOWN_CIPHER_RETURNED"}
 
 
 @dataclass(eq=False)
@@ -71,6 +69,8 @@ class Endpoint:
     first_wait: float = 1.0
     """Seconds before it is tried again, doubled each time."""
     longest_wait: float = 120.0
+    allow_wildcards: bool = False
+    """Whether the certificate of the CSMS may be for `*.example` (AllowCSMSTLSWildcards)."""
 
     def __post_init__(self) -> None:
         if not self.url.startswith("wss://"):
@@ -93,31 +93,8 @@ def pause(endpoint: Endpoint, failures: int, chance: float) -> float:
     return longest * (0.5 + chance / 2)
 
 
-def security_event(problem: BaseException) -> SecurityEvent | None:
-    """The event that a failed TLS handshake is."""
-    if isinstance(problem, ssl.SSLCertVerificationError):
-        return SecurityEvent.INVALID_CSMS_CERTIFICATE
-    reason = problem.reason if isinstance(problem, ssl.SSLError) else None
-    if reason in _VERSIONS:
-        return SecurityEvent.INVALID_TLS_VERSION
-    return SecurityEvent.INVALID_TLS_CIPHER_SUITE if reason in _SUITES else None
-
-
-def tls_context(roots: str, certificate: ClientCertificate | None) -> ssl.SSLContext:
-    """TLS 1.2 or later, trusting these roots alone (path), with a client certificate. Reads files. Raises OSError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
-    context.load_verify_locations(roots)
-    if certificate is not None:
-        info = certificate.info
-        password = info.password or ""  # an empty one, so that nobody is asked at a terminal
-        context.load_cert_chain(info.certificate or info.certificate_single or "", info.key, password)
-    return context
-
-
 class Connector:
-    """Keeps one station connected, and reconnects when another client certificate is to be used."""
+    """Keeps one station connected, and reconnects when another client certificate or endpoint is to be used."""
 
     def __init__(
         self,
@@ -131,73 +108,126 @@ class Connector:
         self._endpoint, self._certificates, self._serve, self._chance = endpoint, certificates, serve, chance
         self._renewed = asyncio.Event()
         self._told: SecurityEvent | None = None
+        self._failures = 0
+        self._before: Endpoint | None = None
+        self._attempts = 0
         certificates.reconnect_by(self._renewed.set)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it connects to."""
+        return self._endpoint
+
+    def change(self, endpoint: Endpoint, *, attempts: int = 0) -> None:
+        """Connect there from now on, with its security profile (A05): the connection that there is ends.
+
+        After so many attempts without success the endpoint before is connected to again; 0: never. Once there was a
+        connection it is forgotten, as no lower profile is to be used again.
+        """
+        self._before, self._attempts = (self._endpoint if attempts else None), attempts
+        self._endpoint, self._failures = endpoint, 0
+        self._renewed.set()
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
-        failures = 0
         while True:
             self._renewed.clear()
-            certificate = await self._certificates.client_certificate() if self._endpoint.profile == 3 else None
+            endpoint = self._endpoint
+            certificate = await self._certificates.client_certificate() if endpoint.profile == 3 else None
+            roots = await self._certificates.csms_trust()
             try:
-                async with await self._open(certificate) as connection:
+                async with await self._open(endpoint, roots, certificate) as connection:
                     if connection.subprotocol is None:
-                        raise NoProtocol(self._endpoint.url, PROTOCOLS[self._certificates.edition])
-                    failures, self._told = 0, None
-                    await self._certificates.connected(certificate)
-                    await self._speak(connection, certificate)
+                        raise NoProtocol(endpoint.url, PROTOCOLS[self._certificates.edition])
+                    self._reached(endpoint)
+                    await self._certificates.connected(certificate, roots)
+                    await self._speak(connection, endpoint, certificate)
                 continue_at_once = self._renewed.is_set()
             except Exception as problem:  # whatever it was: a station that gives up is lost
-                failures += 1
-                continue_at_once = False
-                await self._failed(certificate, problem)
+                continue_at_once = await self._failed(endpoint, certificate, roots, problem)
             if not continue_at_once:
-                await asyncio.sleep(pause(self._endpoint, max(failures, 1), self._chance()))
+                await self._wait(pause(endpoint, max(self._failures, 1), self._chance()))
 
-    async def _open(self, certificate: ClientCertificate | None) -> Any:
+    def _reached(self, endpoint: Endpoint) -> None:
+        self._told = None
+        if endpoint is self._endpoint:  # and no other was asked for meanwhile
+            self._failures, self._before = 0, None
+
+    def _missed(self, endpoint: Endpoint) -> None:
+        """Count a failure, and go back to the endpoint before where there were enough of them."""
+        if endpoint is not self._endpoint:
+            return
+        self._failures += 1
+        if self._before is not None and self._failures >= self._attempts:
+            log.warning("back to %s, as %s was not reached", self._before.url, endpoint.url)
+            self._endpoint, self._before, self._failures = self._before, None, 0
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait before it is tried again; no longer than another endpoint is wanted."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._renewed.wait()
+
+    async def _open(self, endpoint: Endpoint, roots: TrustedRoots, certificate: ClientCertificate | None) -> Any:
         from websockets.asyncio.client import connect
 
-        roots = await self._certificates.csms_roots()
-        if not roots:
-            raise NoRoots(self._endpoint.url)
-        context = await asyncio.to_thread(tls_context, roots, certificate)
+        if not roots.fingerprints:
+            raise NoRoots(endpoint.url)
+        context = await asyncio.to_thread(tls_context, roots, certificate, allow_wildcards=endpoint.allow_wildcards)
         return connect(
-            self._endpoint.url,
+            endpoint.url,
             ssl=context,
             subprotocols=[PROTOCOLS[self._certificates.edition]],  # type: ignore[list-item, unused-ignore]
-            additional_headers=self._endpoint.headers,
+            additional_headers=endpoint.headers,
             open_timeout=_OPEN_TIMEOUT,
             max_size=_MOST_BYTES,
         )
 
-    async def _speak(self, connection: Any, certificate: ClientCertificate | None) -> None:
-        """Speak OCPP until the connection ends, or another client certificate is to be used."""
+    async def _speak(self, connection: Any, endpoint: Endpoint, certificate: ClientCertificate | None) -> None:
+        """Speak OCPP until the connection ends, or another client certificate or endpoint is to be used."""
         serving = asyncio.ensure_future(self._serve(connection))
+        closed = asyncio.ensure_future(connection.wait_closed())
         try:
             while not serving.done():
                 renewed = asyncio.ensure_future(self._renewed.wait())
-                await asyncio.wait({serving, renewed}, timeout=LOOK, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({serving, closed, renewed}, timeout=LOOK, return_when=asyncio.FIRST_COMPLETED)
                 renewed.cancel()
-                if self._endpoint.profile == 3 and await self._other_than(certificate):
+                if closed.done():  # who speaks may be waiting for an answer that cannot come any more
+                    await asyncio.wait({serving}, timeout=AGAIN)
+                    break
+                if self._endpoint is not endpoint or (endpoint.profile == 3 and await self._other_than(certificate)):
                     self._renewed.set()
                     break
                 self._renewed.clear()
         finally:
             await connection.close()
+            closed.cancel()
             while not serving.done():  # `asyncio.wait_for` of Python 3.11, in `ocpp`, loses a cancellation now and then
                 serving.cancel()
                 await asyncio.wait({serving}, timeout=AGAIN)
         if not serving.cancelled() and serving.exception() is not None:
-            log.info("the connection to %s ended: %s", self._endpoint.url, serving.exception())
+            log.info("the connection to %s ended: %s", endpoint.url, serving.exception())
 
     async def _other_than(self, certificate: ClientCertificate | None) -> bool:
         now = await self._certificates.client_certificate()
         return now is not None and (certificate is None or now.fingerprint != certificate.fingerprint)
 
-    async def _failed(self, certificate: ClientCertificate | None, problem: BaseException) -> None:
-        log.warning("no connection to %s: %s", self._endpoint.url, str(problem) or type(problem).__name__)
-        await self._certificates.connection_failed(certificate)
+    async def _failed(
+        self,
+        endpoint: Endpoint,
+        certificate: ClientCertificate | None,
+        roots: TrustedRoots,
+        problem: BaseException,
+    ) -> bool:
+        """Say that it failed. Whether to try again at once, with the CSMS root before."""
+        log.warning("no connection to %s: %s", endpoint.url, str(problem) or type(problem).__name__)
+        falls_back = await self._certificates.connection_failed(certificate, roots, problem)
+        if not falls_back:
+            self._missed(endpoint)
         event = security_event(problem)
+        if roots.on_trial and event is SecurityEvent.INVALID_CSMS_CERTIFICATE:
+            return falls_back  # told of once in a trial, by `Certificates`
         if event is not None and event is not self._told:  # a wrong clock must not fill the queue with one event
             self._told = event
             await self._certificates.happened(event, str(problem))
+        return falls_back

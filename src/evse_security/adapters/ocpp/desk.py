@@ -14,10 +14,12 @@ from evse_security.actor import acting_for
 from evse_security.adapters.ocpp import messages, plug_and_charge, words
 from evse_security.adapters.ocpp.editions import Edition, Payload
 from evse_security.adapters.ocpp.events import SecurityEvent, Waiting, queued
+from evse_security.adapters.ocpp.firmware import MOST_BYTES, of_certificate, of_file
 from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.policy import WRITABLE, CertificatePolicy
-from evse_security.adapters.ocpp.refusals import Unsupported, tech_info, with_reason
+from evse_security.adapters.ocpp.refusals import RootOnTrial, Unsupported, tech_info, with_reason
 from evse_security.adapters.ocpp.renewals import Renewals
+from evse_security.adapters.ocpp.trust import CsmsTrust
 from evse_security.adapters.ocpp.uses import TRIGGERS, SigningUse
 from evse_security.errors import EvseSecurityError, InvalidConfiguration, MalformedRequest, Revoked
 from evse_security.station import Refused, Station
@@ -26,7 +28,6 @@ from evse_security.vocabulary import (
     CertificateType,
     DeleteCertificateResult,
     InstallCertificateResult,
-    LeafCertificateType,
 )
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 ACTOR = "ocpp:csms"
 """Who is behind these changes, in the audit log."""
 _LONGEST_CERTIFICATE = 10_000
-_LONGEST_SIGNATURE = 800
 _REFUSED = {"DeleteCertificate": "Failed", "GetInstalledCertificateIds": "NotFound"}
 """What is answered to a message that cannot be read, where it is not Rejected."""
 
@@ -63,6 +63,7 @@ class Desk:
         self.station = station
         self.memory = Memory(directory)
         self.renewals = Renewals(station, self._settled(policy), self.memory)
+        self.trust = CsmsTrust(station, self.memory)
         self._answers: Mapping[str, Callable[[Mapping[str, Any]], Answer | None]] = {
             "InstallCertificate": self._install,
             "DeleteCertificate": self._delete,
@@ -127,16 +128,32 @@ class Desk:
         if kind is None:
             why = Unsupported(f"a {payload.get('certificateType')!s:.50}")
             return Answer(with_reason("Rejected", why, self._form))
-        result, refusal = self._heard(
+        if kind is CaCertificateType.CSMS:
+            return self._install_csms_root(certificate)
+        return Answer(messages.installed(*self._installed(certificate, kind), self._form))
+
+    def _installed(
+        self, certificate: str, kind: CaCertificateType
+    ) -> tuple[InstallCertificateResult, EvseSecurityError | None]:
+        return self._heard(
             lambda: self.station.interface().install_ca_certificate(certificate=certificate, certificate_type=kind)
         )
-        if result is not InstallCertificateResult.Accepted and kind is CaCertificateType.CSMS:
+
+    def _install_csms_root(self, certificate: str) -> Answer:
+        """Install the root that the CSMS will be under, with the one before as fallback (M05.FR.09–.12)."""
+        try:
+            before = self.trust.begin(certificate)
+        except RootOnTrial as why:
+            return Answer(with_reason("Rejected", why, self._form))
+        result, refusal = self._installed(certificate, CaCertificateType.CSMS)
+        if result is not InstallCertificateResult.Accepted:
+            self.trust.restore(before)
             self.happened(SecurityEvent.INVALID_CSMS_CERTIFICATE, tech_info(refusal))
         return Answer(messages.installed(result, refusal, self._form))
 
     def _delete(self, payload: Mapping[str, Any]) -> Answer:
         wanted = messages.hash_data(payload)
-        if self._is_last_csms_root(payload):
+        if self.trust.is_in_use(messages.identity(wanted)) or self._is_last_csms_root(payload):
             return Answer(with_reason("Failed", Unsupported("being without a CSMS root (M04.FR.03)"), self._form))
         result, refusal = self._heard(lambda: self.station.interface().delete_certificate(certificate_hash_data=wanted))
         return Answer(messages.deleted(DeleteCertificateResult(result), refusal, self._form))
@@ -154,7 +171,10 @@ class Desk:
         known = words.PNC_LISTED if self._is_transfer else words.LISTED[self.edition]
         asked = messages.types(payload, known)
         found = self.station.interface().get_installed_certificates(certificate_types=asked) if asked else None
-        return Answer(messages.listed(() if found is None else found.certificate_hash_data_chain, self._form))
+        chains = () if found is None else found.certificate_hash_data_chain
+        if CertificateType.CSMSRootCertificate in asked:
+            chains = self.trust.listed(chains)
+        return Answer(messages.listed(chains, self._form))
 
     def _heard(self, ask: Callable[[], Any]) -> tuple[Any, EvseSecurityError | None]:
         """An answer of the store, and why it refused if it did: the reason that `check` prints."""
@@ -218,23 +238,16 @@ class Desk:
         certificate = firmware.get("signingCertificate")
         if certificate is None and "signature" not in firmware and self.edition is not Edition.V16:
             return None  # 2.x has unsigned updates; whether to take one is the station's policy
-        report = self.station.check(str(certificate or ""), (LeafCertificateType.MF,))
-        if report.reason is None:
+        flaw = of_certificate(self.station, firmware)
+        if flaw is None:
             return None
-        self.happened(SecurityEvent.INVALID_FIRMWARE_CERTIFICATE, tech_info(report.reason))
-        status = "RevokedCertificate" if isinstance(report.reason, Revoked) else "InvalidCertificate"
-        return Answer(with_reason(status, report.reason, self.edition))
+        self.happened(flaw.event, flaw.info)
+        status = "RevokedCertificate" if isinstance(flaw.reason, Revoked) else "InvalidCertificate"
+        return Answer(with_reason(status, flaw.reason, self.edition))
 
-    def firmware_is_signed(self, path: Path, firmware: Mapping[str, Any]) -> bool:
+    def firmware_is_signed(self, path: Path, firmware: Mapping[str, Any], most: int = MOST_BYTES) -> bool:
         """Whether a downloaded file has the signature of its UpdateFirmware (L01.FR.04), by a certificate of MF."""
-        certificate, signature = firmware.get("signingCertificate"), firmware.get("signature")
-        if not isinstance(certificate, str) or not isinstance(signature, str) or len(signature) > _LONGEST_SIGNATURE:
-            fits = False
-        else:
-            trusted = self.station.check(certificate, (LeafCertificateType.MF,)).reason is None
-            fits = trusted and self.station.interface().verify_file_signature(
-                file_path=str(path), signing_certificate=certificate, signature=signature
-            )
-        if not fits:
-            self.happened(SecurityEvent.INVALID_FIRMWARE_SIGNATURE, path.name)
-        return fits
+        flaw = of_certificate(self.station, firmware) or of_file(self.station, path, firmware, most)
+        if flaw is not None:
+            self.happened(flaw.event, flaw.info)
+        return flaw is None

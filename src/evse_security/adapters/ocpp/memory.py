@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evse_security.adapters.ocpp import events, trial
+from evse_security.adapters.ocpp import events, root_trial, trial
 from evse_security.adapters.ocpp.events import Waiting
+from evse_security.adapters.ocpp.root_trial import RootMemory
 from evse_security.adapters.ocpp.trial import Trial
 from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import record as records
@@ -18,7 +19,7 @@ from evse_security.service.state import StateDamaged, StateFile
 log = logging.getLogger(__name__)
 
 VERSION = 1
-RENEWALS, EVENTS = "ocpp.json", "ocpp-events.json"
+RENEWALS, EVENTS, ROOTS = "ocpp.json", "ocpp-events.json", "ocpp-roots.json"
 _LONGEST_SETTING, _MOST_SETTINGS, _LONGEST_CHAIN = 1000, 20, 100_000
 
 
@@ -32,6 +33,7 @@ class Memory:
         """Read what is remembered; None: nothing outlives a restart."""
         self._renewals = None if directory is None else StateFile(directory / RENEWALS)
         self._events = None if directory is None else StateFile(directory / EVENTS)
+        self._roots = None if directory is None else StateFile(directory / ROOTS)
         self._forgetful = False
         self.records: dict[SigningUse, Record] = {}
         self.accepted: dict[SigningUse, str] = {}
@@ -41,10 +43,15 @@ class Memory:
         self.trial: Trial | None = None
         self.settings: dict[str, str] = {}
         self.waiting: tuple[Waiting, ...] = ()
+        self.roots = RootMemory()
         self._load()
 
     def _load(self) -> None:
-        for file, take in ((self._renewals, self._take_renewals), (self._events, self._take_events)):
+        for file, take in (
+            (self._renewals, self._take_renewals),
+            (self._events, self._take_events),
+            (self._roots, self._take_roots),
+        ):
             try:
                 content = None if file is None else file.load()
                 if content is None or file is None:
@@ -74,6 +81,11 @@ class Memory:
             raise ValueError(f"not version {VERSION}")
         self.waiting = events.from_json(content.get("events"))
 
+    def _take_roots(self, content: Any) -> None:
+        if not isinstance(content, Mapping) or content.get("version") != VERSION:
+            raise ValueError(f"not version {VERSION}")
+        self.roots = root_trial.from_json(content)
+
     def renewal(self, use: SigningUse) -> Record:
         """What is remembered of the leaf of a use."""
         return self.records.get(use, Record())
@@ -101,6 +113,12 @@ class Memory:
         if self.waiting != waiting:
             self.waiting = waiting
             self._write(self._events, {"version": VERSION, "events": events.to_json(waiting)})
+
+    def remember_roots(self, roots: RootMemory) -> None:
+        """Remember what goes on between two CSMS roots."""
+        if self.roots != roots:
+            self.roots = roots
+            self._write(self._roots, {"version": VERSION, **root_trial.to_json(roots)})
 
     def _write(self, file: StateFile | None, content: Any) -> None:
         try:

@@ -45,6 +45,16 @@ class ChainTooLarge(EvseSecurityError):
 
 
 @dataclass(eq=False)
+class RootOnTrial(EvseSecurityError):
+    """A third CSMS root, while one that is new has not proven itself (AdditionalRootCertificateCheck, M05.FR.09)."""
+
+    template = "{certificate} is not installed: {new} has not replaced {old} yet, and two CSMS roots are kept at most"
+    certificate: str
+    new: str
+    old: str
+
+
+@dataclass(eq=False)
 class Unsupported(EvseSecurityError):
     """A type that this station has no place for."""
 

@@ -272,12 +272,15 @@ class Renewals:
     def _info(self, fingerprint: str) -> CertificateInfo | None:
         return self.station.leaf_info(LeafCertificateType.CSMS, fingerprint)
 
-    def connected(self, fingerprint: str) -> bool:
-        """A connection came about with this certificate. Whether a renewed one was discarded over it."""
+    def connected(self, fingerprint: str, under: str = "") -> bool:
+        """A connection came about with this certificate, `under` these CSMS roots.
+
+        Whether a renewed one was discarded over it.
+        """
         trial = self.memory.trial
         if trial is None:
             return False
-        verdict = trials.connected(trial, fingerprint, self.policy.takes_over)
+        verdict = trials.connected(trial, fingerprint, self.policy.takes_over, under)
         accepted = self.memory.accepted
         is_combined = verdict.renewed_one and accepted.get(SigningUse.COMBINED) == verdict.discard
         for kind in reversed(SigningUse.COMBINED.kinds) if is_combined else (LeafCertificateType.CSMS,):
@@ -291,10 +294,10 @@ class Renewals:
             self.memory.save()
         return verdict.renewed_one
 
-    def failed(self, fingerprint: str) -> None:
-        """A connection with this certificate failed."""
+    def failed(self, fingerprint: str, under: str = "") -> None:
+        """A connection with this certificate failed, `under` these CSMS roots."""
         trial = self.memory.trial
-        after = None if trial is None else trials.failed(trial, fingerprint)
+        after = None if trial is None else trials.failed(trial, fingerprint, under)
         if after != trial:
             self.memory.trial = after
             self.memory.save()

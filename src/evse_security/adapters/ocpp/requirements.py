@@ -13,6 +13,8 @@ _AT_ONCE = (Edition.V201_2025, Edition.V21)
 _V21 = (Edition.V21,)
 _DESK, _A, _M, _CONNECTOR = "test_desk", "test_octt_a", "test_octt_m", "test_connector"
 _TWO, _COMBINED = "test_two_editions", "test_combined"
+_ROOTS, _CHANGE, _TLS, _PROFILES = "test_roots", "test_octt_roots", "test_octt_tls", "test_octt_profiles"
+_FIRMWARE, _FAILURES = "test_firmware", "test_octt_failures"
 
 
 class Requirement(NamedTuple):
@@ -27,16 +29,36 @@ class Requirement(NamedTuple):
 
 REQUIREMENTS = (
     Requirement(
-        "A00 (the CSMS proves who it is)",
+        "A00.FR.308–.311, .411–.414",
         _ALL,
-        "A CSMS whose certificate does not lead to an installed root is not spoken to; the event is sent later",
-        f"{_CONNECTOR}:test_tc_a_05_a_csms_with_a_certificate_of_a_stranger_is_not_spoken_to",
+        "A CSMS whose certificate does not lead to a trusted root, is out of its time or for another name (or a "
+        "wildcard, unless `allow_wildcards`) is not spoken to; the event is sent later",
+        f"{_TLS}:test_tc_a_05_a_csms_with_a_wrong_certificate_is_not_spoken_to",
     ),
     Requirement(
-        "A00 (versions of TLS)",
+        "A00.FR.313, .416",
         _ALL,
         "TLS 1.2 or 1.3",
         f"{_CONNECTOR}:test_tc_a_04_07_a_csms_and_a_station_that_prove_who_they_are",
+    ),
+    Requirement(
+        "A00.FR.316, .419",
+        _ALL,
+        "A CSMS with TLS 1.1 or 1.0 alone is not spoken to; `InvalidTLSVersion` is sent later",
+        f"{_TLS}:test_tc_a_06_a_csms_with_tls_1_1_is_not_spoken_to",
+    ),
+    Requirement(
+        "A00.FR.319–.321 (1.6: .318–.320)",
+        _ALL,
+        "Offered are TLS 1.3's suites and, for 1.2, ECDHE with AES-GCM, both that OCPP demands with ECDSA among them; "
+        "no compression",
+        f"{_TLS}:test_a00_fr_318_the_suites_that_are_offered",
+    ),
+    Requirement(
+        "A00.FR.323, .426",
+        _ALL,
+        "A CSMS with other suites alone is not spoken to; `InvalidTLSCipherSuite` is sent later",
+        f"{_TLS}:test_tc_a_06_a_csms_with_weak_suites_alone_is_not_spoken_to",
     ),
     Requirement(
         "A02, A03 (renewal)",
@@ -133,10 +155,29 @@ REQUIREMENTS = (
         f"{_A}:test_a04_events_wait_for_the_csms_in_order_and_over_restarts",
     ),
     Requirement(
-        "A05",
+        "A05 (an upgrade)",
         _ALL,
-        "No lower security profile, none without its certificates",
-        f"{_A}:test_tc_a_19_to_22_changing_the_security_profile",
+        "The station connects by the new profile, and by no lower one again once it has; until then, back after some "
+        "attempts",
+        f"{_PROFILES}:test_tc_a_19_from_passwords_to_client_certificates",
+    ),
+    Requirement(
+        "A05.FR.02",
+        _ALL,
+        "No TLS without a valid CSMS root",
+        f"{_PROFILES}:test_tc_a_20_no_csms_root_and_tc_a_19_with_one",
+    ),
+    Requirement(
+        "A05.FR.03, B09.FR.04",
+        _ALL,
+        "No client certificates without a valid one; no lower profile",
+        f"{_PROFILES}:test_tc_a_21_22_refusals",
+    ),
+    Requirement(
+        "A05.FR.08–.10",
+        _AT_ONCE,
+        "With AllowSecurityProfileDowngrade from 3 to 2, and no lower",
+        f"{_PROFILES}:test_allow_security_profile_downgrade",
     ),
     Requirement(
         "C07",
@@ -145,11 +186,23 @@ REQUIREMENTS = (
         f"{_M}:test_c07_authorize_names_the_certificates_of_a_contract",
     ),
     Requirement(
-        "L01.FR.21, .22",
+        "L01.FR.02, .21, .22",
         _ALL,
         "The signing certificate leads to a manufacturer's root: else `InvalidCertificate` (or "
         "`RevokedCertificate`) and the event, before anything is downloaded",
-        f"{_A}:test_l01_the_signing_certificate_is_checked_before_the_own_handler_is_asked",
+        f"{_FIRMWARE}:test_tc_l_05_another_certificate_is_refused_before_the_download",
+    ),
+    Requirement(
+        "L01.FR.04",
+        _ALL,
+        "`firmware_is_signed` judges the certificate once more, and the signature over the file that was downloaded",
+        f"{_FIRMWARE}:test_tc_l_01_what_the_manufacturer_signed_is_verified",
+    ),
+    Requirement(
+        "L01.FR.03",
+        _ALL,
+        "Another signature, or a file that is gone, no file or too large: `InvalidFirmwareSignature`, with the reason",
+        f"{_FIRMWARE}:test_tc_l_06_another_signature_is_told",
     ),
     Requirement(
         "M01.FR.06, .07, M02",
@@ -163,6 +216,12 @@ REQUIREMENTS = (
         "Installed certificates by type, all without one; sub-CAs as children",
         f"{_M}:test_tc_m_15_list_v2g_chains_with_their_sub_cas",
     ),
+    Requirement(
+        "M04 (it fails)",
+        _ALL,
+        "A disk that does not let it: Failed, and it is there still",
+        f"{_FAILURES}:test_tc_m_21_a_deletion_that_fails",
+    ),
     Requirement("M04.FR.03", _ALL, "The last CSMS root stays: Failed", f"{_DESK}:test_the_last_csms_root_stays"),
     Requirement(
         "M04.FR.06",
@@ -171,16 +230,55 @@ REQUIREMENTS = (
         f"{_M}:test_tc_m_23_the_client_certificate_is_not_deleted",
     ),
     Requirement(
-        "M05.FR.03, .06, .07",
+        "M05.FR.03",
         _ALL,
-        "What is no CA, too weak, out of its time or too many: Rejected; a disk that fails: Failed",
-        f"{_M}:test_tc_m_07_install_an_invalid_certificate",
+        "A disk that takes nothing: Failed",
+        f"{_FAILURES}:test_tc_m_05_a_disk_that_takes_nothing",
     ),
     Requirement(
-        "M05.FR.09, .10, .13",
+        "M05.FR.06, .07",
         _ALL,
-        "With AdditionalRootCertificateCheck a new CSMS root is signed by the old one, which stays as fallback",
-        f"{_M}:test_tc_m_09_install_a_csms_root_with_additional_root_certificate_check",
+        "What is no CA, too weak, out of its time or too many: Rejected",
+        f"{_FAILURES}:test_tc_m_07_an_expired_and_a_weak_root",
+    ),
+    Requirement(
+        "M05.FR.09 (1.6: .08)",
+        _ALL,
+        "With AdditionalRootCertificateCheck two CSMS roots are kept at most: a third is Rejected, `RootOnTrial`, "
+        "until the new one has replaced the old",
+        f"{_ROOTS}:test_m05_fr_09_a_third_root_is_not_taken_while_two_are_on_trial",
+    ),
+    Requirement(
+        "M05.FR.10, .11 (1.6: .09, .10)",
+        _ALL,
+        "A new CSMS root is signed by the installed one: else Rejected, `NotSignedByOldRoot`, and the event",
+        f"{_ROOTS}:test_m05_fr_10_11_a_root_that_the_old_one_did_not_sign_is_rejected",
+    ),
+    Requirement(
+        "M05.FR.12 (1.6: .11)",
+        _ALL,
+        "The new one is installed, and it alone is trusted at the next connection; the old one is kept as fallback",
+        f"{_ROOTS}:test_m05_fr_12_the_new_root_is_used_and_the_old_one_kept",
+    ),
+    Requirement(
+        "M05.FR.13 (1.6: .12)",
+        _ALL,
+        "After a connection under the new one the old one is removed; while the client certificate that is used leads "
+        "to no other, it stays, and is not trusted",
+        f"{_CHANGE}:test_tc_m_30_reconnect_under_the_new_root",
+    ),
+    Requirement(
+        "M05.FR.14 (1.6: .13)",
+        _ALL,
+        "A CSMS that does not verify under the new one is verified with the old one at once, and told with "
+        "`InvalidCsmsCertificate` once; the new one is tried first with each connection",
+        f"{_CHANGE}:test_tc_m_31_fall_back_to_the_old_root",
+    ),
+    Requirement(
+        "M05.FR.09–.14 (power cuts)",
+        _ALL,
+        "Killed at any step, the station trusts a root that it trusted before, and the change goes on",
+        "test_roots_kill:test_killed_at_every_step",
     ),
     Requirement("M05.FR.17", _ALL, "Installing again: Accepted", f"{_M}:test_m05_fr_17_installing_again_is_accepted"),
     Requirement(
@@ -188,7 +286,7 @@ REQUIREMENTS = (
         _ALL,
         "The status of each certificate of the SECC chains is asked for by itself, at the latest weekly, "
         "and after a new leaf at once; verified, then kept",
-        f"{_M}:test_tc_m_24_30_the_status_of_each_certificate_is_asked_for_and_kept",
+        f"{_M}:test_tc_m_24_the_status_of_each_certificate_is_asked_for_and_kept",
     ),
     Requirement(
         "M07",

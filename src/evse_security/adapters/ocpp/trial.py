@@ -31,6 +31,8 @@ class Trial:
     """When the new one begins."""
     new_failed: bool = False
     """Whether the last attempt with the new one failed: then it is the old one's turn."""
+    under: str = ""
+    """The CSMS roots that were trusted then."""
 
     def use(self, now: datetime) -> str:
         """The certificate of the next attempt."""
@@ -48,22 +50,28 @@ class Verdict(NamedTuple):
     """Whether that is the renewed one, which the CSMS is told (DiscardedRenewedClientCertificate)."""
 
 
-def connected(trial: Trial, fingerprint: str, takeover: Takeover) -> Verdict:
+def connected(trial: Trial, fingerprint: str, takeover: Takeover, under: str = "") -> Verdict:
     """A connection came about: with the new one, the old one goes; with the old one after the new failed, that goes.
 
     Where the edition keeps old certificates nothing goes. A connection with the old one says nothing while the new one
-    was not tried.
+    was not tried `under` the same CSMS roots: then it is tried once more, as what failed may be a trial of roots.
     """
     if fingerprint == trial.new:
         return Verdict(None, trial.old if takeover is Takeover.at_once else "")
     if fingerprint != trial.old or not trial.new_failed or takeover is not Takeover.at_once:
         return Verdict(trial)
+    if trial.under != under:
+        return Verdict(replace(trial, new_failed=False))
     return Verdict(None, trial.new, renewed_one=True)
 
 
-def failed(trial: Trial, fingerprint: str) -> Trial:
+def failed(trial: Trial, fingerprint: str, under: str = "") -> Trial:
     """A connection failed: it is the other one's turn. The reason may be the network, so nothing is concluded."""
-    return replace(trial, new_failed=fingerprint == trial.new) if fingerprint in (trial.new, trial.old) else trial
+    if fingerprint not in (trial.new, trial.old):
+        return trial
+    if fingerprint == trial.old:
+        return replace(trial, new_failed=False)
+    return replace(trial, new_failed=True, under=under)
 
 
 def to_json(trial: Trial | None) -> dict[str, Any] | None:
@@ -75,6 +83,7 @@ def to_json(trial: Trial | None) -> dict[str, Any] | None:
         "old": trial.old,
         "begins": trial.begins.isoformat(),
         "new_failed": trial.new_failed,
+        "under": trial.under,
     }
 
 
@@ -90,4 +99,7 @@ def from_json(written: object) -> Trial | None:
     moment = datetime.fromisoformat(begins)
     if moment.tzinfo is None:
         raise ValueError("a trial begins without a zone")
-    return Trial(new, old, moment.astimezone(UTC), written.get("new_failed") is True)
+    under = written.get("under", "")
+    if not isinstance(under, str):
+        raise ValueError("a trial has no text for its roots")
+    return Trial(new, old, moment.astimezone(UTC), written.get("new_failed") is True, under)

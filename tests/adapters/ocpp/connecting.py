@@ -1,0 +1,63 @@
+"""A user's station that keeps itself connected, as `Connector` has it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from evse_security.adapters.ocpp import Certificates, Edition
+from evse_security.adapters.ocpp.connector import Connector, Endpoint
+from evse_security.adapters.ocpp.handlers import message
+from tests.adapters.ocpp.csms import MIXINS, PATIENCE, Csms, boot_payload, charge_point
+from tests.adapters.ocpp.kit import Bench, policy
+
+
+def enrolled(bench: Bench, authority: str = "CsmsSub", **changes: Any) -> str:
+    """Give a station a client certificate, without a CSMS. Returns its fingerprint."""
+    wanted = "SignChargePointCertificate" if bench.edition is Edition.V16 else "SignChargingStationCertificate"
+    chain = bench.chain(bench.trigger(wanted), authority, **changes)
+    assert bench.answer("CertificateSigned", certificateChain=chain) == {"status": "Accepted"}
+    found = bench.desk.renewals.client_certificate()
+    assert found is not None
+    return found.fingerprint
+
+
+@asynccontextmanager
+async def connecting(
+    csms: Csms, bench: Bench, *, profile: int, extra: type | None = None, **changes: Any
+) -> AsyncIterator[Certificates]:
+    """A station that keeps itself connected. Its class has `extra` among its bases, and knows its connector."""
+    certificates = Certificates(bench.station, policy=policy(csms.edition, **changes), directory=bench.state)
+    bases = (MIXINS[csms.edition], *([extra] if extra else []), charge_point(csms.edition))
+
+    async def serve(connection: Any) -> None:
+        station_class: Any = type("MyStation", bases, {"connector": connector})
+        station = station_class("CS1", connection, response_timeout=PATIENCE, certificates=certificates)
+        listening = asyncio.ensure_future(station.start())
+        try:
+            await station.call(message("BootNotification", boot_payload(csms.edition)))
+            await listening
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    connector = Connector(endpoint_of(csms, profile=profile), certificates, serve, chance=lambda: 0.0)
+    csms.connector = connector
+    running = asyncio.create_task(connector.run())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield certificates
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        certificates.close()
+
+
+def endpoint_of(csms: Csms, **changes: Any) -> Endpoint:
+    """Where a CSMS is."""
+    named: dict[str, Any] = {"identity": "CS1", "password": "secret", "first_wait": 0.02, "longest_wait": 0.05}
+    return Endpoint(url=f"wss://localhost:{csms.port}/CS1", **{**named, **changes})
