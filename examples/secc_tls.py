@@ -36,7 +36,6 @@ async def serve(options: argparse.Namespace) -> None:
             station,
             secc_id=options.secc_id,
             require_ocsp=options.require_ocsp,
-            oem_roots=options.certs / "ca/oem/OEM_ROOT_CA.pem",
         )
         server = await asyncio.start_server(session, options.host, options.port, ssl=context)
         async with server:

@@ -23,8 +23,8 @@ from evse_security.adapters.ocpp.editions import Edition
 from evse_security.adapters.ocpp.requirements import REQUIREMENTS
 from evse_security.adapters.ocpp.variables import VARIABLES
 from evse_security.cli import top_parser
-from evse_security.config import AUDIT_LOG, DEFAULT_PATHS
-from evse_security.interface import REVISIONS
+from evse_security.config import DEFAULT_PATHS, OPTIONAL_PATHS
+from evse_security.interface import ADDITIONS, EVERYTHING, REVISIONS
 from evse_security.serve.asyncapi import asyncapi
 from evse_security.serve.codec import MAX_ARRAY, MAX_STRING
 from evse_security.serve.command import Command, commands
@@ -39,7 +39,7 @@ REFERENCE = ROOT / "docs" / "reference"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- generated:commands -->\n", "<!-- /generated:commands -->"
 NOTE = "<!-- Written by scripts/generate.py from src/evse_security/interface: change it there. -->\n"
-SCHEMAS = {revision: schema(revision) for revision in REVISIONS}
+SCHEMAS = {revision: schema(revision) for revision in EVERYTHING}
 
 
 def main() -> int:
@@ -65,7 +65,7 @@ def generated() -> Iterator[tuple[Path, str]]:
     yield REFERENCE / "commands.md", commands_page()
     yield REFERENCE / "configuration.md", configuration_page()
     yield REFERENCE / "ocpp.md", "\n".join(ocpp_page()) + "\n"
-    for revision in REVISIONS:
+    for revision in EVERYTHING:
         yield REFERENCE / f"schema-{revision}.json", json.dumps(SCHEMAS[revision], indent=2) + "\n"
     yield REFERENCE / "openapi.json", json.dumps(openapi(__version__), indent=2) + "\n"
     yield REFERENCE / "asyncapi.json", json.dumps(asyncapi(events()), indent=2) + "\n"
@@ -131,8 +131,10 @@ def lines() -> Iterator[str]:
     yield NOTE
     yield "# Commands\n"
     yield "The `evse_security` interface in its revisions. Every argument is given by name, and needed unless it says"
-    schemas = ", ".join(f"[schema-{revision}.json](schema-{revision}.json)" for revision in REVISIONS)
+    schemas = ", ".join(f"[schema-{revision}.json](schema-{revision}.json)" for revision in EVERYTHING)
     yield f"otherwise. The same as JSON Schema: {schemas}."
+    yield f"\n{', '.join(ADDITIONS)} is no revision of EVerest's but ours: those about CA certificates once more,"
+    yield "with the trust domain OEM, for which no revision has a word. It is called by that name, as a revision is."
     yield "\nRequests are read strictly: unknown and missing fields, `null` for an absent field and values of another"
     yield "type are refused with the path of the field. Strings of undeclared length may have up to"
     yield f"{MAX_STRING:,} characters, arrays up to {MAX_ARRAY:,} members.\n"
@@ -153,10 +155,10 @@ def every_command() -> dict[str, Command]:
 
 def overview() -> Iterator[str]:
     """The table of all commands: which revisions have them, and whether they change the store."""
-    yield f"| command | {' | '.join(REVISIONS)} | changes the store | what it does |"
-    yield f"|---|{'---|' * len(REVISIONS)}---|---|"
+    yield f"| command | {' | '.join(EVERYTHING)} | changes the store | what it does |"
+    yield f"|---|{'---|' * len(EVERYTHING)}---|---|"
     for name, command in every_command().items():
-        having = ["yes" if name in commands(revision) else "" for revision in REVISIONS]
+        having = ["yes" if name in commands(revision) else "" for revision in EVERYTHING]
         changes = "yes" if command.changes_the_store else ""
         yield f"| [{name}](#{name}) | {' | '.join(having)} | {changes} | {command.summary} |"
 
@@ -216,7 +218,7 @@ def by_form(part: Callable[[Schema], Schema | None]) -> list[tuple[str, Schema]]
             same[0].append(revision)
         else:
             forms.append(([revision], form))
-    return [(" and ".join(revisions), form) for revisions, form in forms]
+    return [(" and ".join(filter(None, (", ".join(names[:-1]), names[-1]))), form) for names, form in forms]
 
 
 def shape(form: Schema) -> Schema:
@@ -299,10 +301,9 @@ What `evse-security serve` does beside keeping the store. The keys are given in 
 
 def default_in_words(key: str) -> str:
     """A key's default, as text has it."""
-    if key in DEFAULT_PATHS:
-        return f"`{DEFAULT_PATHS[key]}`"
-    if key == "audit_log":
-        return f"`{AUDIT_LOG}`"
+    paths = {**DEFAULT_PATHS, **OPTIONAL_PATHS}
+    if key in paths:
+        return f"`{paths[key]}`"
     value = next(each.default for declared in declarations() for each in fields(declared) if each.name == key)
     if isinstance(value, tuple):
         value = ",".join(value)

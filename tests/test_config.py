@@ -17,7 +17,7 @@ INTEGERS = ("max_store_bytes", "max_store_entries", "csr_lifetime", "keep_newest
 CHOICES = ("certificate_profile", "ocsp_check", "newest_by", "revoked_leaves", "csr_key_type")
 LISTS = ("csr_dns_names", "csr_ip_addresses")
 SWITCHES = ("additional_root_certificate_check", "audit_log_sync")
-OTHERS = ("private_key_password", "clock", "audit_log")
+OTHERS = ("private_key_password", "clock", "audit_log", "oem_ca_bundle")
 
 
 def under(**overrides: Any) -> StationConfig:
@@ -236,7 +236,7 @@ def test_a_clock_can_be_asked(value: object) -> None:
 
 
 @pytest.mark.parametrize("leaf", ["csms_leaf_cert_directory", "secc_leaf_cert_directory"])
-@pytest.mark.parametrize("bundle", ["csms_ca_bundle", "mf_ca_bundle", "mo_ca_bundle", "v2g_ca_bundle"])
+@pytest.mark.parametrize("bundle", ["csms_ca_bundle", "mf_ca_bundle", "mo_ca_bundle", "v2g_ca_bundle", "oem_ca_bundle"])
 @pytest.mark.parametrize(
     ("leaf_at", "bundle_at"),
     [
@@ -279,7 +279,7 @@ def test_bundles_may_be_shared_and_so_may_leaf_and_key_directories(places: dict[
     assert {key: getattr(config, key) for key in places} == {key: CERTS / place for key, place in places.items()}
 
 
-@pytest.mark.parametrize("other", ["v2g_ca_bundle", "mo_ca_bundle", "mf_ca_bundle"])
+@pytest.mark.parametrize("other", ["v2g_ca_bundle", "mo_ca_bundle", "mf_ca_bundle", "oem_ca_bundle"])
 def test_a_csms_root_that_is_replaced_takes_no_other_domains_roots_with_it(other: str) -> None:
     shared = {"csms_ca_bundle": "ca/shared.pem", other: "ca/x/../shared.pem"}
     assert "of its own" in refused(
@@ -297,6 +297,20 @@ def test_what_type_checkers_see_are_the_fields() -> None:
     assert seen == {one.name: one.default is not MISSING for one in fields(StationConfig)}
 
 
+# ---- OEM roots
+
+
+def test_oem_roots_have_a_place_and_can_be_elsewhere_or_nowhere() -> None:
+    assert under().oem_ca_bundle == CERTS / "ca/oem/OEM_ROOT_CA.pem"
+    assert under(oem_ca_bundle="oem").oem_ca_bundle == CERTS / "oem"
+    assert under(oem_ca_bundle=None).oem_ca_bundle is None
+    elsewhere: dict[str, Any] = {key: f"/elsewhere/{key}/x" for key in PATHS}
+    assert StationConfig(**elsewhere).oem_ca_bundle is None
+    assert StationConfig(**elsewhere, oem_ca_bundle="/oem.pem").oem_ca_bundle == Path("/oem.pem")
+    with pytest.raises(InvalidConfiguration, match="absolute"):
+        rebuilt(oem_ca_bundle="relative")
+
+
 # ---- the audit log
 
 
@@ -309,7 +323,7 @@ def test_the_audit_log_has_a_directory_of_its_own_and_can_be_elsewhere_or_nowher
     assert StationConfig(**elsewhere).audit_log is None
 
 
-@pytest.mark.parametrize("place", ["client/cso", "client/csms/audit", "ca/v2g", "ca/mf/MF_ROOT_CA.pem"])
+@pytest.mark.parametrize("place", ["client/cso", "client/csms/audit", "ca/v2g", "ca/mf/MF_ROOT_CA.pem", "ca/oem"])
 def test_the_audit_log_lies_in_no_directory_of_certificates(place: str) -> None:
     assert "lies in the directory of" in refused("audit_log", audit_log=f"{place}/audit.jsonl")
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
+from evse_security.additions import AddedCaType
 from evse_security.clock import Moment
 from evse_security.core import Core
 from evse_security.errors import ChainRefused, OcspRefused
@@ -18,12 +19,13 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.ocsp import OcspStatus
 from evse_security.pki.path import VerifiedChain
 from evse_security.pki.profile import Edition, edition_of
+from evse_security.store.kinds import SECC
 from evse_security.store.rules import select
 from evse_security.store.rules.cache import offered
 from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.rules.span import Span, bounds
 from evse_security.store.scan import read
-from evse_security.store.snapshot import Leaf, LeafStore, Snapshot, may_sign
+from evse_security.store.snapshot import CaStore, Leaf, LeafStore, Snapshot, may_sign
 from evse_security.vocabulary import LeafCertificateType
 
 __all__ = ["Authority", "Chain", "Edition", "Installed", "Sent", "Unsent", "roots_in"]
@@ -100,6 +102,14 @@ class Unsent:
 
 
 @dataclass(frozen=True, slots=True)
+class OemRoots:
+    """The roots of car makers that are valid (DER). Of what cannot be read in full none is trusted, and it says so."""
+
+    roots: tuple[bytes, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Installed:
     """What there is of one kind of leaf, the newest first, and the roots of its domain."""
 
@@ -107,6 +117,8 @@ class Installed:
     unsent: tuple[Unsent, ...]
     roots: tuple[bytes, ...]
     """Those that are valid, in DER."""
+    oem: OemRoots = OemRoots()
+    """Of V2G chains: those of car makers, which vouch for the cars that they are shown to."""
 
 
 def roots_in(path: Path) -> tuple[bytes, ...]:
@@ -160,12 +172,20 @@ class _Work:
         chains, unsent = self._looked_through(store, self._core.revocations(self._snapshot))
         if not chains and store.kind.offers_revoked:
             chains, unsent = self._looked_through(store, NONE)
-        roots = self._snapshot.cas[store.kind.ca_type]
+        valid = self._valid(self._snapshot.cas[store.kind.ca_type])
+        oem = self._oem() if store.kind is SECC else OemRoots()
+        return Installed(tuple(chains), tuple(unsent), valid, oem)
+
+    def _valid(self, roots: CaStore) -> tuple[bytes, ...]:
         self._certificates.update(roots.certificates)
-        valid = tuple(
-            root.der for root in roots.valid_roots(self._moment.earliest) or roots.valid_roots(self._moment.now)
-        )
-        return Installed(tuple(chains), tuple(unsent), valid)
+        found = roots.valid_roots(self._moment.earliest) or roots.valid_roots(self._moment.now)
+        return tuple(root.der for root in found)
+
+    def _oem(self) -> OemRoots:
+        store = self._snapshot.cas.get(AddedCaType.OEM)
+        if store is None:
+            return OemRoots()
+        return OemRoots(self._valid(store)) if store.readable else OemRoots((), f"{store.path} cannot be read in full")
 
     def _looked_through(self, store: LeafStore, said: Revocations) -> tuple[list[Chain], list[Unsent]]:
         chains: list[Chain] = []

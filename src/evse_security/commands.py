@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from evse_security.additions import AnyCaType
 from evse_security.clock import Moment
 from evse_security.core import Core, told
 from evse_security.errors import (
     CommandRefused,
     KeyNotGenerated,
     NoLeafOfType,
+    NoPlaceForRoots,
     NoRequestForType,
     NotInstalled,
     NoTrustAnchor,
@@ -43,10 +45,10 @@ from evse_security.store.rules.delete import delete
 from evse_security.store.rules.install import install
 from evse_security.store.rules.renew import renew
 from evse_security.store.rules.times import verified
-from evse_security.store.snapshot import Snapshot
+from evse_security.store.snapshot import CaStore, Snapshot
 from evse_security.vocabulary import (
-    CaCertificateType,
     CertificateHashData,
+    CertificateHashDataChain,
     CertificateType,
     CertificateValidationResult,
     DeleteCertificateResult,
@@ -88,13 +90,11 @@ class Commands:
 
     # ---- installing and deleting
 
-    def install_ca_certificate(
-        self, *, certificate: str, certificate_type: CaCertificateType
-    ) -> InstallCertificateResult:
+    def install_ca_certificate(self, *, certificate: str, certificate_type: AnyCaType) -> InstallCertificateResult:
         """Install one CA certificate (PEM). See `rules.install` for what is demanded (M05)."""
 
         def decide(snapshot: Snapshot, moment: Moment) -> Decision:
-            store = snapshot.cas[CaCertificateType(certificate_type)]
+            store = _roots(snapshot, certificate_type)
             token = self._core.token(moment)
             decision = install(snapshot, new, store, self._core.limits, moment.now, token, at_least=moment.at_least)
             return with_room(decision, snapshot, self._core.limits, moment)
@@ -220,30 +220,35 @@ class Commands:
     ) -> GetInstalledCertificatesResult:
         """List installed certificates as hash data (M03)."""
         snapshot, _ = self._core.look()
-        found = report.installed(snapshot, certificate_types, self._core.config.newest_by)
+        newest_by = self._core.config.newest_by
+        found = report.installed(snapshot, certificate_types, newest_by, CertificateHashDataChain)
         status = GetInstalledCertificatesStatus.Accepted if found else GetInstalledCertificatesStatus.NotFound
         return GetInstalledCertificatesResult(status=status, certificate_hash_data_chain=tuple(found))
 
-    def is_ca_certificate_installed(self, *, certificate_type: CaCertificateType) -> bool:
+    def is_ca_certificate_installed(self, *, certificate_type: AnyCaType) -> bool:
         """Tell whether a valid root is installed."""
-        snapshot, moment = self._core.look([RootsOf(CaCertificateType(certificate_type))])
-        return bool(roots.worth_offering(snapshot.cas[CaCertificateType(certificate_type)], moment))
+        store, moment = self._core.roots_of(certificate_type)
+        return store is not None and bool(roots.worth_offering(store, moment))
 
-    def get_verify_file(self, *, certificate_type: CaCertificateType) -> str:
+    def get_verify_file(self, *, certificate_type: AnyCaType) -> str:
         """Path of a file with the valid roots of a domain."""
-        snapshot, moment = self._core.look([RootsOf(CaCertificateType(certificate_type))])
-        store = snapshot.cas[CaCertificateType(certificate_type)]
-        return self._path("get_verify_file", lambda: roots.verify_file(store, moment, self._core))
+        store, moment = self._core.roots_of(certificate_type)
+        return self._path("get_verify_file", roots.verify_file, store, moment)
 
-    def get_verify_location(self, *, certificate_type: CaCertificateType) -> str:
+    def get_verify_location(self, *, certificate_type: AnyCaType) -> str:
         """Path of a bundle file, or of a directory hashed for OpenSSL."""
-        snapshot, moment = self._core.look([RootsOf(CaCertificateType(certificate_type))])
-        store = snapshot.cas[CaCertificateType(certificate_type)]
-        return self._path("get_verify_location", lambda: roots.verify_location(store, moment, self._core))
+        store, moment = self._core.roots_of(certificate_type)
+        return self._path("get_verify_location", roots.verify_location, store, moment)
 
-    def _path(self, command: str, find: Callable[[], Path | None]) -> str:
+    def _path(
+        self,
+        command: str,
+        find: Callable[[CaStore, Moment, roots.Writer], Path | None],
+        store: CaStore | None,
+        moment: Moment,
+    ) -> str:
         try:
-            found = find()
+            found = None if store is None else find(store, moment, self._core)
         except Refusal as refusal:
             told(command, refusal)
             found = None
@@ -413,3 +418,11 @@ class Commands:
         now = moment.now if leaf.certificate.valid_at(moment.now) else moment.at_least or moment.now
         left = leaf.certificate.not_after - now  # below zero within the last second, which is valid throughout
         return max(left // timedelta(days=1), 0)
+
+
+def _roots(snapshot: Snapshot, ca_type: AnyCaType) -> CaStore:
+    """The CA certificates of a domain. Raises `NoPlaceForRoots`."""
+    store = snapshot.cas.get(ca_type)
+    if store is None:
+        raise NoPlaceForRoots(ca_type)
+    return store

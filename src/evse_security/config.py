@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -29,8 +29,12 @@ DEFAULT_PATHS = {
     "secc_leaf_key_directory": "client/cso",
 }
 """EVerest's defaults, relative to its `certs` directory."""
+OEM_CA_BUNDLE = "ca/oem/OEM_ROOT_CA.pem"
+"""Where EVerest's tools put the roots of car makers, for whom its module has no key."""
 AUDIT_LOG = "audit/audit.jsonl"
 """Beside them, in a directory of its own that nothing else looks into."""
+OPTIONAL_PATHS = {"oem_ca_bundle": OEM_CA_BUNDLE, "audit_log": AUDIT_LOG}
+"""Paths that may be None; below a `certs` directory they are these, unless they are said to be none."""
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "certificate_profile": get_args(CertificateProfile),
@@ -47,7 +51,7 @@ _RANGES = {
     "keep_newest": range(1, _UNBOUNDED),
     "certificate_store_max_length": range(1, _UNBOUNDED),
 }
-_BUNDLES = ("csms_ca_bundle", "mf_ca_bundle", "mo_ca_bundle", "v2g_ca_bundle")
+_BUNDLES = ("csms_ca_bundle", "mf_ca_bundle", "mo_ca_bundle", "v2g_ca_bundle", "oem_ca_bundle")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +78,8 @@ class StationConfig:
     """Certificates that the station shows to cars (V2G)."""
     secc_leaf_key_directory: Path
     """Their private keys."""
+    oem_ca_bundle: Path | None = None
+    """Roots of car makers, for the certificates of cars (ISO 15118-20); `none`: nowhere, as without `certs`."""
     private_key_password: str | None = field(default=None, repr=False)
     """Password of all private keys; None or empty: new keys are stored in plain."""
     max_store_bytes: int = 50 * 1024 * 1024
@@ -122,6 +128,7 @@ class StationConfig:
             csms_leaf_key_directory: str | os.PathLike[str],
             secc_leaf_cert_directory: str | os.PathLike[str],
             secc_leaf_key_directory: str | os.PathLike[str],
+            oem_ca_bundle: str | os.PathLike[str] | None = ...,
             private_key_password: str | None = ...,
             max_store_bytes: int = ...,
             max_store_entries: int = ...,
@@ -150,15 +157,16 @@ class StationConfig:
             if key not in known:
                 raise InvalidConfiguration(key, "no such key")
         paths = {key: root / _text(key, overrides.get(key, default)) for key, default in DEFAULT_PATHS.items()}
-        log = overrides.get("audit_log", AUDIT_LOG)
-        paths |= {} if log is None else {"audit_log": root / _text("audit_log", log)}
+        optional = {key: overrides.get(key, default) for key, default in OPTIONAL_PATHS.items()}
+        paths |= {key: root / _text(key, path) for key, path in optional.items() if path is not None}
         return cls(**{**overrides, **paths})
 
     def __post_init__(self) -> None:
         for key in DEFAULT_PATHS:
             object.__setattr__(self, key, _absolute(key, getattr(self, key)))
-        if self.audit_log is not None:
-            object.__setattr__(self, "audit_log", _absolute("audit_log", self.audit_log))
+        for key in OPTIONAL_PATHS:
+            if getattr(self, key) is not None:
+                object.__setattr__(self, key, _absolute(key, getattr(self, key)))
         if not isinstance(self.private_key_password, str | None):
             raise InvalidConfiguration("private_key_password", "must be text")  # and is not shown
         object.__setattr__(self, "private_key_password", self.private_key_password or None)
@@ -203,15 +211,18 @@ class StationConfig:
         """
         for leaf_key in ("csms_leaf_cert_directory", "secc_leaf_cert_directory"):
             leaf = _normal(getattr(self, leaf_key))
-            for ca_key in _BUNDLES:
-                bundle = _normal(getattr(self, ca_key))
+            for ca_key, path in self._bundles():
+                bundle = _normal(path)
                 if leaf == bundle or bundle in leaf.parents or leaf == bundle.parent:
                     raise InvalidConfiguration(leaf_key, f"overlaps {ca_key}")
         if self.audit_log is not None:
             self.check_apart("audit_log", self.audit_log.parent)
-        csms, *others = (_normal(getattr(self, key)) for key in _BUNDLES)
+        csms, *others = (_normal(path) for _, path in self._bundles())
         if self.additional_root_certificate_check and csms in others:
             raise InvalidConfiguration("additional_root_certificate_check", "needs a csms_ca_bundle of its own")
+
+    def _bundles(self) -> Iterator[tuple[str, Path]]:
+        return ((key, path) for key in _BUNDLES if (path := getattr(self, key)) is not None)
 
     def check_apart(self, named: str, directory: Path) -> None:
         """Refuse a directory where certificates and keys are: what lies there is listed, counted and swept.
@@ -219,8 +230,8 @@ class StationConfig:
         Raises `InvalidConfiguration` about the key that named it.
         """
         place = _normal(directory)
-        for key in DEFAULT_PATHS:
-            taken = _normal(getattr(self, key))
+        for key, path in {**{key: getattr(self, key) for key in DEFAULT_PATHS}, **dict(self._bundles())}.items():
+            taken = _normal(path)
             if taken == place or taken in place.parents or (key in _BUNDLES and taken.parent == place):
                 raise InvalidConfiguration(named, f"lies in the directory of {key}")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 from weakref import WeakSet
 
+from evse_security.additions import AnyCaType, OemStoreUpdate, StoreUpdate
 from evse_security.clock import Moment, judge
 from evse_security.config import StationConfig
 from evse_security.errors import AuditLogUnusable, EvseSecurityError, InvalidConfiguration, NotWritable, Refusal
@@ -28,10 +29,10 @@ from evse_security.store.files import Files
 from evse_security.store.layout import Layout
 from evse_security.store.limits import Limits
 from evse_security.store.lock import Missing
-from evse_security.store.parts import EVERYTHING, Parts
+from evse_security.store.parts import EVERYTHING, Parts, RootsOf
 from evse_security.store.picture import Picture
 from evse_security.store.rules.revoked import NONE, Revocations
-from evse_security.store.snapshot import Snapshot
+from evse_security.store.snapshot import CaStore, Snapshot
 from evse_security.vocabulary import CertificateStoreUpdate
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Core:
             timedelta(seconds=config.csr_lifetime),
             config.keep_newest,
         )
-        places = Layout.of(config)
+        self._places = places = Layout.of(config)
         picture = Picture(
             places,
             lambda data: public_key_of(data, config.private_key_password),
@@ -79,6 +80,7 @@ class Core:
         self._audit = AuditLog(config.audit_log, sync=config.audit_log_sync) if config.audit_log else None
         self._changing = threading.RLock()
         self._subscribers: list[Subscriber] = []
+        self._hearing_oem: list[Callable[[OemStoreUpdate], object]] = []
         self._hearing_refusals: list[Callable[[Refused], object]] = []
         self._hearing_paths: list[Callable[[frozenset[Path]], object]] = []
         self._numbers = count()
@@ -107,6 +109,7 @@ class Core:
         """Tell nobody any more."""
         with self._changing:
             self._subscribers.clear()
+            self._hearing_oem.clear()
             self._hearing_refusals.clear()
             self._hearing_paths.clear()
         self._disk.close()
@@ -115,6 +118,11 @@ class Core:
         """The store, or the parts of it that are needed, and the time, for one command."""
         snapshot = self._disk.look(parts)
         return snapshot, judge(self.config.clock(), snapshot.newest_written)
+
+    def roots_of(self, ca_type: AnyCaType) -> tuple[CaStore | None, Moment]:
+        """The CA certificates of one domain and the time; None where the configuration has no place for them."""
+        snapshot, moment = self.look([RootsOf(ca_type)] if ca_type in self._places.bundles else [])
+        return snapshot.cas.get(ca_type), moment
 
     def revocations(self, snapshot: Snapshot) -> Revocations:
         """What OCSP responders said is revoked, if that has consequences here."""
@@ -236,6 +244,10 @@ class Core:
         """Tell somebody of every change, after the write and before the answer. Returns how to stop that."""
         return self._add(self._subscribers, subscriber)
 
+    def hear_oem(self, hear: Callable[[OemStoreUpdate], object]) -> Callable[[], None]:
+        """Tell somebody of every change of the OEM roots, as `subscribe` does. Returns how to stop that."""
+        return self._add(self._hearing_oem, hear)
+
     def hear_refusals(self, hear: Callable[[Refused], object]) -> Callable[[], None]:
         """Tell somebody of every change that was refused, before the answer. Returns how to stop that."""
         return self._add(self._hearing_refusals, hear)
@@ -259,9 +271,12 @@ class Core:
             listeners.append(entry)
         return remove
 
-    def _announce(self, updates: Iterable[CertificateStoreUpdate]) -> None:
+    def _announce(self, updates: Iterable[StoreUpdate]) -> None:
         for update in updates:
-            self._tell(self._subscribers, update)
+            if isinstance(update, OemStoreUpdate):
+                self._tell(self._hearing_oem, update)
+            else:
+                self._tell(self._subscribers, update)
 
     @staticmethod
     def _tell(listeners: Iterable[Callable[[T], object]], told: T) -> None:

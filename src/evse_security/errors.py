@@ -21,7 +21,7 @@
         ├── RequestRefused           a signing request that cannot be made
         │   ├── NoRequestForType  AttributeNotEncodable  KeyNotGenerated
         └── StoreRefused             the store cannot or must not do it
-            ├── StoreFull  NotWritable  KeyNotFound  NotInstalled  MustStay  NoLeafOfType
+            ├── StoreFull  NotWritable  KeyNotFound  NotInstalled  MustStay  NoLeafOfType  NoPlaceForRoots
 
 Messages are safe to log: paths, names, digests and serial numbers, never key material, passwords or PEM bodies.
 """
@@ -483,3 +483,11 @@ class NoLeafOfType(StoreRefused):
 
     certificate_type: str
     template = "the store keeps no {certificate_type} leaves"
+
+
+@dataclass(eq=False)
+class NoPlaceForRoots(StoreRefused):
+    """A trust domain for which the configuration names no place."""
+
+    certificate_type: str
+    template = "the configuration has no place for {certificate_type} roots"

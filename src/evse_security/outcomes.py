@@ -77,6 +77,7 @@ ANSWERS: dict[type[e.Refusal], Answers] = {
     e.NotInstalled: _row(Install.NoRootCertificateInstalled, Validation.IssuerNotFound, Delete.NotFound),
     e.MustStay: _FORMAT,
     e.NoLeafOfType: _NO_TYPE,
+    e.NoPlaceForRoots: _NO_TYPE,
 }
 """One row per leaf of the tree of refusals."""
 

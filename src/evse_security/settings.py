@@ -89,8 +89,10 @@ class Settings:
 
     def effective(self) -> Iterator[Setting]:
         """Every key with the value that takes effect and its source; of the password only whether there is one."""
+        from evse_security.config import OPTIONAL_PATHS
+
         config = {**vars(self.station_config()), **vars(self.service_config())}
-        beside = (*required_keys(), "audit_log", "state_directory")
+        beside = (*required_keys(), *OPTIONAL_PATHS, "state_directory")
         if CERTS in self.given:
             yield self.given[CERTS]
         for key in keys():

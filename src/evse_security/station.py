@@ -9,13 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from evse_security.additions import AnyCaType, OemStoreUpdate
 from evse_security.clock import Moment
 from evse_security.commands import CheckReport, Commands
 from evse_security.config import StationConfig
 from evse_security.core import Core, Subscriber, telling
 from evse_security.doctor import WARN_DAYS, Doctor, Mended, MendReport
-from evse_security.errors import MalformedRequest
-from evse_security.interface import NEWEST, r2023_10, r2026_04
+from evse_security.errors import MalformedRequest, NoPlaceForRoots
+from evse_security.interface import NEWEST, WITH_OEM, r2023_10, r2026_04, r2026_04_oem
 from evse_security.keys.kinds import KeyType
 from evse_security.leaves import Leaves
 from evse_security.older import Commands202310
@@ -41,7 +42,8 @@ from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.trial import Attempt, FileExplanation, Received, explain_text
 from evse_security.succession import discard_leaf, leaf_info, retire_root, root_of_leaf
-from evse_security.vocabulary import CaCertificateType, CertificateHashData, CertificateInfo, LeafCertificateType
+from evse_security.vocabulary import CertificateHashData, CertificateInfo, LeafCertificateType
+from evse_security.withoem import CommandsWithOem
 
 if TYPE_CHECKING:
     from evse_security.chains import Chains, Installed
@@ -107,6 +109,7 @@ class Station:
         self._revisions: dict[str, Any] = {
             "2023-10": Commands202310(self._core, commands),
             "2026-04": commands,
+            WITH_OEM: CommandsWithOem(self._core, commands),
         }
         self._inventory: tuple[Snapshot | None, Inventory] = (None, Inventory({}, {}))
         self._typed: dict[str, Any] = {name: Typed(found, name) for name, found in self._revisions.items()}
@@ -144,10 +147,15 @@ class Station:
     def interface(self, revision: Literal["2023-10"]) -> r2023_10.Interface: ...
     @overload
     def interface(self, revision: Literal["2026-04"] = ...) -> r2026_04.Interface: ...
-    def interface(self, revision: str = NEWEST) -> r2023_10.Interface | r2026_04.Interface:
-        """The commands of one revision, typed. They raise `MalformedRequest` for what is not of its argument's type."""
+    @overload
+    def interface(self, revision: Literal["2026-04-oem"]) -> r2026_04_oem.Interface: ...
+    def interface(self, revision: str = NEWEST) -> r2023_10.Interface | r2026_04.Interface | r2026_04_oem.Interface:
+        """The commands of one revision, typed. They raise `MalformedRequest` for what is not of its argument's type.
+
+        `2026-04-oem` is ours: the commands about CA certificates with the domain OEM, which no revision has.
+        """
         self._implementation(revision)
-        found: r2023_10.Interface | r2026_04.Interface = self._typed[revision]
+        found: r2023_10.Interface | r2026_04.Interface | r2026_04_oem.Interface = self._typed[revision]
         return found
 
     def dispatch(self, command: str, arguments: object, *, revision: str = NEWEST) -> Any:
@@ -163,8 +171,15 @@ class Station:
         return self._revisions[revision]
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Tell somebody of each change of the store, after the write, before the answer. Returns how to stop that."""
+        """Tell somebody of each change of the store, after the write, before the answer. Returns how to stop that.
+
+        Those of the OEM roots, for which the interface has no word, are told by `hear_oem`.
+        """
         return self._core.subscribe(subscriber)
+
+    def hear_oem(self, hear: Callable[[OemStoreUpdate], object]) -> Callable[[], None]:
+        """Tell somebody of each change of the OEM roots, as `subscribe` does. Returns how to stop that."""
+        return self._core.hear_oem(hear)
 
     # ---- beyond it
 
@@ -298,12 +313,15 @@ class Station:
         """
         return self._doctor.mend(aside, dry_run=dry_run)
 
-    def explain(self, domain: CaCertificateType, *, fingerprint: str | None = None) -> Explanation:
+    def explain(self, domain: AnyCaType, *, fingerprint: str | None = None) -> Explanation:
         """Why each certificate of a domain is or is not used, with every path of each chain that was tried.
 
-        With a fingerprint only the certificate that has it: each path of thousands takes its time.
+        With a fingerprint only the certificate that has it: each path of thousands takes its time. Raises
+        `NoPlaceForRoots`.
         """
         snapshot, moment = self._core.look()
+        if domain not in snapshot.cas:
+            raise NoPlaceForRoots(domain)
         store, config, said = snapshot.cas[domain], self.config, self._core.revocations(snapshot)
         return explain(snapshot, store, moment, config.newest_by, self._core.profile, said, only=fingerprint)
 

@@ -54,6 +54,13 @@ def test_a_leaf_that_expires_within_the_days_is_told_with_what_it_is(tmp_path: P
     }
 
 
+def test_an_oem_root_that_expires_is_told(tmp_path: Path) -> None:
+    put(tmp_path, "ca/oem/OEM_ROOT_CA.pem", world("Oem >", Oem={"not_after": NOW + 3 * DAY})["Oem"].pem)
+    [(kind, data)] = told(tmp_path, pki(SECC=40))
+    assert (kind, data["ca_certificate_type"]) == (WARNING, "OEM")
+    assert data["text"] == "the OEM root CN=Oem, O=Test expires in 3 days"
+
+
 def test_the_days_are_configured(tmp_path: Path) -> None:
     assert told(tmp_path, pki(SECC=40)) == []
     assert len(told(tmp_path, pki(SECC=40), expiry_warning_days=40)) == 1

@@ -17,7 +17,7 @@ from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 from tests.agents.stations import Watched, put, stock, watched
 from tests.builders import csms, world
 
-UPDATE = EventKind.certificate_store_update
+UPDATE, OEM_UPDATE = EventKind.certificate_store_update, EventKind.oem_store_update
 W = world("Root > Sub > SECC", "Other", "Third")
 V2G_CA: dict[str, Any] = {"ca_certificate_type": "V2G"}
 V2G_LEAF: dict[str, Any] = {"leaf_certificate_type": "V2G"}
@@ -91,6 +91,25 @@ def test_by_hand_installed_and_deleted_is_announced_once(tmp_path: Path) -> None
             {"operation": "Deleted", **V2G_LEAF},
             {"operation": "Installed", **V2G_CA},
             {"operation": "Deleted", **V2G_CA},
+        ]
+
+    watched(tmp_path, work, placed)
+
+
+def test_oem_roots_are_announced_in_words_of_their_own(tmp_path: Path) -> None:
+    async def work(seen: Watched) -> None:
+        await quiet(seen)
+        bundle = put(tmp_path, "ca/oem/OEM_ROOT_CA.pem", W.pem("Other"))
+        await seen.until_said(OEM_UPDATE, operation="Installed")
+        bundle.unlink()
+        await seen.until_said(OEM_UPDATE, operation="Deleted")
+        arguments = {"certificate": W["Third"].pem, "certificate_type": "OEM"}
+        answer = await seen.service.call("install_ca_certificate", arguments, caller="test", revision="2026-04-oem")
+        assert answer == "Accepted"
+        await quiet(seen)
+        assert [(event.kind, dict(event.data)) for event in seen.events] == [
+            (OEM_UPDATE, {"operation": operation, "ca_certificate_type": "OEM"})
+            for operation in ("Installed", "Deleted", "Installed")
         ]
 
     watched(tmp_path, work, placed)

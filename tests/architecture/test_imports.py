@@ -17,7 +17,7 @@ NAME = "evse_security"
 BASE = "vocabulary errors clock visible"
 GROUPS: dict[str, tuple[str, str]] = {
     # group: (its modules and packages, the groups that it may import besides itself)
-    "vocabulary": ("vocabulary", ""),
+    "vocabulary": ("vocabulary additions", ""),
     "errors": ("errors", "vocabulary"),
     "clock": ("clock", ""),
     "actor": ("actor", ""),
@@ -43,7 +43,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     ),
     "serve": ("serve", "vocabulary errors interface"),
     "station": (
-        f"station commands older leaves chains contracts renewing succession core doctor recovery {NAME}",
+        f"station commands older withoem leaves chains contracts renewing succession core doctor recovery {NAME}",
         f"{BASE} interface outcomes config pki rules keys disk serve",
     ),
     "service": ("service", f"{BASE} actor interface config serve station"),

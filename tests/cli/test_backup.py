@@ -20,8 +20,8 @@ def saved(run: Run, certs: Path, tmp_path: Path) -> Path:
 
 
 def files(directory: Path) -> dict[str, bytes]:
-    """Those of the store: `ca/oem` belongs to somebody else."""
-    found = (path for path in directory.rglob("*") if path.suffix in (".pem", ".key") and path.parent.name != "oem")
+    """Those of the store."""
+    found = (path for path in directory.rglob("*") if path.suffix in (".pem", ".key"))
     return {str(path.relative_to(directory)): path.read_bytes() for path in found}
 
 

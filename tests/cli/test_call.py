@@ -184,7 +184,7 @@ MISUSED = [
     (["get_verify_file", "--json", "[]"], "arguments: expected an object with the command's arguments by name"),
     (
         ["get_verify_file", "--json", '{"certificate_type": "x"}'],
-        "certificate_type: expected one of V2G, MO, CSMS, MF, got",
+        "certificate_type: expected one of V2G, MO, CSMS, MF, OEM, got",
     ),
     (["get_verify_file", "--json", '{"a": 1, "a": 2}'], "arguments.a: occurs twice"),
     (["get_verify_file", "--json", "@/nowhere"], "/nowhere cannot be read: No such file or directory"),
@@ -228,7 +228,7 @@ def test_what_is_not_asked_rightly_exits_with_2_and_does_nothing(
 
 USAGE = [
     (["call"], "the following arguments are required: COMMAND"),
-    (["call", "get_verify_file", "--certificate-type", "OEM"], "invalid choice: 'OEM'"),
+    (["call", "get_verify_file", "--certificate-type", "oem"], "invalid choice: 'oem'"),
     (["call", "get_key_pair", "--certificate-type", "MO"], "invalid choice: 'MO'"),
     (["call", "get_verify_file", "--certificate", "MO"], "unrecognized arguments: --certificate MO"),
     (["call", "--revision", "1", "get_verify_file"], "invalid choice: '1'"),

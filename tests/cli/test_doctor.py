@@ -259,7 +259,7 @@ def sicken(well: Path, pki: Pki) -> None:
     (well / "ca/mo/MO_ROOT_CA.pem").chmod(0o646)
     (well / "client/cso/.0123456789abcdef.evse-tmp").write_text("half")
     orphan = well / f"client/cso/{STEM}.key"
-    orphan.write_text(pki["OEM_ROOT_CA"].key_pem(None))
+    orphan.write_text(pki["OEM_LEAF"].key_pem(None))
     orphan.chmod(0o600)
     old = (NOW - DAY).timestamp()
     os.utime(orphan, (old, old))
@@ -291,7 +291,7 @@ def test_fix_keeps_the_files_as_they_were(run: Run, well: Path, pki: Pki) -> Non
     assert f"kept as they were: {kept}\n" in ran.out
     assert stat.S_IMODE(kept.stat().st_mode) == 0o700
     key = kept / f"client/cso/{STEM}.key"
-    assert key.read_text() == pki["OEM_ROOT_CA"].key_pem(None)
+    assert key.read_text() == pki["OEM_LEAF"].key_pem(None)
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert (kept / "client/cso/der/SECC_LEAF.pem.leaf.der").read_bytes() == b"stale"
     assert sorted(path.name for path in kept.rglob("*") if path.is_file()) == [

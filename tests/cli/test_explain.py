@@ -47,12 +47,12 @@ def test_without_the_root_the_path_says_where_it_ends(run: Run, certs: Path) -> 
     assert f"   path {LEAF}: refused: {reason} [IssuerNotFound]\n" in ran.out
 
 
-@pytest.mark.parametrize(("domain", "code"), [("V2G", 0), ("CSMS", 0), ("MO", 0), ("MF", 0)])
+@pytest.mark.parametrize(("domain", "code"), [("V2G", 0), ("CSMS", 0), ("MO", 0), ("MF", 0), ("OEM", 0)])
 def test_the_exit_code_of_each_domain(run: Run, certs: Path, domain: str, code: int) -> None:
     assert run("--certs", certs, "explain", domain).code == code
 
 
-@pytest.mark.parametrize("domain", ["V2G", "CSMS", "MO", "MF"])
+@pytest.mark.parametrize("domain", ["V2G", "CSMS", "MO", "MF", "OEM"])
 def test_of_an_empty_domain_nothing_is_used(run: Run, tmp_path: Path, domain: str) -> None:
     (tmp_path / "ca").mkdir()
     (tmp_path / "client").mkdir()
@@ -79,7 +79,7 @@ def test_a_file_says_what_each_command_would_make_of_it(run: Run, certs: Path) -
     lines = ran.out.splitlines()
     assert lines[0] == f"certificate 1: {LEAF}; installed in {chain} and {certs}/client/cso/SECC_LEAF.pem"
     assert lines[3:] == [
-        "install_ca_certificate V2G, MO, CSMS, MF: no: exactly one certificate expected, 3 found [NotExactlyOne]",
+        "install_ca_certificate V2G, MO, CSMS, MF, OEM: no: exactly one certificate expected, 3 found [NotExactlyOne]",
         "update_leaf_certificate V2G: yes: it would be accepted [Accepted]",
         f"update_leaf_certificate CSMS: no: no certificate of the issuer {ROOT} of {SUB1} was sent along or is "
         "installed [IssuerNotFound]",
@@ -96,7 +96,7 @@ def test_a_file_that_no_command_would_take(run: Run, certs: Path, pki: Pki, tmp_
     file.write_bytes(pki["CONTRACT_LEAF"].der)
     ran = run("--certs", certs, "explain", file)
     assert ran.code == 1
-    assert "install_ca_certificate V2G, MO, CSMS, MF: no: " in ran.out
+    assert "install_ca_certificate V2G, MO, CSMS, MF, OEM: no: " in ran.out
     assert "[NotACa]" in ran.out
 
 

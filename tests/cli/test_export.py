@@ -14,7 +14,7 @@ from tests.cli.conftest import Run
 
 def test_what_josev_reads(run: Run, certs: Path, pki: Pki, tmp_path: Path) -> None:
     to = tmp_path / "josev"
-    ran = run("--certs", certs, "export", "iso15118", to, "--oem-roots", certs / "ca/oem/OEM_ROOT_CA.pem")
+    ran = run("--certs", certs, "export", "iso15118", to)
     assert (ran.code, ran.err) == (0, "")
     assert "DEEVSE000001" in ran.out
     found = to / "iso15118_2/certs"
@@ -68,6 +68,24 @@ def test_without_a_chain_what_was_exported_stays(run: Run, certs: Path, tmp_path
     assert (ran.code, ran.out) == (1, "")
     assert "can be exported: CN=DEEVSE000001" in ran.err
     assert os.readlink(to / "iso15118_2") == before
+
+
+def test_a_file_of_oem_roots_is_copied_instead_of_the_stores(run: Run, certs: Path, pki: Pki, tmp_path: Path) -> None:
+    (tmp_path / "oem.pem").write_text(pki["MO_ROOT_CA"].pem)
+    ran = run("--certs", certs, "export", "iso15118", tmp_path / "to", "--oem-roots", tmp_path / "oem.pem")
+    assert (ran.code, ran.err) == (0, "")
+    assert (tmp_path / "to/iso15118_2/certs/oemRootCACert.der").read_bytes() == pki["MO_ROOT_CA"].der
+
+
+def test_of_oem_roots_that_cannot_be_read_none_is_copied_and_that_is_said(
+    run: Run, certs: Path, tmp_path: Path
+) -> None:
+    with (certs / "ca/oem/OEM_ROOT_CA.pem").open("a") as bundle:
+        bundle.write("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    ran = run("--certs", certs, "export", "iso15118", tmp_path / "to")
+    assert ran.code == 0
+    assert "no OEM root is copied: " in ran.err and "cannot be read in full" in ran.err
+    assert not (tmp_path / "to/iso15118_2/certs/oemRootCACert.der").exists()
 
 
 def test_what_others_put_there_is_not_replaced(run: Run, certs: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_the_trees_lead_from_root_to_leaf(run: Run, certs: Path, pki: Pki) -> No
     serial = f"{pki['SECC_LEAF'].certificate.serial_number:x}"[:16]
     told = ran.out.replace(str(certs), "CERTS").replace(f"{serial}...", "SERIAL...")
     assert told[: len(TREES)] == TREES
-    assert re.search(r"\n10 files, \d+ bytes\n$", ran.out)
+    assert re.search(r"\n11 files, \d+ bytes\n$", ran.out)
 
 
 def test_an_empty_store_says_so_and_stays_empty(run: Run, tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_names_cannot_act_on_the_terminal(run: Run, tmp_path: Path) -> None:
 def test_json_has_the_same_trees_with_files_and_fingerprints(run: Run, certs: Path, pki: Pki) -> None:
     ran = run("--certs", certs, "show", "--json")
     assert (ran.code, ran.err) == (0, "")
-    v2g, mo, csms, mf = ran.json["domains"]
-    assert [each["domain"] for each in (v2g, mo, csms, mf)] == ["V2G", "MO", "CSMS", "MF"]
+    v2g, mo, csms, mf, oem = ran.json["domains"]
+    assert [each["domain"] for each in (v2g, mo, csms, mf, oem)] == ["V2G", "MO", "CSMS", "MF", "OEM"]
     (root,) = v2g["trees"]
     assert root["not_after"] == "2069-12-21T00:00:00Z"
     assert root["files"] == [str(certs / "ca/v2g/V2G_ROOT_CA.pem")]

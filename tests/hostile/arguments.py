@@ -20,9 +20,9 @@ from tests.hostile import pki
 from tests.hostile.home import home
 from tests.hostile.trees import altered_octets
 
-NEW, OLD = "2026-04", "2023-10"
-CALLED = [(revision, called) for revision in (OLD, NEW) for called in commands(revision)]
-"""Sixteen commands of today's revision and thirteen of the older one."""
+NEW, OLD, OEM = "2026-04", "2023-10", "2026-04-oem"
+CALLED = [(revision, called) for revision in (OLD, NEW, OEM) for called in commands(revision)]
+"""Sixteen commands of today's revision, thirteen of the older one, and five that know OEM roots."""
 
 
 class Way(Enum):
@@ -102,14 +102,14 @@ HASH_DATA = st.one_of(
         | dict.fromkeys(("issuer_name_hash", "issuer_key_hash", "serial_number"), HEX)
     ),
 )
-KINDS = st.sampled_from(["V2G", "MO", "CSMS", "MF"])
+KINDS = st.sampled_from(["V2G", "MO", "CSMS", "MF", "OEM"])
 LISTED = ["V2GRootCertificate", "MORootCertificate", "CSMSRootCertificate", "V2GCertificateChain", "MFRootCertificate"]
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "certificate": TEXTS,
     "certificate_chain": TEXTS,
     "signing_certificate": TEXTS,
     "certificate_type": KINDS,
-    "certificate_types": st.lists(st.one_of(KINDS, st.sampled_from(LISTED)), max_size=5),
+    "certificate_types": st.lists(st.one_of(KINDS, st.sampled_from([*LISTED, "OEMRootCertificate"])), max_size=5),
     "certificate_hash_data": HASH_DATA,
     "ocsp_response": RESPONSES,
     "file_path": st.one_of(st.deferred(lambda: st.just(str(home().root / "firmware.bin"))), JUNK),

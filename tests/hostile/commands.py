@@ -19,7 +19,7 @@ from evse_security.serve.text import parse as parse_json
 from tests.builders import NOW
 from tests.conformance.kit import as_json
 from tests.hostile import home as homes
-from tests.hostile.arguments import NEW, TEXTS, Call, Way, calls, namesakes
+from tests.hostile.arguments import NEW, OEM, TEXTS, Call, Way, calls, namesakes
 from tests.hostile.home import PASSWORD, fit_for_strangers, home, is_of
 from tests.hostile.target import Target
 
@@ -119,9 +119,11 @@ def opened(config: StationConfig) -> Iterator[Station]:
 def _can_be_taken_back(text: str, kind: str) -> None:
     """What can be installed can be listed and looked at, and deleted by what the list says of it."""
     station = home().station
-    assert station.dispatch("install_ca_certificate", {"certificate": text, "certificate_type": kind}) == "Accepted"
-    listed = station.dispatch("get_installed_certificates", {"certificate_types": [f"{kind}RootCertificate"]})
-    assert is_of(commands(NEW)["get_installed_certificates"].result, listed), listed
+    again = {"certificate": text, "certificate_type": kind}
+    assert station.dispatch("install_ca_certificate", again, revision=OEM) == "Accepted"
+    asked = {"certificate_types": [f"{kind}RootCertificate"]}
+    listed = station.dispatch("get_installed_certificates", asked, revision=OEM)
+    assert is_of(commands(OEM)["get_installed_certificates"].result, listed), listed
     assert str(station.overview().domains)
     new = pem.single(text, "it")
     found = [one for chain in listed["certificate_hash_data_chain"] for one in _of_chain(chain)]
@@ -157,8 +159,8 @@ def check_chain(text: str) -> None:
         ("get_mo_ocsp_request_data", {}),
     ):
         check_call(Call(NEW, called, {"certificate_chain": text, **more}, Way.JSON))
-    for kind in ("V2G", "CSMS"):
-        check_call(Call(NEW, "install_ca_certificate", {"certificate": text, "certificate_type": kind}, Way.JSON))
+    for kind in ("V2G", "CSMS", "OEM"):
+        check_call(Call(OEM, "install_ca_certificate", {"certificate": text, "certificate_type": kind}, Way.JSON))
 
 
 TARGETS = {

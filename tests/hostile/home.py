@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from evse_security import Station, StationConfig
 from evse_security.store.lock import LOCK_FILE
@@ -33,7 +33,7 @@ def pki() -> World:
     """Who is installed, and who may be: Next has a key that waits for its certificate, NewRoot is not installed."""
     return world(
         "V2GRoot > Sub1 > Sub2 > SECC", "Sub2 > Next", "MORoot > MOSub > Contract", "CSMSRoot > Client",
-        "MFRoot > Signer", "NewRoot > NewSub > Stranger",
+        "MFRoot > Signer", "OEMRoot > OEMSub >", "NewRoot > NewSub > Stranger",
         Sub1=NAMED, Sub2=NAMED, SECC=NAMED, Next=NAMED, Contract=NAMED,
     )  # fmt: skip
 
@@ -50,6 +50,7 @@ def furniture() -> Files:
         "ca/mo/MO_ROOT_CA.pem": w.pem("MORoot", "MOSub"),
         "ca/csms/CSMS_ROOT_CA.pem": w["CSMSRoot"].pem,
         "ca/mf/MF_ROOT_CA.pem": w["MFRoot"].pem,
+        "ca/oem/OEM_ROOT_CA.pem": w.pem("OEMRoot", "OEMSub"),
         "client/cso/CPO_CERT_CHAIN.pem": w.pem("SECC", "Sub2", "Sub1"),
         "client/cso/SECC_LEAF.pem": w["SECC"].pem,
         "client/cso/SECC_LEAF.key": w["SECC"].key_pem(PASSWORD),
@@ -173,6 +174,8 @@ def is_of(hint: Any, value: Any) -> bool:
     if hasattr(hint, "__metadata__"):
         longest = min(one.characters for one in hint.__metadata__ if isinstance(one, MaxLength))
         return is_of(get_args(hint)[0], value) and len(value) <= longest
+    if origin is Literal:
+        return value in get_args(hint)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return value in set(hint)
     if hasattr(hint, "__dataclass_fields__"):

@@ -24,7 +24,7 @@ from evse_security.serve.command import commands
 from tests.builders import ocsp_answer
 from tests.hostile import arguments, keys, pki
 from tests.hostile import home as homes
-from tests.hostile.arguments import LISTED, NEW, OLD
+from tests.hostile.arguments import LISTED, NEW, OEM, OLD
 from tests.hostile.commands import opened
 from tests.hostile.home import PASSWORD, Home, is_of
 from tests.hostile.target import Target
@@ -144,6 +144,8 @@ def put(root: Path, piece: Piece) -> None:
 
 
 READING: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    *((OEM, called, {"certificate_type": "OEM"}) for called in ("get_verify_file", "get_verify_location")),
+    (OEM, "get_installed_certificates", {"certificate_types": ["OEMRootCertificate"]}),
     (NEW, "get_installed_certificates", {"certificate_types": LISTED}),
     (NEW, "get_v2g_ocsp_request_data", {}),
     (OLD, "get_ocsp_request_data", {}),
@@ -164,6 +166,7 @@ def writing() -> Iterator[tuple[str, dict[str, Any]]]:
     request = {"country": "DE", "organization": "Operator", "common": "DE*ABC*E1", "use_tpm": False}
     yield "generate_certificate_signing_request", {"certificate_type": "V2G", **request}
     yield "install_ca_certificate", {"certificate": w["NewRoot"].pem, "certificate_type": "V2G"}
+    yield "install_ca_certificate", {"certificate": w["NewRoot"].pem, "certificate_type": "OEM"}
     yield "update_leaf_certificate", {"certificate_chain": w.pem("Next", "Sub2", "Sub1"), "certificate_type": "V2G"}
     yield "update_ocsp_cache", {"certificate_hash_data": data[3], "ocsp_response": homes.responses()[0]}
     yield "delete_certificate", {"certificate_hash_data": data[4]}
@@ -231,7 +234,10 @@ def check_added(scene: Scene) -> None:
         with home.listening():
             answers = read_all(home.station)
             _show(home.root)
-            done = [_answer(home.station, NEW, called, asked) for called, asked in writing()]
+            done = [
+                _answer(home.station, OEM if called == "install_ca_certificate" else NEW, called, asked)
+                for called, asked in writing()
+            ]
             with suppress(NotWritable):
                 home.station.sweep()
             read_all(home.station)
@@ -257,7 +263,7 @@ def check_replaced(scene: Scene) -> None:
             read_all(home.station)
             _show(home.root)
             for called, asked in writing():
-                _answer(home.station, NEW, called, asked)
+                _answer(home.station, OEM if called == "install_ca_certificate" else NEW, called, asked)
             with suppress(NotWritable):
                 home.station.sweep()
             read_all(home.station)
@@ -273,7 +279,7 @@ def check_while_changing(scene: Scene) -> None:
         try:
             for called, asked in writing():
                 read_all(home.station)
-                _answer(home.station, NEW, called, asked)
+                _answer(home.station, OEM if called == "install_ca_certificate" else NEW, called, asked)
         finally:
             stop.set()
             other.join()

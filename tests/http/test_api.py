@@ -10,7 +10,7 @@ import pytest
 
 from evse_security import Station, StationConfig
 from evse_security.http.scopes import Scope
-from evse_security.interface import REVISIONS
+from evse_security.interface import EVERYTHING, REVISIONS
 from evse_security.lab.hierarchy import Edition, make_pki
 from evse_security.lab.layouts import write_everest
 from evse_security.serve.command import commands
@@ -39,7 +39,7 @@ def test_a_command_is_answered_as_the_station_answers_it(tmp_path: Path) -> None
             answer = await client.post("/api/2026-04/install_ca_certificate", json=arguments)
             assert (answer.status_code, answer.json()) == (200, "Accepted")
             assert answer.headers["content-type"] == "application/json"
-            for revision in REVISIONS:
+            for revision in EVERYTHING:
                 asked = {"certificate_types": ["V2GRootCertificate"]}
                 answer = await client.post(f"/api/{revision}/get_installed_certificates", json=asked)
                 direct = await running.service.call(
@@ -56,7 +56,7 @@ def test_a_command_is_answered_as_the_station_answers_it(tmp_path: Path) -> None
 def test_every_command_of_both_revisions_has_its_route(tmp_path: Path) -> None:
     async def work(running: Running) -> None:
         async with running.client() as client:
-            for revision in REVISIONS:
+            for revision in EVERYTHING:
                 for command in commands(revision).values():
                     answer = await client.post(f"/api/{revision}/{command.name}", json={"no_such": 1})
                     assert answer.status_code == 400
@@ -157,7 +157,7 @@ def test_scopes(tmp_path: Path) -> None:
     async def work(running: Running) -> None:
         async with running.client() as client:
             for scope, token in given.items():
-                for revision in REVISIONS:
+                for revision in EVERYTHING:
                     for command in commands(revision).values():
                         url = f"/api/{revision}/{command.name}"
                         answer = await client.post(url, json={"no_such": 1}, headers=bearer(token))

@@ -90,6 +90,7 @@ def test_the_store_its_limits_and_its_certificates(certs: Path, pki: Pki) -> Non
         serial = of(samples, "evse_security_certificate_days_to_expiry", domain="V2G", role="leaf")
         assert serial == [pytest.approx(days)]
         assert of(samples, "evse_security_certificate_used", domain="V2G", role="leaf") == [1]
+        assert of(samples, "evse_security_certificate_used", domain="OEM", role="root") == [1]
         assert of(samples, "evse_security_ocsp_age_seconds") == [7200]
         assert of(samples, "evse_security_ocsp_seconds_to_next_update") == [22 * 3600]
         assert of(samples, "evse_security_certificates_not_shown") == [0]

@@ -24,7 +24,7 @@ from evse_security.http.page import routes
 from evse_security.http.scopes import Scope
 from evse_security.http.stream import Streams
 from evse_security.http.tokens import TokenFile
-from evse_security.interface import REVISIONS
+from evse_security.interface import EVERYTHING
 from evse_security.serve.command import commands
 from evse_security.service.config import ServiceConfig
 from evse_security.service.renewals import NoRenewals
@@ -48,7 +48,7 @@ INSTALL = {
 }  # fmt: skip
 """For who may change the store."""
 
-for _revision in REVISIONS:
+for _revision in EVERYTHING:
     for _command in commands(_revision).values():
         (INSTALL if _command.changes_the_store else READ).add(f"/api/{_revision}/{_command.name}")
 

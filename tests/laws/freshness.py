@@ -21,8 +21,10 @@ from pathlib import Path
 from random import Random
 
 from evse_security import Station
+from evse_security.additions import CA_TYPES, CERTIFICATE_TYPES
+from evse_security.interface import WITH_OEM
 from evse_security.store.scan import SETTLING_NS
-from evse_security.vocabulary import CaCertificateType, CertificateType, EncodingFormat, LeafCertificateType
+from evse_security.vocabulary import EncodingFormat, LeafCertificateType
 from tests.laws import stores
 from tests.laws.freshness_changes import Place, apply, changes, named_elsewhere
 from tests.laws.stores import Prepared
@@ -85,14 +87,14 @@ def seen(station: Station) -> dict[str, object]:
 
 def answers(station: Station) -> dict[str, object]:
     """What a station answers."""
-    interface = station.interface()
+    interface, roots = station.interface(), station.interface(WITH_OEM)
     found: dict[str, object] = {
-        "installed": interface.get_installed_certificates(certificate_types=tuple(CertificateType)),
+        "installed": roots.get_installed_certificates(certificate_types=CERTIFICATE_TYPES),
         "questions": interface.get_v2g_ocsp_request_data(),
     }
-    for ca_type in CaCertificateType:
-        found[f"is installed {ca_type}"] = interface.is_ca_certificate_installed(certificate_type=ca_type)
-        found[f"verify file {ca_type}"] = interface.get_verify_file(certificate_type=ca_type)
+    for ca_type in CA_TYPES:
+        found[f"is installed {ca_type}"] = roots.is_ca_certificate_installed(certificate_type=ca_type)
+        found[f"verify file {ca_type}"] = roots.get_verify_file(certificate_type=ca_type)
     for leaf_type in LeafCertificateType:
         for ask in (interface.get_leaf_certificate_info, interface.get_all_valid_certificates_info):
             found[f"{ask.__name__} {leaf_type}"] = ask(

@@ -295,6 +295,14 @@ def _domain_made(place: Place) -> None:
     path.write_text(pki().pem("NewRoot"))
 
 
+def _oem_made(place: Place) -> None:
+    path = place.store.config().oem_ca_bundle
+    assert path is not None
+    shutil.rmtree(path.parent, ignore_errors=True)
+    path.parent.mkdir(parents=True)
+    path.write_text(pki().pem("NewRoot"))
+
+
 def _domain_moved_in(place: Place) -> None:
     path = place.store.config().mf_ca_bundle
     new = place.aside("new-domain")
@@ -333,6 +341,7 @@ OTHERS: dict[str, Change] = {
     "another leaf is copied there": _leaf_added,
     "a domain gets a directory": _domain_made,
     "a domain's directory is moved in": _domain_moved_in,
+    "OEM roots come": _oem_made,
     "another station installs a root": _another_station,
     "another process installs a root": _another_process,
     "another station deletes the leaf": _another_station_deletes_the_leaf,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
+from evse_security.additions import AnyCaType
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.pem import chain
 from evse_security.store.snapshot import Leaf, Snapshot
-from evse_security.vocabulary import CaCertificateType
 from tests.laws import kills_stores as big
 from tests.laws.kills_commands import Expected, answered_at, token
 from tests.laws.stores import V2G
@@ -52,14 +52,14 @@ def judged(before: Expected, after: Expected, snapshot: Snapshot) -> Expected:
     return real
 
 
-def cas(snapshot: Snapshot) -> Iterator[tuple[CaCertificateType, str]]:
+def cas(snapshot: Snapshot) -> Iterator[tuple[AnyCaType, str]]:
     """Who is installed, by domain."""
     for ca_type, store in snapshot.cas.items():
         for certificate in store.certificates:
             yield ca_type, big.holders().get(certificate.fingerprint, certificate.name)
 
 
-def _names(expected: Expected) -> Iterator[tuple[CaCertificateType, str]]:
+def _names(expected: Expected) -> Iterator[tuple[AnyCaType, str]]:
     return ((ca_type, holder) for ca_type, holders in expected.roots.items() for holder in holders)
 
 

@@ -13,12 +13,14 @@ from cryptography.x509 import ocsp
 from OpenSSL import crypto
 
 from evse_security import Station
+from evse_security.additions import CA_TYPES
+from evse_security.interface import WITH_OEM
 from evse_security.keys.files import public_key_of
 from evse_security.pki.certificate import Certificate
 from evse_security.store.layout import BUNDLE_DIRECTORY, DER_DIRECTORY, TEMPORARY_SUFFIX
 from evse_security.store.lock import LOCK_FILE
 from evse_security.store.snapshot import Leaf
-from evse_security.vocabulary import CaCertificateType, CertificateInfo, EncodingFormat
+from evse_security.vocabulary import CertificateInfo, EncodingFormat
 from tests.builders import NOW
 from tests.laws.powercut_model import State
 from tests.laws.powercut_record import Peculiarity, is_bundle
@@ -144,8 +146,8 @@ def _certificates(content: bytes) -> list[x509.Certificate]:
 
 def roots_are_whole(station: Station, found: Known) -> None:
     """Whom OpenSSL trusts by what consumers get: the installed roots, and nobody else."""
-    interface = station.interface()
-    for kind in CaCertificateType:
+    interface = station.interface(WITH_OEM)
+    for kind in CA_TYPES:
         installed = {digest for domain, digest in found.facts.roots if domain == kind}
         roots = [root for digest, root in _roots().items() if digest in installed]
         file = interface.get_verify_file(certificate_type=kind)

@@ -10,10 +10,11 @@ from random import Random
 from typing import NamedTuple
 
 from evse_security import Station
+from evse_security.additions import CA_TYPES
 from evse_security.errors import CommandRefused, NotWritable
+from evse_security.interface import WITH_OEM
 from evse_security.store.snapshot import Snapshot
 from evse_security.vocabulary import (
-    CaCertificateType,
     CertificateHashData,
     CertificateType,
     DeleteCertificateResult,
@@ -229,8 +230,8 @@ def caching(holder: str) -> Operation:
 
 
 def looking_for_roots(station: Station, _: Prepared) -> bool:
-    interface = station.interface()
-    for kind in CaCertificateType:
+    interface = station.interface(WITH_OEM)
+    for kind in CA_TYPES:
         interface.get_verify_file(certificate_type=kind)
         interface.get_verify_location(certificate_type=kind)
     return True
@@ -251,6 +252,7 @@ OPERATIONS: dict[str, Operation] = {
             ("V2GRoot", stores.V2G_CA),
             ("SubCA1", stores.V2G_CA),
             ("CSMSRoot", stores.CSMS_CA),
+            ("NewRoot", stores.OEM_CA),
         )
     },
     **{

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evse_security import Station, StationConfig
+from evse_security.additions import AddedCaType, AnyCaType
 from evse_security.core import Core
+from evse_security.interface import WITH_OEM
 from evse_security.keys.files import KeyProblem, KeyReading
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import certificate_id
@@ -33,7 +35,7 @@ from tests.builders import DAY, NOW, World, csms, ocsp_answer, world
 
 V2G, CSMS = LeafCertificateType.V2G, LeafCertificateType.CSMS
 V2G_CA, MO_CA = CaCertificateType.V2G, CaCertificateType.MO
-CSMS_CA, MF_CA = CaCertificateType.CSMS, CaCertificateType.MF
+CSMS_CA, MF_CA, OEM_CA = CaCertificateType.CSMS, CaCertificateType.MF, AddedCaType.OEM
 COMMENT = b"# the roots of this station\r\n\r\n"
 NO_KEY = KeyReading(problem=KeyProblem.NotAKey)
 """What those say of a key who do not look into it."""
@@ -87,9 +89,10 @@ def hash_data(holder: str) -> CertificateHashData:
     return certificate_id(Certificate(entity.der), Certificate((entity.issuer or entity).der)).hash_data
 
 
-def installing(holder: str, ca_type: CaCertificateType = V2G_CA) -> Command:
+def installing(holder: str, ca_type: AnyCaType = V2G_CA) -> Command:
     def run(station: Station, _: Prepared) -> bool:
-        answer = station.interface().install_ca_certificate(certificate=pki()[holder].pem, certificate_type=ca_type)
+        roots = station.interface(WITH_OEM)
+        answer = roots.install_ca_certificate(certificate=pki()[holder].pem, certificate_type=ca_type)
         return answer is InstallCertificateResult.Accepted
 
     return run
@@ -202,6 +205,14 @@ def in_service(prepared: Prepared, *, expired: int = 0) -> Prepared:
 
 def file_store(root: Path) -> Prepared:
     """Bundles are files, as in EVerest."""
+    return in_service(Prepared(root))
+
+
+def oem_store(root: Path) -> Prepared:
+    """There are OEM roots as well; one of them is a V2G root, too."""
+    bundle = root / "ca" / "oem" / "OEM_ROOT_CA.pem"
+    bundle.parent.mkdir(parents=True)
+    bundle.write_text(pki().pem("NewRoot", "V2GRoot"))
     return in_service(Prepared(root))
 
 

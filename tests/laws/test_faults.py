@@ -53,8 +53,10 @@ def files_of(root: Path) -> dict[str, bytes | str]:
 
 
 def without_new_copies(files: dict[str, bytes | str], before: dict[str, bytes | str]) -> dict[str, bytes | str]:
-    """Copies for consumers may be there though the links to them could not be made."""
-    return {name: files[name] for name in files if name in before or Path(name).parent.name != BUNDLE_DIRECTORY}
+    """Copies for consumers may be there though the links to them could not be made, and locks of new directories."""
+    may_be = (name for name in files if Path(name).parent.name == BUNDLE_DIRECTORY or Path(name).name == LOCK_FILE)
+    new = set(may_be) - before.keys()
+    return {name: content for name, content in files.items() if name not in new}
 
 
 # ---- an error at any step
@@ -263,6 +265,19 @@ def test_what_is_there_is_acknowledged_on_a_read_only_disk(mount: Mount, service
     mount("--bind", store.root, store.root)
     mount("-o", "remount,bind,ro", store.root)
     assert stores.installing("V2GRoot")(store.station(), store)
+
+
+def test_oem_roots_on_a_read_only_disk_stay_and_hinder_nobody(mount: Mount, tmp_path: Path) -> None:
+    store = stores.oem_store(tmp_path / "store")
+    directory = store.root / "ca/oem"
+    mount("--bind", directory, directory)
+    mount("-o", "remount,bind,ro", directory)
+    before, station = tree(directory), store.station()
+    assert not stores.installing("MORoot", stores.OEM_CA)(station, store)
+    assert not stores.deleting("V2GRoot")(station, store)  # it lies there, too: all or nothing
+    assert not stores.deleting("NewRoot")(station, store)
+    assert stores.installing("NewRoot")(station, store)
+    assert tree(directory) == before
 
 
 @children.forks

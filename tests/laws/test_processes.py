@@ -112,6 +112,25 @@ def test_fault_19_processes_lose_nothing_to_each_other(bundle: str, tmp_path: Pa
 
 
 @children.forks
+@pytest.mark.parametrize("is_new", [True, False], ids=["a new store", "one in service"])
+def test_of_processes_that_install_the_first_oem_root_none_loses_its_own(tmp_path: Path, *, is_new: bool) -> None:
+    """Its directory is made by whoever comes first, and with it the lock that the others hold from then on."""
+    holders = ("NewRoot", "MORoot", "V2GRoot", "DerRoot")
+    assert all(stores.pki()[holder].pem for holder in holders)
+    for number in range(5):
+        store = Prepared(tmp_path / str(number))
+        if not is_new:
+            assert stores.installing("CSMSRoot", stores.CSMS_CA)(store.station(), store)
+
+        def installer(holder: str, store: Prepared = store) -> None:
+            assert stores.installing(holder, stores.OEM_CA)(store.station(), store)
+
+        all_at_once(*(partial(installer, holder) for holder in holders))
+        found = {fingerprint for domain, fingerprint in facts(store).roots if domain == "OEM"}
+        assert found == {Certificate(stores.pki()[holder].der).fingerprint for holder in holders}
+
+
+@children.forks
 @each_bundle
 def test_what_one_process_acknowledged_the_other_sees_at_once(bundle: str, tmp_path: Path) -> None:
     store = Prepared(tmp_path / "store", BUNDLES[bundle])

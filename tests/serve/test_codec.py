@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evse_security import vocabulary
 from evse_security.errors import MalformedRequest
-from evse_security.interface import REVISIONS, r2023_10
+from evse_security.interface import EVERYTHING, r2023_10
 from evse_security.serve.codec import MAX_ARRAY, MAX_STRING, SHOWN, decode, decoder, encode, encoder, shown
 from evse_security.serve.command import commands
 from evse_security.vocabulary import (
@@ -29,7 +29,7 @@ from evse_security.vocabulary import (
 from tests.serve.values import of_type
 
 RECORDS = [each for each in vars(vocabulary).values() if is_dataclass(each) and each is not vocabulary.MaxLength]
-RESULTS = list(dict.fromkeys(command.result for revision in REVISIONS for command in commands(revision).values()))
+RESULTS = list(dict.fromkeys(command.result for revision in EVERYTHING for command in commands(revision).values()))
 
 HASH_DATA = {
     "hash_algorithm": "SHA256",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from evse_security.errors import CommandRefused, EvseSecurityError, MalformedRequest, OcspMalformed, StoreFull
-from evse_security.interface import REVISIONS
+from evse_security.interface import EVERYTHING
 from evse_security.serve.command import commands
 from evse_security.serve.dispatch import dispatch, error_reply
 from evse_security.vocabulary import (
@@ -75,7 +75,13 @@ MALFORMED: list[tuple[str, object, object, str, str | None]] = [
     ("2026-04", None, {}, "command", "expected a command of revision 2026-04, got null"),
     ("2026-04", ["get_verify_file"], {}, "command", "expected a command of revision 2026-04, got an array"),
     ("2026-04", 10**5000, {}, "command", "expected a command of revision 2026-04, got an integer"),
-    ("1999-12", "get_verify_file", {}, "revision", "no such revision of the interface; there are 2023-10, 2026-04"),
+    (
+        "1999-12",
+        "get_verify_file",
+        {},
+        "revision",
+        "no such revision of the interface; there are 2023-10, 2026-04, 2026-04-oem",
+    ),
     ("2026-04", "get_verify_file", [], "arguments", "expected an object with the command's arguments by name"),
     ("2026-04", "get_verify_file", None, "arguments", "expected an object with the command's arguments by name"),
     ("2026-04", "get_verify_file", {}, "certificate_type", "is required"),
@@ -126,7 +132,7 @@ def test_malformed_calls_are_refused_before_the_module_sees_them(
     assert module.calls == []
 
 
-@pytest.mark.parametrize("revision", REVISIONS)
+@pytest.mark.parametrize("revision", EVERYTHING)
 def test_every_command_of_a_revision_can_be_called_and_no_argument_may_be_missing(revision: str) -> None:
     for name, command in commands(revision).items():
         for absent in command.arguments:

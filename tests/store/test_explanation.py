@@ -167,6 +167,7 @@ def test_a_renewal_that_would_be_taken() -> None:
     assert verdicts(found) == {
         ("install", "V2G"): "NotExactlyOne", ("install", "MO"): "NotExactlyOne",
         ("install", "CSMS"): "NotExactlyOne", ("install", "MF"): "NotExactlyOne",
+        ("install", "OEM"): "NotExactlyOne",
         ("update", "V2G"): "Accepted", ("update", "CSMS"): "KeyNotFound",
         ("verify", "V2G"): "Accepted", ("verify", "MO"): "IssuerNotFound",
         ("verify", "CSMS"): "Accepted", ("verify", "MF"): "IssuerNotFound",
@@ -255,7 +256,7 @@ def test_what_certificates_would_be_used_for_is_told() -> None:
     assert older == f"not used: another leaf is newer, the one in CPO_CERT_SECC_LEAF_CHAIN_{token(1)}.pem"
     assert then("Sub") == {"used to build chains"}
     stranger = asked(shelf, world("Stranger").pem("Stranger"))
-    assert [one.then for one in stranger.attempts if one.accepted] == ["trusted as a root"] * 4
+    assert [one.then for one in stranger.attempts if one.accepted] == ["trusted as a root"] * 5
 
 
 def test_what_a_leaf_would_be_used_for_heeds_that_another_is_revoked() -> None:

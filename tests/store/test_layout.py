@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from evse_security.additions import AddedCaType
 from evse_security.store.layout import Layout, is_generated, token
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 from tests.builders import at
@@ -18,11 +19,16 @@ def test_the_layout_is_everests() -> None:
         CaCertificateType.MO: "ca/mo/MO_ROOT_CA.pem",
         CaCertificateType.CSMS: "ca/csms/CSMS_ROOT_CA.pem",
         CaCertificateType.MF: "ca/mf/MF_ROOT_CA.pem",
+        AddedCaType.OEM: "ca/oem/OEM_ROOT_CA.pem",
     }
     secc, csms = layout.leaves[LeafCertificateType.V2G], layout.leaves[LeafCertificateType.CSMS]
     assert (secc.certificates, secc.keys) == (CERTS / "client/cso", CERTS / "client/cso")
     assert (csms.certificates, csms.keys) == (CERTS / "client/csms", CERTS / "client/csms")
     assert not layout.shared_leaf_directory
+
+
+def test_a_domain_without_a_place_is_none() -> None:
+    assert list(Layout.of(config(oem_ca_bundle=None)).bundles) == list(CaCertificateType)
 
 
 def test_a_shared_leaf_directory_is_known_by_its_place_not_by_its_spelling(tmp_path: Path) -> None:

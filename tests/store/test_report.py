@@ -27,7 +27,7 @@ FUTURE = {"not_before": NOW + DAY, "not_after": NOW + YEAR}
 
 
 def listed(shelf: Shelf, *kinds: CertificateType, newest_by: str = "not_after") -> list[CertificateHashDataChain]:
-    return installed(shelf.look(), kinds, newest_by)
+    return installed(shelf.look(), kinds, newest_by, CertificateHashDataChain)
 
 
 def data(w: World, holder: str) -> CertificateHashData:
@@ -150,7 +150,9 @@ def test_every_self_signed_certificate_in_the_field_is_listed(realworld: Path) -
     for number, certificate in enumerate(genuine):
         shelf = shelf.put(f"{V2G_BUNDLE}/{number}.pem", certificate.pem)
     snapshot = shelf.look()
-    entries = {one.certificate_hash_data for one in installed(snapshot, (V2G_ROOT,), "not_after")}
+    entries = {
+        one.certificate_hash_data for one in installed(snapshot, (V2G_ROOT,), "not_after", CertificateHashDataChain)
+    }
     expected = {found.hash_data for c in genuine if (found := snapshot.forest.id_of(c)) is not None}
     assert len(genuine) >= 10
     assert entries == expected

@@ -156,7 +156,7 @@ def test_fault_70_each_kind_is_swept_and_announced_for_itself() -> None:
     w = leaves(-30, 10)
     shelf = stocked(w, stocked(w), kind="CSMS")
     found = swept(shelf)
-    assert [update.leaf_certificate_type for update in found.decision.updates] == [SECC_LEAF, CSMS_LEAF]
+    assert [getattr(one, "leaf_certificate_type", None) for one in found.decision.updates] == [SECC_LEAF, CSMS_LEAF]
     assert removed(shelf) == files_of(1) | files_of(1, "CSMS", "client/csms")
 
 

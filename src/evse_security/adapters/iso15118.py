@@ -1,6 +1,6 @@
 """ISO 15118 from the store: TLS that a car accepts, and contracts.
 
-    context = server_context(station, oem_roots=Path("oem.pem"))
+    context = server_context(station)
     server = await asyncio.start_server(session, "::", 64109, ssl=context)
 
 See docs/iso15118.md.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from evse_security.adapters.tls_choice import SHORT
-from evse_security.chains import Chain, Edition, Installed, roots_in
+from evse_security.chains import Chain, Edition, Installed, OemRoots, roots_in
 from evse_security.errors import EvseSecurityError, NotWritable
 from evse_security.interface.r2026_04 import Interface
 from evse_security.service.state import force
@@ -53,15 +53,19 @@ class Exported(NamedTuple):
     chain: Chain
     more_roots: tuple[str, ...]
     """Domains with roots beyond the one for which Josev has a name."""
+    oem_problem: str | None = None
+    """Why no OEM root was exported, though there is something."""
 
 
 def export(station: Store, directory: Path, edition: Edition, oem_roots: Path | None = None) -> Exported:
     """Write the newest chain of an edition that verifies now, its key, and the roots. All of it or nothing.
 
+    `oem_roots` is a file of PEM in the place of the installed OEM roots.
     `PKI_PATH` of Josev is `directory` with a slash. Raises `NothingToExport`, and `NotWritable` where the disk refuses.
     """
     chain = _newest(station, edition)
-    roots = {"mo": _mo_roots(station), "oem": () if oem_roots is None else roots_in(oem_roots)}
+    oem = OemRoots(roots_in(oem_roots)) if oem_roots else station.chains(LeafCertificateType.V2G).oem
+    roots = {"mo": _mo_roots(station), "oem": oem.roots}
     public = _certificates(chain, {domain: found[0] for domain, found in roots.items() if found})
     try:
         with open(chain.key, "rb") as file:
@@ -71,7 +75,7 @@ def export(station: Store, directory: Path, edition: Edition, oem_roots: Path | 
     except OSError as problem:
         raise NotWritable(str(problem.filename or directory), problem.strerror or type(problem).__name__) from None
     more = tuple(domain.upper() for domain, found in roots.items() if len(found) > 1)
-    return Exported(directory, chain, more)
+    return Exported(directory, chain, more, oem.problem)
 
 
 def _newest(station: Store, edition: Edition) -> Chain:

@@ -61,7 +61,8 @@ class Material:
     def ready(self) -> Ready:
         """What is there now. Where nothing changed, that costs a few microseconds."""
         with self._working:
-            installed, oem = self._station.chains(LeafCertificateType.V2G), self._oem.now()
+            installed = self._station.chains(LeafCertificateType.V2G)
+            oem = self._oem.now(installed)
             if self._ready is None or self._ready.installed is not installed or self._ready.oem_roots is not oem:
                 self._ready = self._prepared(installed, oem, self._ready)
             return self._ready
@@ -118,17 +119,21 @@ def _tell(ready: Ready, before: Ready | None) -> None:
 
 
 class _OemRoots:
-    """The roots of car makers, who are not in the store: read again whenever their file differs."""
+    """The roots of car makers: those of the store, or of a file in its place, read again whenever that differs."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._signature: tuple[int, ...] | None = None
         self._roots: tuple[bytes, ...] = ()
+        self._told: str | None = None
 
-    def now(self) -> tuple[bytes, ...]:
-        """Those of the file as it is; none where it cannot be read."""
+    def now(self, installed: Installed) -> tuple[bytes, ...]:
+        """Those that are there; none where they cannot be read, which is said once."""
         if self._path is None:
-            return self._roots
+            if installed.oem.problem not in (None, self._told):
+                log.warning("%s: no OEM root is trusted", printable(str(installed.oem.problem)))
+            self._told = installed.oem.problem
+            return installed.oem.roots
         try:
             found = os.stat(self._path)
             signature = found.st_ino, found.st_size, found.st_mtime_ns

@@ -57,8 +57,9 @@ def server_context(
 
     Each handshake uses the leaves, roots and OCSP responses that are installed when it begins: ISO 15118-2 over TLS 1.2
     with secp256r1, ISO 15118-20 over TLS 1.3 with secp521r1 or Ed448, where the car shows a certificate under an
-    installed V2G root or one of `oem_roots` (a file of PEM). Leaves of another common name than `secc_id` are not
-    shown. With `require_ocsp`, a chain is shown only while a cached response calls each of its certificates good.
+    installed V2G or OEM root; `oem_roots`, a file of PEM, is used instead of the installed OEM roots. Leaves of another
+    common name than `secc_id` are not shown. With `require_ocsp`, a chain is shown only while a cached response calls
+    each of its certificates good.
 
     Where OpenSSL cannot be reached behind `ssl`, only ISO 15118-2 is served, without stapling, and a warning says so.
     Raises `InvalidConfiguration` for what cannot be served at all.

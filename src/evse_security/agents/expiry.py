@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from evse_security.additions import AnyCaType
 from evse_security.agents.patience import ask, wait
 from evse_security.service.eventdata import Expiring, ExpiringCa, ExpiringLeaf
 from evse_security.service.events import Event, EventKind
@@ -18,11 +19,12 @@ DAY = 86_400.0
 SETTLED = 10.0
 """Seconds that are waited after a change: many come together, and drawing a large store takes a while."""
 LEAF = "leaf"
+_AWAITED = (EventKind.certificate_store_update, EventKind.oem_store_update, EventKind.clock)
 NOT_NEWEST = "NotNewest"
 """Why a leaf is not in use with which nothing is wrong."""
 KEYS_OF_20 = frozenset({"EC 521", "Ed448 456"})
 """Keys of leaves of ISO 15118-20, as overviews call them."""
-LEAF_TYPES = {
+LEAF_TYPES: Mapping[AnyCaType, LeafCertificateType] = {
     CaCertificateType.V2G: LeafCertificateType.V2G,
     CaCertificateType.CSMS: LeafCertificateType.CSMS,
 }
@@ -60,7 +62,7 @@ def _all(nodes: Iterable[Node]) -> Iterator[Node]:
         yield from _all(node.children)
 
 
-def _leaves(domain: CaCertificateType, nodes: Iterable[Node], now: datetime, days: int) -> Iterator[Node]:
+def _leaves(domain: AnyCaType, nodes: Iterable[Node], now: datetime, days: int) -> Iterator[Node]:
     """The leaf in use; where there is none, the one with a key that ends or ended last.
 
     Then the same of the other edition, unless it is long gone: a station may have done with that.
@@ -118,7 +120,7 @@ class ExpiryWatch:
         loop = asyncio.get_running_loop()
 
         def hear(event: Event) -> None:
-            if event.kind in (EventKind.certificate_store_update, EventKind.clock):
+            if event.kind in _AWAITED:
                 loop.call_soon_threadsafe(self._changed.set)
 
         stop = self._service.events.hear(hear)

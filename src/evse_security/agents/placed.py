@@ -10,10 +10,9 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from evse_security.additions import StoreUpdate, roots_update
 from evse_security.agents.patience import ask
-from evse_security.serve.codec import encoder
-from evse_security.service.events import EventKind
-from evse_security.service.service import Service
+from evse_security.service.service import Service, as_event
 from evse_security.station import Inventory, Station
 from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
 
@@ -23,10 +22,9 @@ PERIOD = 2.0
 Places = Mapping[str, frozenset[str]]
 """The paths of the files that hold each certificate."""
 _INSTALLED, _DELETED = CertificateStoreUpdateOperation.Installed, CertificateStoreUpdateOperation.Deleted
-_encode = encoder(CertificateStoreUpdate)
 
 
-def changes(before: Inventory, now: Inventory, ours: frozenset[str]) -> Iterator[CertificateStoreUpdate]:
+def changes(before: Inventory, now: Inventory, ours: frozenset[str]) -> Iterator[StoreUpdate]:
     """What to announce: for each domain and leaf type once that others installed, and once that they deleted.
 
     A certificate that was or is in one of `ours` came or went by a command here.
@@ -35,7 +33,7 @@ def changes(before: Inventory, now: Inventory, ours: frozenset[str]) -> Iterator
         return
     for ca_type, places in now.cas.items():
         for operation in _changed(before.cas.get(ca_type, {}), places, ours):
-            yield CertificateStoreUpdate(operation=operation, ca_certificate_type=ca_type)
+            yield roots_update(operation, ca_type)
     for leaf_type, places in now.leaves.items():
         for operation in _changed(before.leaves.get(leaf_type, {}), places, ours):
             yield CertificateStoreUpdate(operation=operation, leaf_certificate_type=leaf_type)
@@ -74,12 +72,12 @@ class PlacedWatch:
     async def look(self) -> None:
         """Look once, and announce."""
         for update in await ask(self._service, self._compare, caller=self.name):
-            self._service.events.publish(EventKind.certificate_store_update, _encode(update))
+            self._service.events.publish(*as_event(update))
 
     def _touch(self, paths: frozenset[Path]) -> None:
         self._ours.update(map(str, paths))
 
-    def _compare(self, station: Station) -> list[CertificateStoreUpdate]:
+    def _compare(self, station: Station) -> list[StoreUpdate]:
         """Called where commands are: what is found is either before a command with all its files, or after it."""
         now, ours = station.inventory(), frozenset(self._ours)
         found = [] if self._before is None else list(changes(self._before, now, ours))

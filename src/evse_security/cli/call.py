@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from evse_security.cli.options import add_configuration, formatter, open_station
 from evse_security.cli.voice import Unusable, answer, answer_json, text_of
-from evse_security.interface import REVISIONS
+from evse_security.interface import ADDITIONS, EVERYTHING, REVISIONS
 from evse_security.serve.codec import without_none
 from evse_security.serve.command import Command, commands, newest_revision_with
 from evse_security.serve.text import parse
@@ -86,21 +86,25 @@ def command_parser(command: Command, revision: str) -> argparse.ArgumentParser:
 def _add_revision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--revision",
-        choices=REVISIONS,
+        choices=EVERYTHING,
         default=argparse.SUPPRESS,
-        help="revision of the interface; the newest that has the command unless told otherwise",
+        help="revision of the interface, or one of ours; the newest that has the command unless told otherwise",
     )
 
 
 def _revision(name: str, rest: list[str], before: str | None) -> str:
-    """The revision that was asked for, before or after the command; else the newest that has the command."""
+    """The revision that was asked for, before or after the command; else the newest that has the command.
+
+    What is ours takes everything that the revision beside it takes, so it comes first.
+    """
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     _add_revision(early)
     try:
         after = getattr(early.parse_known_args(rest)[0], "revision", before)
     except argparse.ArgumentError as problem:
         raise Unusable(str(problem)) from None
-    revision: str = after or newest_revision_with(name)
+    ours = next((each for each in ADDITIONS if name in commands(each)), None)
+    revision: str = after or ours or newest_revision_with(name)
     if name not in commands(revision):
         raise Unusable(f"revision {revision} has no command {name[:40]}; {_instead(name)}")
     return revision

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evse_security.additions import ca_type_named
 from evse_security.cli.check import pem_of
 from evse_security.cli.options import open_station
 from evse_security.cli.show import as_json
@@ -38,14 +39,14 @@ _WITH_LEAVES = frozenset({CaCertificateType.V2G, CaCertificateType.CSMS})
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the domain or file, and the choice of JSON."""
     parser.add_argument(
-        "subject", metavar="V2G|CSMS|MO|MF|FILE", help="a trust domain, or a file that is not installed"
+        "subject", metavar="V2G|CSMS|MO|MF|OEM|FILE", help="a trust domain, or a file that is not installed"
     )
     parser.add_argument("--json", action="store_true", help="as JSON, with files and fingerprints too")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the explanation; 1 if nothing is used, or no command would take the file."""
-    domain = next((each for each in CaCertificateType if each == arguments.subject), None)
+    domain = ca_type_named(arguments.subject)
     text = pem_of(arguments.subject) if domain is None else ""
     with open_station(arguments, say=logging.ERROR, only_reads=True) as station:
         if domain is None:

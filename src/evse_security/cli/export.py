@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--edition", choices=tuple(EDITIONS), default="2", metavar="N", help="the part of ISO 15118: 2 (default), 20"
     )
-    parser.add_argument("--oem-roots", metavar="FILE", type=Path, help="roots of car makers, PEM; the first is copied")
+    parser.add_argument(
+        "--oem-roots", metavar="FILE", type=Path, help="roots of car makers, PEM, instead of the installed ones"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,5 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise Unusable(f"{arguments.oem_roots} cannot be read: {why}") from None
     for domain in done.more_roots:
         complain(f"there is room for one {domain} root, and more are installed: the first is copied")
+    if done.oem_problem is not None:
+        complain(f"no OEM root is copied: {printable(done.oem_problem)}")
     answer(printable(f"{done.directory}: {done.chain}"))
     return 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evse_security.cli.voice import complain
 
 if TYPE_CHECKING:
+    from evse_security.additions import AnyCaType
     from evse_security.chains import Installed
     from evse_security.config import StationConfig
     from evse_security.interface.r2026_04 import Interface
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         SweepReport,
         Verdict,
     )
-    from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+    from evse_security.vocabulary import LeafCertificateType
 
 _DEST = "configuration:"
 
@@ -59,7 +60,7 @@ class OpenStation(Protocol):
     ) -> RestoreReport: ...
     def verify_audit_log(self, noted: tuple[int, str] | None = ..., /) -> Verdict: ...
     def audit_entries(self) -> Iterator[Mapping[str, Any]]: ...
-    def explain(self, domain: CaCertificateType, /) -> Explanation: ...
+    def explain(self, domain: AnyCaType, /) -> Explanation: ...
     def explain_text(self, certificates: str, /) -> FileExplanation: ...
 
 
@@ -105,7 +106,7 @@ def open_station(
 def _places(config: StationConfig) -> Iterator[str]:
     """The directories in which a station's files lie."""
     for key, value in vars(config).items():
-        if key.endswith("_ca_bundle"):
+        if key.endswith("_ca_bundle") and value is not None:
             yield os.path.dirname(value)
         elif key.endswith("_directory"):
             yield os.fspath(value)

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from evse_security.errors import EvseSecurityError
 from evse_security.http.replies import Json, error, of_other_form, refused
 from evse_security.http.scopes import Caller, Scope
-from evse_security.interface import REVISIONS
+from evse_security.interface import EVERYTHING
 from evse_security.serve.command import Command, commands
 from evse_security.serve.secrets import without_secrets
 from evse_security.serve.text import parse
@@ -32,7 +32,7 @@ def routes(service: Service) -> list[Route]:
     room = Room(AT_ONCE)
     return [
         Route(f"/api/{revision}/{command.name}", _answering(service, command, revision, room), methods=["POST"])
-        for revision in REVISIONS
+        for revision in EVERYTHING
         for command in commands(revision).values()
     ]
 

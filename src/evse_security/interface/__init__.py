@@ -7,7 +7,7 @@ documentation are read off them. Adding a command is one method here and one in 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,6 +18,14 @@ REVISIONS: dict[str, str] = {
 """Revision -> the module that declares it, oldest first. Each holds `Interface` and `Variables`."""
 
 NEWEST = "2026-04"
+WITH_OEM: Final = "2026-04-oem"
+ADDITIONS: dict[str, str] = {WITH_OEM: "evse_security.interface.r2026_04_oem"}
+"""What is ours beside the revisions, declared as they are: commands that differ from a revision's in their types.
+
+Nobody who speaks a revision meets it; EVerest and its API do not know it.
+"""
+EVERYTHING = {**REVISIONS, **ADDITIONS}
+"""All that can be asked for by name."""
 
 
 def changes_the_store(command: F) -> F:

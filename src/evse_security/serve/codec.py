@@ -1,7 +1,8 @@
 """JSON values <-> the vocabulary, by type hints.
 
-A hint is one of: `str`, `Annotated[str, MaxLength(n)]`, `int`, `bool`, `None`, a `StrEnum`, a `Literal` of its members
-(a restricted enumeration), a frozen dataclass, `tuple[X, ...]`, and `X | None` for a field that may be absent.
+A hint is one of: `str`, `Annotated[str, MaxLength(n)]`, `int`, `bool`, `None`, a `StrEnum`, a `Literal` of members
+(an enumeration that is restricted or extended), a frozen dataclass, `tuple[X, ...]`, and `X | None` for a field that
+may be absent.
 
 Decoding is strict: no coercion (`true` is no integer, `"1"` neither), no unknown and no missing fields, no `null` for
 an absent field, bounded sizes. What is wrong is a `MalformedRequest` with the path of the field. Encoding leaves out
@@ -200,7 +201,7 @@ def encoder(hint: Any) -> Encoder:
     if origin is tuple:
         return _array_encoder(get_args(hint)[0])
     if origin is Literal:
-        return _enum_encoder(type(get_args(hint)[0]))
+        return _enum_encoder(*{type(member) for member in get_args(hint)})
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return _enum_encoder(hint)
     if is_dataclass(hint) and isinstance(hint, type):
@@ -236,10 +237,10 @@ def _array_encoder(hint: Any) -> Encoder:
     return encode_array
 
 
-def _enum_encoder(enum: type[StrEnum]) -> Encoder:
+def _enum_encoder(*enums: type[StrEnum]) -> Encoder:
     def encode_enum(value: Any) -> str:
-        if type(value) is not enum:
-            raise TypeError(f"{enum.__name__} expected, not {type(value).__name__}")
+        if type(value) not in enums:
+            raise TypeError(f"{enums[0].__name__} expected, not {type(value).__name__}")
         return str(value.value)
 
     return encode_enum

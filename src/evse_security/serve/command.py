@@ -11,7 +11,7 @@ from types import MappingProxyType, ModuleType
 from typing import Any, get_type_hints
 
 from evse_security.errors import MalformedRequest
-from evse_security.interface import NEWEST, REVISIONS
+from evse_security.interface import EVERYTHING, NEWEST, REVISIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,9 @@ def newest_revision_with(command: str) -> str:
 
 
 def _declaration(revision: str) -> ModuleType:
-    module = REVISIONS.get(revision)
+    module = EVERYTHING.get(revision)
     if module is None:
-        raise MalformedRequest("revision", f"no such revision of the interface; there are {', '.join(REVISIONS)}")
+        raise MalformedRequest("revision", f"no such revision of the interface; there are {', '.join(EVERYTHING)}")
     return importlib.import_module(module)
 
 

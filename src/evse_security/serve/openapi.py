@@ -1,4 +1,5 @@
-"""OpenAPI 3.1 of the commands over HTTP, read off the declaration: one operation for each command of each revision.
+"""OpenAPI 3.1 of the commands over HTTP, read off the declaration: one operation for each command of each revision, and
+of what is ours beside them.
 
 What stands beside the commands (renewal, events, metrics, health) is written down here.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from evse_security.interface import REVISIONS
+from evse_security.interface import ADDITIONS, EVERYTHING, REVISIONS
 from evse_security.serve.command import Command, commands
 from evse_security.serve.schema import DIALECT, Schema, type_schema
 
@@ -97,7 +98,7 @@ def openapi(version: str) -> Schema:
     """The whole document; `version` is that of this software."""
     schemas: dict[str, Schema] = {"Error": _ERROR}
     paths: dict[str, Schema] = {}
-    for revision in REVISIONS:
+    for revision in EVERYTHING:
         definitions: dict[str, Schema] = {}
         for command in commands(revision).values():
             paths[f"/api/{revision}/{command.name}"] = {"post": _operation(command, revision, definitions)}
@@ -113,7 +114,10 @@ def openapi(version: str) -> Schema:
         "jsonSchemaDialect": DIALECT,
         # On loopback nobody is asked who they are.
         "security": [{}, {"token": []}, {"clientCertificate": []}],
-        "tags": [{"name": revision, "description": f"The interface, revision {revision}."} for revision in REVISIONS],
+        "tags": [
+            *({"name": revision, "description": f"The interface, revision {revision}."} for revision in REVISIONS),
+            *({"name": name, "description": "Ours: commands with the trust domain OEM."} for name in ADDITIONS),
+        ],
         "paths": paths | _beside(),
         "components": {
             "schemas": schemas,

@@ -101,7 +101,7 @@ def _bare(hint: Any) -> Any:
 
 
 def type_name(hint: Any) -> str:
-    """The interface's name of a record or enumeration; a restricted enumeration keeps the name of the whole one."""
+    """The interface's name of a record or enumeration; a restricted or extended one keeps the name of the whole one."""
     if get_origin(hint) is Literal:
         return type(get_args(hint)[0]).__name__
     return str(hint.__name__)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypedDict
 
+from evse_security.additions import AnyCaType, OemStoreUpdate
 from evse_security.service.events import EventKind
 from evse_security.service.renewals import RenewalState
-from evse_security.vocabulary import CaCertificateType, CertificateStoreUpdate, LeafCertificateType, OCSPRequestDataList
+from evse_security.vocabulary import CertificateStoreUpdate, LeafCertificateType, OCSPRequestDataList
 
 
 class Expiring(TypedDict):
@@ -34,7 +35,7 @@ class ExpiringLeaf(Expiring):
 class ExpiringCa(Expiring):
     """A CA certificate that expires soon, or has"""
 
-    ca_certificate_type: CaCertificateType
+    ca_certificate_type: AnyCaType
 
 
 class SigningRequest(TypedDict):
@@ -124,6 +125,7 @@ class CommunicationFault(TypedDict):
 
 DATA: Mapping[EventKind, Any] = {
     EventKind.certificate_store_update: CertificateStoreUpdate,
+    EventKind.oem_store_update: OemStoreUpdate,
     EventKind.leaf_certificate_expiring: ExpiringLeaf,
     EventKind.certificate_signing_request: SigningRequest,
     EventKind.renewal: RenewalNews,

@@ -27,6 +27,8 @@ class EventKind(StrEnum):
 
     certificate_store_update = "certificate_store_update"
     """A certificate was installed or deleted, by a command or by hand: the variable of the interface."""
+    oem_store_update = "oem_store_update"
+    """An OEM root was installed or deleted, likewise: the interface has no word for these."""
     leaf_certificate_expiring = "leaf_certificate_expiring"
     """A leaf expires soon, or has."""
     certificate_signing_request = "certificate_signing_request"

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple, TypeVar
 
 from evse_security.actor import acting_for
+from evse_security.additions import OemStoreUpdate, StoreUpdate
 from evse_security.clock import Clock
 from evse_security.errors import EvseSecurityError, ServiceBusy
 from evse_security.interface import NEWEST
@@ -28,6 +29,7 @@ MOST_WAITING = 256
 """Calls that may wait for the worker; more are refused at once, as who asked has given up by then."""
 
 _encode_update = encoder(CertificateStoreUpdate)
+_encode_oem_update = encoder(OemStoreUpdate)
 
 
 class Called(NamedTuple):
@@ -58,6 +60,7 @@ class Service:
         self._observers: list[Callable[[Called], object]] = []
         self._ending = ExitStack()
         self._ending.callback(station.subscribe(self._announce))
+        self._ending.callback(station.hear_oem(self._announce))
 
     def close(self) -> None:
         """Let what has begun end, and take no more."""
@@ -137,8 +140,15 @@ class Service:
         for observer in self._observers:
             observer(called)
 
-    def _announce(self, update: CertificateStoreUpdate) -> None:
-        self.events.publish(EventKind.certificate_store_update, _encode_update(update))
+    def _announce(self, update: StoreUpdate) -> None:
+        self.events.publish(*as_event(update))
+
+
+def as_event(update: StoreUpdate) -> tuple[EventKind, Any]:
+    """A change of the store as an event: one of the OEM roots has a kind of its own."""
+    if isinstance(update, OemStoreUpdate):
+        return EventKind.oem_store_update, _encode_oem_update(update)
+    return EventKind.certificate_store_update, _encode_update(update)
 
 
 def outcome(answer: Any) -> str:

@@ -17,8 +17,9 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
+from evse_security.additions import CA_TYPES
 from evse_security.store.layout import KEY_SUFFIXES
-from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+from evse_security.vocabulary import LeafCertificateType
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -28,7 +29,7 @@ _MOST_FILES = 200_000
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,79}", re.ASCII)
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}", re.ASCII)
 
-CA_ROLES = {f"ca/{ca_type}": ca_type for ca_type in CaCertificateType}
+CA_ROLES = {f"ca/{ca_type}": ca_type for ca_type in CA_TYPES}
 LEAF_ROLES = {f"leaves/{leaf_type}": leaf_type for leaf_type in (LeafCertificateType.V2G, LeafCertificateType.CSMS)}
 ROLES = frozenset(
     {f"{base}/{part}" for base in CA_ROLES for part in ("bundle", "files", "ocsp")}

@@ -8,12 +8,13 @@ from enum import Enum
 from functools import cached_property
 from pathlib import Path
 
+from evse_security.additions import AnyCaType
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.path import TrustStore, why_not_ca
 from evse_security.store.contents import CertificateFile
+from evse_security.store.kinds import DOMAINS
 from evse_security.store.layout import BUNDLE_DIRECTORY
-from evse_security.vocabulary import CaCertificateType
 
 
 class StoreForm(Enum):
@@ -29,12 +30,18 @@ class StoreForm(Enum):
 class CaStore:
     """The CA certificates of one trust domain."""
 
-    ca_type: CaCertificateType
+    ca_type: AnyCaType
     path: Path
     form: StoreForm
     files: tuple[CertificateFile, ...]
     additional_anchors: bool = False
     """Whether CA certificates that are not self-signed are trusted too (AdditionalRootCertificateCheck)."""
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether it is a domain that a station may do without, and this one does: nothing is there."""
+        is_empty = not any(file.blocks or file.problem or file.holds_more for file in self.files)
+        return DOMAINS[self.ca_type].is_optional and self.form is not StoreForm.UNREADABLE and is_empty
 
     @property
     def directory(self) -> Path:

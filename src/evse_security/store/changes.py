@@ -8,8 +8,8 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
+from evse_security.additions import StoreUpdate
 from evse_security.pki.hashdata import CertID
-from evse_security.vocabulary import CertificateStoreUpdate
 
 PUBLIC_MODE = 0o644
 SECRET_MODE = 0o600
@@ -91,7 +91,7 @@ class Decision:
     """What a rule decided: the changes in the order in which they must be made, and what to announce after them."""
 
     changes: tuple[Change, ...] = ()
-    updates: tuple[CertificateStoreUpdate, ...] = ()
+    updates: tuple[StoreUpdate, ...] = ()
     concerned: tuple[CertID, ...] = field(default=(), compare=False, kw_only=True)
     """Which certificates come or go, or are talked of: for the audit log."""
     copies: tuple[Write, ...] = ()

@@ -24,8 +24,9 @@ from evse_security.pki.pem import MAX_FILE_BYTES
 from evse_security.store import scan
 from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Edit, Link, Order, Remove, Write
 from evse_security.store.files import Files, Recalled
+from evse_security.store.kinds import DOMAINS
 from evse_security.store.layout import DER_DIRECTORY, DERIVED_DIRECTORIES, KEY_SUFFIXES, TEMPORARY_SUFFIX, Layout
-from evse_security.store.lock import PATIENCE, Missing, WriterLock
+from evse_security.store.lock import PATIENCE, Missing, WriterLock, opened_directory
 from evse_security.store.parts import EVERYTHING, Parts
 from evse_security.store.picture import Picture
 from evse_security.store.snapshot import Snapshot
@@ -80,6 +81,10 @@ class Disk:
         self._directories |= {leaf.certificates: 0o755 for leaf in layout.leaves.values()}
         self._directories |= {leaf.keys: 0o700 for leaf in layout.leaves.values()}
         """The directories that hold the store's files, with the modes to make them with."""
+        others = {path for leaf in layout.leaves.values() for path in (leaf.certificates, leaf.keys)}
+        others |= {path.parent for ca_type, path in layout.bundles.items() if not DOMAINS[ca_type].is_optional}
+        self._optional = {path: path.parent for path in self._bundles if path.parent not in others}
+        """Bundles that a station may do without, with their directories, where nothing else needs those."""
 
     # ---- looking
 
@@ -119,9 +124,14 @@ class Disk:
 
     def make_directories(self) -> None:
         """Make the directories that hold the store's files, where that is possible."""
-        for directory, mode in self._directories.items():
+        for directory in self._used_directories():
             with suppress(OSError):
-                self._make_directory(directory, mode)
+                self._make_directory(directory, self._directories[directory])
+
+    def _used_directories(self) -> list[Path]:
+        """All but those of domains that this station does without."""
+        unused = {parent for bundle, parent in self._optional.items() if not os.path.lexists(bundle)}
+        return [directory for directory in self._directories if directory not in unused]
 
     @contextmanager
     def writing(self, patience: float = PATIENCE, missing: Missing = Missing.MAKE) -> Iterator[bool]:
@@ -133,7 +143,7 @@ class Disk:
         """
         try:
             self._linked = {bundle: Path(os.path.realpath(bundle)) for bundle in self._bundles if _is_link(bundle)}
-            directories = (*self._directories, *(real.parent for real in self._linked.values()))
+            directories = (*self._used_directories(), *(real.parent for real in self._linked.values()))
             with self._writer.held(directories, patience, missing) as held, self._files.within(held.places):
                 for bundle in self._bundles:
                     if _is_ours(bundle) and os.path.isdir(bundle):
@@ -152,6 +162,7 @@ class Disk:
         path = Path()
         try:
             for change in changes:
+                self._begin_to_use(change.path)
                 self._is_changed = True
                 path = change.path
                 staged.append(_Staged(change, target := self._target(path), _aside(target)))
@@ -179,6 +190,18 @@ class Disk:
         return [write for write in writes if not _holds(write.path, write.content)]
 
     # ---- staging
+
+    def _begin_to_use(self, path: Path) -> None:
+        """Hold on to what is above a directory that this station did without: it is made there and nowhere else.
+
+        The locks of the others keep other writers away from it. Its own is made with the next change.
+        """
+        for bundle, parent in self._optional.items():
+            if path.is_relative_to(bundle) and parent not in self._files.places:
+                if not self._files.places:
+                    raise OSError(errno.EACCES, "no directory of the store can be locked")
+                above = next(one for one in (parent, *parent.parents) if os.path.isdir(one))
+                self._files.hold(above, opened_directory(above))
 
     def _stage(self, one: _Staged, now: datetime) -> None:
         """Write a change's content aside, in the directory where it will get its name."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from evse_security.additions import AnyCaType
 from evse_security.clock import Moment
 from evse_security.pki.candidates import Tried, candidates
 from evse_security.pki.certificate import Certificate
@@ -14,7 +15,6 @@ from evse_security.pki.profile import ProfileName
 from evse_security.store.reasons import Domain, Reason, Role
 from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.snapshot import CaStore, Leaf, Snapshot
-from evse_security.vocabulary import CaCertificateType
 
 VERIFIED = Reason("Valid", "valid: every signature, time and rule holds")
 
@@ -68,7 +68,7 @@ class AuthorityExplained:
 class Explanation:
     """A trust domain, the certificate in use first."""
 
-    domain: CaCertificateType
+    domain: AnyCaType
     path: Path
     newest_by: str
     clock: str | None

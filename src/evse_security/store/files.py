@@ -60,6 +60,13 @@ class Files:
             if found is not None and self._places is not None and str(directory) not in self._places:
                 self._places[str(directory)] = os.dup(found)
 
+    def hold(self, directory: Path, descriptor: int) -> None:
+        """Work relative to one more open directory; it is closed at the end."""
+        if self._places is None or str(directory) in self._places:
+            os.close(descriptor)
+        else:
+            self._places[str(directory)] = descriptor
+
     # ---- steps
 
     def make_directory(self, path: Path, mode: int) -> None:

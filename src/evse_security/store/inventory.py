@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from evse_security.additions import AnyCaType
 from evse_security.pki.certificate import Certificate
 from evse_security.store.contents import CertificateFile
 from evse_security.store.snapshot import Snapshot
-from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+from evse_security.vocabulary import LeafCertificateType
 
 Places = Mapping[str, frozenset[str]]
 """The paths of the files that hold each certificate, by its fingerprint."""
@@ -18,7 +19,7 @@ Places = Mapping[str, frozenset[str]]
 class Inventory:
     """The CA certificates of each domain, and the leaves of each type; sub-CAs that came with leaves do not count."""
 
-    cas: Mapping[CaCertificateType, Places]
+    cas: Mapping[AnyCaType, Places]
     leaves: Mapping[LeafCertificateType, Places]
 
 

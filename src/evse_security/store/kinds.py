@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from evse_security.vocabulary import CaCertificateType, CertificateType, LeafCertificateType
+from evse_security.additions import (
+    AddedCaType,
+    AddedCertificateType,
+    AnyCaType,
+    AnyCertificateType,
+)
+from evse_security.vocabulary import (
+    CaCertificateType,
+    CertificateType,
+    LeafCertificateType,
+)
 
 
 class TrustDomain(NamedTuple):
     """The roots of one domain: how OCPP lists them, and the prefix of files made for them."""
 
-    ca_type: CaCertificateType
-    listed_as: CertificateType
+    ca_type: AnyCaType
+    listed_as: AnyCertificateType
     file_prefix: str
+    is_optional: bool = False
+    """Whether a station may do without: nothing is made for it, or said of it, before something is there."""
 
 
 class LeafKind(NamedTuple):
@@ -35,6 +47,7 @@ DOMAINS = {
         TrustDomain(CaCertificateType.MO, CertificateType.MORootCertificate, "MO_ROOT_"),
         TrustDomain(CaCertificateType.CSMS, CertificateType.CSMSRootCertificate, "CSMS_ROOT_"),
         TrustDomain(CaCertificateType.MF, CertificateType.MFRootCertificate, "MF_ROOT_"),
+        TrustDomain(AddedCaType.OEM, AddedCertificateType.OEMRootCertificate, "OEM_ROOT_", is_optional=True),
     )
 }
 """The domains, in the order in which a certificate to delete is looked for."""

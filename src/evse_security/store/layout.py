@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from evse_security.additions import AddedCaType, AnyCaType
 from evse_security.config import StationConfig, same_place
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
@@ -42,7 +43,7 @@ class LeafDirectories:
 class Layout:
     """The paths of a store."""
 
-    bundles: dict[CaCertificateType, Path]
+    bundles: dict[AnyCaType, Path]
     leaves: dict[LeafCertificateType, LeafDirectories]
     shared_leaf_directory: bool
     """Whether SECC and CSMS leaves lie in one directory."""
@@ -50,13 +51,15 @@ class Layout:
     @classmethod
     def of(cls, config: StationConfig) -> Layout:
         """The layout that a configuration names."""
+        bundles: dict[AnyCaType, Path | None] = {
+            CaCertificateType.V2G: config.v2g_ca_bundle,
+            CaCertificateType.MO: config.mo_ca_bundle,
+            CaCertificateType.CSMS: config.csms_ca_bundle,
+            CaCertificateType.MF: config.mf_ca_bundle,
+            AddedCaType.OEM: config.oem_ca_bundle,
+        }
         return cls(
-            {
-                CaCertificateType.V2G: config.v2g_ca_bundle,
-                CaCertificateType.MO: config.mo_ca_bundle,
-                CaCertificateType.CSMS: config.csms_ca_bundle,
-                CaCertificateType.MF: config.mf_ca_bundle,
-            },
+            {ca_type: path for ca_type, path in bundles.items() if path is not None},
             {
                 LeafCertificateType.V2G: LeafDirectories(
                     config.secc_leaf_cert_directory, config.secc_leaf_key_directory

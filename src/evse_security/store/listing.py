@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
+from evse_security.additions import AnyCaType
 from evse_security.clock import believable
 from evse_security.store.castore import StoreForm
 from evse_security.store.contents import moment_of
@@ -19,7 +20,6 @@ from evse_security.store.layout import (
 )
 from evse_security.store.stamp import Stamp, modified_ns, size_of
 from evse_security.tables import Table
-from evse_security.vocabulary import CaCertificateType
 
 Value = TypeVar("Value")
 
@@ -68,7 +68,7 @@ def directory_name(location: str) -> str:
 class Listing:
     """Files by path, and how each bundle's path looks. Never altered once made."""
 
-    forms: Mapping[CaCertificateType, StoreForm]
+    forms: Mapping[AnyCaType, StoreForm]
     files: Table[str, Stamp]
     """All regular files of the store."""
     beside: Table[str, Stamp]
@@ -88,7 +88,7 @@ class Listing:
     @classmethod
     def of(
         cls,
-        forms: Mapping[CaCertificateType, StoreForm],
+        forms: Mapping[AnyCaType, StoreForm],
         files: Mapping[str, Stamp],
         beside: Mapping[str, Stamp],
         unseen: Mapping[str, str],

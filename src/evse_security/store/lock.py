@@ -117,7 +117,7 @@ def _locked(directories: Iterable[Path], deadline: float, missing: Missing, stac
 def _place(path: Path, missing: Missing, opened: ExitStack) -> _Place | Absence:
     """Open a directory and its lock file."""
     try:
-        directory = _opened_directory(path)
+        directory = opened_directory(path)
     except (FileNotFoundError, NotADirectoryError):
         return Absence.MISSING
     except OSError as error:
@@ -139,7 +139,7 @@ def _place(path: Path, missing: Missing, opened: ExitStack) -> _Place | Absence:
     return place
 
 
-def _opened_directory(path: Path) -> int:
+def opened_directory(path: Path) -> int:
     """A directory. Links of another user's are refused: they could lead to what is none of ours."""
     try:
         return os.open(path, _DIRECTORY | os.O_NOFOLLOW)

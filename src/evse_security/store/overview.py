@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from evse_security.additions import AnyCaType
 from evse_security.clock import Moment
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.keytoken import token_of_certificate
@@ -16,7 +17,7 @@ from evse_security.store.reasons import Domain, Role
 from evse_security.store.rules.ask import OcspState, ocsp_state
 from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.snapshot import Problem, Snapshot, StoreForm
-from evse_security.vocabulary import CaCertificateType, CertificateHashData, LeafCertificateType
+from evse_security.vocabulary import CertificateHashData, LeafCertificateType
 
 DEEPEST = 30
 """Certificates below a root in one tree; paths have ten at most. What hangs deeper is drawn as a tree of its own."""
@@ -56,7 +57,7 @@ class Node:
 class DomainOverview:
     """One trust domain with its trees."""
 
-    domain: CaCertificateType
+    domain: AnyCaType
     path: Path
     form: str
     trees: tuple[Node, ...]
@@ -103,7 +104,9 @@ def overview(
 ) -> Overview:
     """Draw the store."""
     domains = tuple(
-        _Drawing(Domain(snapshot, store, moment, newest_by, profile, said)).drawn() for store in snapshot.cas.values()
+        _Drawing(Domain(snapshot, store, moment, newest_by, profile, said)).drawn()
+        for store in snapshot.cas.values()
+        if not store.is_unused
     )
     revoked = dict.fromkeys(line for domain in domains for line in _revoked(domain.trees))
     return Overview(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from evse_security.additions import AnyCaType
 from evse_security.store.castore import StoreForm
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.layout import (
@@ -14,13 +15,13 @@ from evse_security.store.layout import (
     OCSP_DIRECTORY,
     Layout,
 )
-from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+from evse_security.vocabulary import LeafCertificateType
 
 
 class RootsOf(NamedTuple):
     """The part of a store that is the CA certificates of a domain."""
 
-    ca_type: CaCertificateType
+    ca_type: AnyCaType
     kind: str = "roots"
 
 
@@ -68,7 +69,7 @@ class Role(NamedTuple):
     """Whether it is half of an OCSP response."""
 
 
-Forms = Mapping[CaCertificateType, StoreForm]
+Forms = Mapping[AnyCaType, StoreForm]
 """How the paths of bundles look."""
 
 

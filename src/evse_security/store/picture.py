@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evse_security.additions import AnyCaType
 from evse_security.keys.files import KeyReading
 from evse_security.pki import hashdata, ocsp, pem
 from evse_security.pki.certificate import Certificate
@@ -286,7 +287,7 @@ class Picture:
     def _is_news(self, entries: Mapping[str, OcspEntry | None]) -> bool:
         return any(self._responses.get(pair) != entry for pair, entry in entries.items())
 
-    def _ca_store(self, ca_type: CaCertificateType, known: CaStore | None, listing: Listing, news: _News) -> CaStore:
+    def _ca_store(self, ca_type: AnyCaType, known: CaStore | None, listing: Listing, news: _News) -> CaStore:
         part = RootsOf(ca_type)
         files, changes = self._ca_files.get(part, {}), news.certificates.get(part, {})
         form = listing.forms[ca_type]

@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
+from evse_security.additions import AnyCaType
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
 from evse_security.pki.hashdata import CertID
@@ -20,11 +21,11 @@ from evse_security.pki.ocsp import OcspAnswer, OcspStatus
 from evse_security.pki.path import TrustStore
 from evse_security.store.castore import CaStore, StoreForm, may_sign
 from evse_security.store.contents import CertificateFile, KeyFile, OcspEntry, Problem
-from evse_security.store.kinds import DOMAINS, LEAF_KINDS
+from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.leaf import Leaf
 from evse_security.store.leafstore import LeafStore
 from evse_security.store.listing import Listing
-from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+from evse_security.vocabulary import LeafCertificateType
 
 __all__ = [
     "CaStore",
@@ -85,7 +86,7 @@ def _says_something(answer: OcspAnswer) -> bool:
 class Snapshot:
     """Everything that was seen; or, where a command needs only some stores, those."""
 
-    cas: dict[CaCertificateType, CaStore]
+    cas: dict[AnyCaType, CaStore]
     leaves: dict[LeafCertificateType, LeafStore]
     listing: Listing
     """Which files there are."""
@@ -138,7 +139,7 @@ class Snapshot:
     @property
     def stores(self) -> tuple[CaStore | LeafStore, ...]:
         """All stores of certificates."""
-        if len(self.cas) + len(self.leaves) < len(DOMAINS) + len(LEAF_KINDS):
+        if len(self.cas) + len(self.leaves) < len(self.listing.forms) + len(LEAF_KINDS):
             raise LookupError("a picture of some stores does not say what is in all")
         return (*self.cas.values(), *self.leaves.values())
 
@@ -187,7 +188,7 @@ class Snapshot:
         """The installed certificates with this identity."""
         return frozenset(self.forest.identified(wanted))
 
-    def trust(self, ca_types: Iterable[CaCertificateType]) -> TrustStore:
+    def trust(self, ca_types: Iterable[AnyCaType]) -> TrustStore:
         """What a path for these domains may use. A domain whose anchors are all out of validity still says so."""
         stores = [self.cas[ca_type] for ca_type in dict.fromkeys(ca_types)]
         if len(stores) == 1:
@@ -208,7 +209,7 @@ class Snapshot:
 
     def successor(
         self,
-        cas: dict[CaCertificateType, CaStore],
+        cas: dict[AnyCaType, CaStore],
         leaves: dict[LeafCertificateType, LeafStore],
         listing: Listing,
         responses: Responses | None,

@@ -61,7 +61,8 @@ def surroundings(snapshot: Snapshot, layout: Layout, read_key: KeyReader) -> Sur
 
 def _directories(layout: Layout, snapshot: Snapshot) -> dict[Path, bool]:
     """The directories that hold the store's files, and whether those are private keys."""
-    found = {store.directory: False for store in snapshot.cas.values() if store.form is not StoreForm.UNREADABLE}
+    stores = (store for store in snapshot.cas.values() if store.form is not StoreForm.UNREADABLE)
+    found = {one.directory: False for one in stores if not one.is_unused or one.directory.is_dir()}
     found |= {leaf.certificates: False for leaf in layout.leaves.values()}
     return found | {leaf.keys: True for leaf in layout.leaves.values()}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from evse_security.additions import AnyCaType
 from evse_security.clock import Moment
 from evse_security.errors import BadText, NotExactlyOne, Refusal
 from evse_security.pki import pem
@@ -26,7 +27,7 @@ from evse_security.store.rules.renew import renew
 from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.rules.times import verified
 from evse_security.store.snapshot import CertificateFile, Snapshot
-from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+from evse_security.vocabulary import LeafCertificateType
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class _Trial:
         self.newest_by, self.said = newest_by, said
         self.token = layout.token(moment.now, 0, 0)
 
-    def install(self, received: Sequence[Certificate], ca_type: CaCertificateType) -> Attempt:
+    def install(self, received: Sequence[Certificate], ca_type: AnyCaType) -> Attempt:
         def ask() -> Decision:
             if len(received) != 1:
                 raise NotExactlyOne(len(received))
@@ -170,7 +171,7 @@ class _Trial:
         return self.with_use(attempt, received, TRUST[leaf_type], after)
 
     def with_use(
-        self, attempt: Attempt, received: Sequence[Certificate], ca_type: CaCertificateType, after: Snapshot
+        self, attempt: Attempt, received: Sequence[Certificate], ca_type: AnyCaType, after: Snapshot
     ) -> Attempt:
         """With what the first certificate would be used for in a domain, were it in its CA store or a leaf."""
         store = self.snapshot.cas[ca_type]

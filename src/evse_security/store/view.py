@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from evse_security.additions import AnyCaType
 from evse_security.store import brief, scan
 from evse_security.store.brief import Status
 from evse_security.store.castore import StoreForm
@@ -16,7 +17,6 @@ from evse_security.store.listing import NO_DIRECTORY, Listing
 from evse_security.store.scan import Directory, Manner, Nanoseconds, Seen
 from evse_security.store.stamp import Stamp, stamp_of
 from evse_security.store.watch import Watch
-from evse_security.vocabulary import CaCertificateType
 
 _CANNOT = "cannot be looked at"
 
@@ -95,7 +95,7 @@ class View:
                 self._walk(scan.walk(directory), self._inside, files, unseen)
             if not os.path.isdir(leaf.certificates):  # where Path.is_dir() may raise
                 unseen[str(leaf.certificates)] = NO_DIRECTORY
-        forms: dict[CaCertificateType, StoreForm] = {}
+        forms: dict[AnyCaType, StoreForm] = {}
         for ca_type, path in self._layout.bundles.items():
             self._follow(top, str(path))
             forms[ca_type] = self._bundle(path, files, beside, unseen)
@@ -177,7 +177,7 @@ class View:
             self._watch.add_directory(directory)
         self._steps.update(way[:-1])
 
-    def _odd(self, forms: dict[CaCertificateType, StoreForm], files: dict[str, Stamp]) -> Iterator[tuple[str, str]]:
+    def _odd(self, forms: dict[AnyCaType, StoreForm], files: dict[str, Stamp]) -> Iterator[tuple[str, str]]:
         for ca_type, form in forms.items():
             location = str(self._layout.bundles[ca_type])
             if form is StoreForm.UNREADABLE:

@@ -63,10 +63,10 @@ class Csms:
     signed: dict[str, str] = field(default_factory=dict)
     """Whose certificate of each type it has signed last."""
     came: asyncio.Event = field(default_factory=asyncio.Event)
-    speaker: Any = None
-    """The connection whose message is being answered."""
     connector: Any = None
     """That of the station, if it has one."""
+    speaker: Any = None
+    """The connection whose message is being answered."""
 
     async def until(self, met: Callable[[], Any]) -> Any:
         """Wait until something is so."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from evse_security.adapters.ocpp import Edition, SigningUse
+from evse_security.adapters.ocpp.variables import served
 from evse_security.lab.authority import LEAF, accept_request, certificate_pem, name
 from evse_security.vocabulary import LeafCertificateType
 from tests.adapters.ocpp.kit import Bench
@@ -241,11 +242,46 @@ def test_installing_a_leaf_as_a_root_is_rejected(tmp_path: Path, edition: Editio
     assert ("statusInfo" in answer) == (edition is not Edition.V16)
 
 
-def test_a_type_that_has_no_place_is_rejected_with_a_reason(tmp_path: Path) -> None:
-    bench = bench_of(tmp_path, Edition.V21)
+@pytest.mark.parametrize("edition", [Edition.V16, Edition.V201, Edition.V201_2025])
+def test_oem_roots_are_of_2_1_alone(tmp_path: Path, edition: Edition) -> None:
+    bench = bench_of(tmp_path, edition)
     pem = bench.made["Stranger"].pem
     answer = bench.answer("InstallCertificate", certificateType="OEMRootCertificate", certificate=pem)
-    assert answer["statusInfo"]["reasonCode"] == "UnsupportedParam"
+    assert answer["status"] == "Rejected"
+    assert edition is Edition.V16 or answer["statusInfo"]["reasonCode"] == "UnsupportedParam"
+    arguments = {"certificate": pem, "certificate_type": "OEM"}
+    assert bench.station.dispatch("install_ca_certificate", arguments, revision="2026-04-oem") == "Accepted"
+    asked = {"certificateType": "ManufacturerRootCertificate"} if edition is Edition.V16 else {}
+    answer = bench.answer("GetInstalledCertificateIds", **asked)
+    assert "OEM" not in str(answer)
+    listed = (
+        {"certificateType": "OEMRootCertificate"}
+        if edition is Edition.V16
+        else {"certificateType": ["OEMRootCertificate"]}
+    )
+    assert bench.answer("GetInstalledCertificateIds", **listed) == {"status": "NotFound"}
+
+
+def test_a_type_that_has_no_place_is_rejected_with_a_reason(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "certs", Edition.V21, config={"oem_ca_bundle": None})
+    pem = bench.made["Stranger"].pem
+    answer = bench.answer("InstallCertificate", certificateType="OEMRootCertificate", certificate=pem)
+    assert (answer["status"], answer["statusInfo"]["reasonCode"]) == ("Rejected", "UnsupportedParam")
+    assert bench.answer("GetInstalledCertificateIds", certificateType=["OEMRootCertificate"]) == {"status": "NotFound"}
+
+
+def test_an_oem_root_counts_as_an_installed_certificate(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path, Edition.V21)
+
+    def entries() -> int:
+        return int(next(one.value for one in served(bench.desk) if one.name == "CertificateEntries"))
+
+    before, pem = entries(), bench.made["Stranger"].pem
+    assert (
+        bench.answer("InstallCertificate", certificateType="OEMRootCertificate", certificate=pem)["status"]
+        == "Accepted"
+    )
+    assert entries() == before + 1
 
 
 def test_the_last_csms_root_stays(bench: Bench) -> None:

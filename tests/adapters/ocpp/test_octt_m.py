@@ -77,6 +77,33 @@ def test_tc_m_04_install_a_mobility_operator_root(tmp_path: Path, edition: Editi
     play(tmp_path, edition, scene)
 
 
+def test_an_oem_root_is_installed_listed_and_deleted(tmp_path: Path) -> None:
+    async def scene(stage: Stage) -> None:
+        assert await install(stage, "OEMRootCertificate", "Stranger") == {"status": "Accepted"}
+        assert await install(stage, "OEMRootCertificate", "Stranger") == {"status": "Accepted"}
+        answer = await install(stage, "OEMRootCertificate", "StrangerLeaf")
+        assert (answer["status"], answer["statusInfo"]["reasonCode"]) == ("Rejected", "NotACa")
+        [found] = await ids(stage, "OEMRootCertificate")
+        everything = await stage.csms.ask("GetInstalledCertificateIds")
+        types = [one["certificateType"] for one in everything["certificateHashDataChain"]]
+        assert types.count("OEMRootCertificate") == 1
+        assert await stage.csms.ask("DeleteCertificate", certificateHashData=found) == {"status": "Accepted"}
+        assert await ids(stage, "OEMRootCertificate") == []
+
+    play(tmp_path, Edition.V21, scene)
+
+
+def test_a_root_of_two_types_goes_from_both(tmp_path: Path) -> None:
+    async def scene(stage: Stage) -> None:
+        assert await install(stage, "OEMRootCertificate", "V2GRoot") == {"status": "Accepted"}
+        [found] = await ids(stage, "OEMRootCertificate")
+        assert found in await ids(stage, "V2GRootCertificate")
+        assert await stage.csms.ask("DeleteCertificate", certificateHashData=found) == {"status": "Accepted"}
+        assert await ids(stage, "OEMRootCertificate", "V2GRootCertificate") == []
+
+    play(tmp_path, Edition.V21, scene)
+
+
 @pytest.mark.parametrize("edition", ALL)
 def test_tc_m_07_install_an_invalid_certificate(tmp_path: Path, edition: Edition) -> None:
     async def scene(stage: Stage) -> None:

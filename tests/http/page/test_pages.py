@@ -161,6 +161,22 @@ def test_what_is_confirmed_is_what_was_previewed_to_the_byte(site: Site, client:
     assert "install_ca_certificate" in audit and "http:local" in audit
 
 
+def test_an_oem_root_is_installed_drawn_and_deleted(site: Site, client: Client, w: World) -> None:
+    assert "Car makers" not in client.get("/").text  # nobody uses that here
+    shown = client.post("/install", data={"text": w.pem("NewRoot")}).text
+    confirmed = {"certificates": hidden(shown, "certificates"), "fingerprint": hidden(shown, "fingerprint")}
+    landed = client.post("/install/confirm", data={**confirmed, "as": "install_ca_certificate:OEM"})
+    assert landed.status_code == 303
+    assert "Root in OEM" in client.get(landed.headers["location"]).text
+    assert w.pem("NewRoot") in (site.certs / "ca/oem/OEM_ROOT_CA.pem").read_text()
+    assert "Car makers" in client.get("/").text
+    assert "CA certificate of OEM: Installed" in client.get("/happenings").text
+    place = f"/certificate/{fingerprint(w, 'NewRoot')}/delete"
+    asked = client.get(place).text
+    assert client.post(place, data={"digest": hidden(asked, "digest")}).status_code == 303
+    assert "Car makers" not in client.get("/").text
+
+
 def test_a_certificate_in_der_is_taken_too(client: Client, w: World) -> None:
     answer = client.post("/install", files={"file": ("root.der", w["NewRoot"].der, "application/octet-stream")})
     assert "NewRoot" in answer.text
@@ -183,7 +199,7 @@ def test_several_ca_certificates_are_offered_one_by_one(client: Client, w: World
     alone = [base64.b64decode(found).decode() for found in re.findall(r'name="certificates" value="([^"]*)"', shown)]
     assert alone == [w.pem("NewRoot"), w.pem("Lonely")]
     again = client.post("/install", data={"certificates": base64.b64encode(alone[0].encode()).decode()}).text
-    assert again.count('name="as"') == 4
+    assert again.count('name="as"') == 5
 
 
 @pytest.mark.parametrize(

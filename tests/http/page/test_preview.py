@@ -33,9 +33,11 @@ def test_a_root_can_be_installed_in_every_domain_and_says_what_that_does() -> No
     w = pki()
     view = preview(explained(station(w), w.pem("New")), CLOCK)
     assert [choice.value for choice in view.choices] == [
-        f"install_ca_certificate:{t}" for t in ["V2G", "MO", "CSMS", "MF"]
+        f"install_ca_certificate:{t}" for t in ["V2G", "MO", "CSMS", "MF", "OEM"]
     ]
-    firmware = view.choices[-1]
+    firmware, cars = view.choices[-2:]
+    assert cars.label == "as CA certificate of OEM (Car makers)"
+    assert cars.does[0] == "A vehicle whose certificate leads to it may connect from then on, in ISO 15118-20."
     assert firmware.does[0] == "Firmware that is signed below it is accepted from then on."
     assert firmware.does[1] == "It would then be trusted as a root."
     assert firmware.does[2].startswith("Written: /station/certs/ca/mf/")

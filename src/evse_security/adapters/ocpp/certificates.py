@@ -35,7 +35,7 @@ RETRY = 60.0
 """Seconds after which what was not delivered is tried again, if nothing happens before."""
 
 
-class Certificates(CarMessages, Connection):
+class Certificates(Connection, CarMessages):
     """What the handlers of a station share. Made once, before the connection, and kept over all of them.
 
     Store and disk are worked on in a thread, one thing after another; nothing here blocks the event loop.

@@ -21,7 +21,9 @@ from evse_security.adapters.ocpp.refusals import RootOnTrial, Unsupported, tech_
 from evse_security.adapters.ocpp.renewals import Renewals
 from evse_security.adapters.ocpp.trust import CsmsTrust
 from evse_security.adapters.ocpp.uses import TRIGGERS, SigningUse
+from evse_security.additions import AddedCaType, CaTypeWithOem
 from evse_security.errors import EvseSecurityError, InvalidConfiguration, MalformedRequest, Revoked
+from evse_security.interface import WITH_OEM, r2026_04_oem
 from evse_security.station import Refused, Station
 from evse_security.vocabulary import (
     CaCertificateType,
@@ -103,6 +105,11 @@ class Desk:
                 return Answer(with_reason(_REFUSED.get(action, "Rejected"), problem, self.edition))
 
     @property
+    def _roots(self) -> r2026_04_oem.Interface:
+        """The commands that know OEM roots; whether they are spoken of is the edition's."""
+        return self.station.interface(WITH_OEM)
+
+    @property
     def actions(self) -> frozenset[str]:
         """The messages that concern certificates in this edition."""
         only_16 = {"ExtendedTriggerMessage", "SignedUpdateFirmware", "DataTransfer"}
@@ -125,7 +132,7 @@ class Desk:
         certificate = messages.text(payload, "certificate", _LONGEST_CERTIFICATE)
         roots = words.PNC_ROOTS if self._is_transfer else words.ROOTS[self.edition]
         kind = roots.get(str(payload.get("certificateType")))
-        if kind is None:
+        if kind is None or (kind is AddedCaType.OEM and self.station.config.oem_ca_bundle is None):
             why = Unsupported(f"a {payload.get('certificateType')!s:.50}")
             return Answer(with_reason("Rejected", why, self._form))
         if kind is CaCertificateType.CSMS:
@@ -133,11 +140,9 @@ class Desk:
         return Answer(messages.installed(*self._installed(certificate, kind), self._form))
 
     def _installed(
-        self, certificate: str, kind: CaCertificateType
+        self, certificate: str, kind: CaTypeWithOem
     ) -> tuple[InstallCertificateResult, EvseSecurityError | None]:
-        return self._heard(
-            lambda: self.station.interface().install_ca_certificate(certificate=certificate, certificate_type=kind)
-        )
+        return self._heard(lambda: self._roots.install_ca_certificate(certificate=certificate, certificate_type=kind))
 
     def _install_csms_root(self, certificate: str) -> Answer:
         """Install the root that the CSMS will be under, with the one before as fallback (M05.FR.09–.12)."""
@@ -170,7 +175,7 @@ class Desk:
     def _list(self, payload: Mapping[str, Any]) -> Answer:
         known = words.PNC_LISTED if self._is_transfer else words.LISTED[self.edition]
         asked = messages.types(payload, known)
-        found = self.station.interface().get_installed_certificates(certificate_types=asked) if asked else None
+        found = self._roots.get_installed_certificates(certificate_types=asked) if asked else None
         chains = () if found is None else found.certificate_hash_data_chain
         if CertificateType.CSMSRootCertificate in asked:
             chains = self.trust.listed(chains)

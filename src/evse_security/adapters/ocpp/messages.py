@@ -13,11 +13,10 @@ from evse_security.adapters.ocpp.editions import Edition, Payload
 from evse_security.adapters.ocpp.refusals import with_reason
 from evse_security.adapters.ocpp.uses import SIGNED_AS, SigningUse
 from evse_security.adapters.ocpp.words import INSTALLED, LISTED_AS
+from evse_security.additions import AnyCertificateType, CertificateHashDataChainWithOem
 from evse_security.errors import EvseSecurityError, MalformedRequest
 from evse_security.vocabulary import (
     CertificateHashData,
-    CertificateHashDataChain,
-    CertificateType,
     DeleteCertificateResult,
     HashAlgorithm,
     InstallCertificateResult,
@@ -66,7 +65,7 @@ def hash_data(payload: Mapping[str, Any]) -> CertificateHashData:
     )
 
 
-def types(payload: Mapping[str, Any], known: Mapping[str, CertificateType]) -> tuple[CertificateType, ...]:
+def types(payload: Mapping[str, Any], known: Mapping[str, AnyCertificateType]) -> tuple[AnyCertificateType, ...]:
     """The types that GetInstalledCertificateIds asks for: one (1.6), some, or all where none is named.
 
     Types that a station does not have are nothing that is installed.
@@ -101,7 +100,7 @@ def written(data: CertificateHashData) -> Payload:
     }
 
 
-def listed(chains: Sequence[CertificateHashDataChain], edition: Edition) -> Payload:
+def listed(chains: Sequence[CertificateHashDataChainWithOem], edition: Edition) -> Payload:
     """GetInstalledCertificateIds' answer: 1.6 has identities alone, 2.x types and sub-CAs (M03.FR.05) as well."""
     if not chains:
         return {"status": "NotFound"}
@@ -110,7 +109,7 @@ def listed(chains: Sequence[CertificateHashDataChain], edition: Edition) -> Payl
     return {"status": "Accepted", "certificateHashDataChain": [_chain(one) for one in chains]}
 
 
-def _chain(chain: CertificateHashDataChain) -> Payload:
+def _chain(chain: CertificateHashDataChainWithOem) -> Payload:
     found: Payload = {
         "certificateType": LISTED_AS[chain.certificate_type],
         "certificateHashData": written(chain.certificate_hash_data),

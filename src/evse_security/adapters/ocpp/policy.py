@@ -98,16 +98,16 @@ class CertificatePolicy:
         for name in ("organization", "serial_number"):
             if not getattr(self, name):
                 raise InvalidConfiguration(name, "must not be empty: OCPP reads from it whose station it is")
+        if self.combined and self.edition is Edition.V16:
+            raise InvalidConfiguration("combined", "OCPP 1.6 has no certificate for the CSMS and for cars")
+        if self.v2g20_key_type not in ("", "secp521r1", "ed448"):
+            raise InvalidConfiguration("v2g20_key_type", "must be secp521r1 or ed448")
         for name in ("organization", "serial_number", "secc_id"):
             text = getattr(self, name)
             if len(text) > LONGEST_NAME or any(unicodedata.category(one) in _NO_TEXT for one in text):
                 raise InvalidConfiguration(name, f"must be a line of at most {LONGEST_NAME} characters")
         if self.country and not (self.country.isascii() and self.country.isalpha() and len(self.country) == COUNTRY):
             raise InvalidConfiguration("country", "must be a code of two letters (ISO 3166-1), or empty")
-        if self.combined and self.edition is Edition.V16:
-            raise InvalidConfiguration("combined", "OCPP 1.6 has no certificate for the CSMS and for cars")
-        if self.v2g20_key_type not in ("", "secp521r1", "ed448"):
-            raise InvalidConfiguration("v2g20_key_type", "must be secp521r1 or ed448")
 
     @property
     def takes_over(self) -> Takeover:
@@ -115,18 +115,18 @@ class CertificatePolicy:
         return self.takeover or TAKEOVER[self.edition]
 
     @property
+    def uses(self) -> tuple[SigningUse, ...]:
+        """What certificates are asked for."""
+        return uses(self.edition, combined=self.combined and self.secc_installation)
+
+    @property
     def speaks_plug_and_charge(self) -> bool:
         """Whether there are messages about SECC leaves: 1.6 has them in DataTransfer, which is off without it."""
         return self.edition is not Edition.V16 or self.plug_and_charge
 
-    @property
-    def uses(self) -> tuple[SigningUse, ...]:
-        """What certificates are asked for."""
-        return uses(self.edition, combined=self.combined)
-
     def asks_for(self, use: SigningUse) -> bool:
-        """Whether a certificate may be asked for (A02, A03). A combined one is the client certificate, too."""
-        return not use.is_secc or use.is_client or (self.secc_installation and self.speaks_plug_and_charge)
+        """Whether leaves of a use are asked for at all (A02, A03)."""
+        return not use.is_secc or (self.secc_installation and self.speaks_plug_and_charge)
 
     def common_name(self, use: SigningUse) -> str:
         """Whose name stands in a leaf."""

@@ -76,7 +76,8 @@ class Renewals:
         """Why no leaf can be asked for; None where it can."""
         if not self.policy.asks_for(use):
             return NotEnabled("V2GCertificateInstallationEnabled")
-        common = self._policy(use).subject(rules.newest(self._facts(use))).common
+        leaf = rules.newest(self._facts(use))
+        common = self._policy(use).subject(leaf).common
         return None if common else Unsupported(f"a {use} leaf without a configured name (SeccId)")
 
     def trigger(self, use: SigningUse) -> None:

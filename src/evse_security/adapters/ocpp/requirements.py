@@ -280,6 +280,13 @@ REQUIREMENTS = (
         "Killed at any step, the station trusts a root that it trusted before, and the change goes on",
         "test_roots_kill:test_killed_at_every_step",
     ),
+    Requirement(
+        "M03, M04, M05: OEMRootCertificate",
+        _V21,
+        "OEM roots are installed, listed and deleted as the others; where the configuration has no place for them, "
+        "and before 2.1, Rejected with `UnsupportedParam`",
+        f"{_M}:test_an_oem_root_is_installed_listed_and_deleted",
+    ),
     Requirement("M05.FR.17", _ALL, "Installing again: Accepted", f"{_M}:test_m05_fr_17_installing_again_is_accepted"),
     Requirement(
         "M06.FR.06–.10",

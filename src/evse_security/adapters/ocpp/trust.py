@@ -13,6 +13,7 @@ from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.messages import identity
 from evse_security.adapters.ocpp.refusals import RootOnTrial
 from evse_security.adapters.ocpp.root_trial import Failure, RootMemory, RootTrial, TrustedRoots
+from evse_security.additions import CertificateHashDataChainWithOem
 from evse_security.errors import EvseSecurityError, MustStay, Refusal
 from evse_security.pki import pem
 from evse_security.pki.certificate import Certificate
@@ -21,7 +22,6 @@ from evse_security.station import Station
 from evse_security.vocabulary import (
     CaCertificateType,
     CertificateHashData,
-    CertificateHashDataChain,
     CertificateType,
     LeafCertificateType,
 )
@@ -130,7 +130,7 @@ class CsmsTrust:
 
     # ---- how they are named
 
-    def listed(self, chains: Sequence[CertificateHashDataChain]) -> tuple[CertificateHashDataChain, ...]:
+    def listed(self, chains: Sequence[CertificateHashDataChainWithOem]) -> tuple[CertificateHashDataChainWithOem, ...]:
         """What is installed, with roots that another one signed as the roots that they are (M03)."""
         named = {identity(data): data for data in self._named().values()}
         found = [one for one in chains if identity(one.certificate_hash_data) not in named]
@@ -152,13 +152,15 @@ def _trusted(roots: dict[str, bytes], *, on_trial: bool = False) -> TrustedRoots
     return TrustedRoots(tuple(roots), "".join(map(ssl.DER_cert_to_PEM_cert, roots.values())), on_trial)
 
 
-def _entry(data: CertificateHashData) -> CertificateHashDataChain:
-    return CertificateHashDataChain(
+def _entry(data: CertificateHashData) -> CertificateHashDataChainWithOem:
+    return CertificateHashDataChainWithOem(
         certificate_type=_ROOT, certificate_hash_data=data, child_certificate_hash_data=None
     )
 
 
-def _without(chain: CertificateHashDataChain, named: Collection[tuple[str, ...]]) -> CertificateHashDataChain:
+def _without(
+    chain: CertificateHashDataChainWithOem, named: Collection[tuple[str, ...]]
+) -> CertificateHashDataChainWithOem:
     """A chain whose sub-CAs hold none of these."""
     children = tuple(one for one in chain.child_certificate_hash_data or () if identity(one) not in named)
     return replace(chain, child_certificate_hash_data=children or None)

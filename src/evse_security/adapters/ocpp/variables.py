@@ -12,7 +12,8 @@ from evse_security.adapters.ocpp.desk import Desk
 from evse_security.adapters.ocpp.device_model import DataType, Mutability, Served
 from evse_security.adapters.ocpp.editions import Edition
 from evse_security.adapters.ocpp.policy import COUNTRY, LONGEST_NAME, RANGES
-from evse_security.vocabulary import CertificateType
+from evse_security.additions import CERTIFICATE_TYPES
+from evse_security.interface import WITH_OEM
 
 SECURITY, ISO15118 = "SecurityCtrlr", "ISO15118Ctrlr"
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 16, 40
@@ -84,7 +85,7 @@ def _number(name: str, key: str, field: str, effect: str, *, unit: str = "", set
 
 
 def _entries(desk: Desk) -> str:
-    found = desk.station.interface().get_installed_certificates(certificate_types=tuple(CertificateType))
+    found = desk.station.interface(WITH_OEM).get_installed_certificates(certificate_types=CERTIFICATE_TYPES)
     chains = desk.trust.listed(found.certificate_hash_data_chain)
     return str(sum(1 + len(one.child_certificate_hash_data or ()) for one in chains))
 

@@ -9,27 +9,29 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from evse_security.additions import CA_TYPES
 from evse_security.http.page.desk import Desk, answering, caller_of, needing
 from evse_security.http.page.forms import Unusable, carried, certificates, each, field, form_of
 from evse_security.http.page.looking import rows_of
 from evse_security.http.page.preview import INSTALL, UPDATE, deletion_view, preview, verdict
 from evse_security.http.scopes import Scope
+from evse_security.interface import NEWEST, WITH_OEM
 from evse_security.serve.codec import encode
 from evse_security.service.renewals import RENEWED, Triggered
 from evse_security.station import Refused
-from evse_security.vocabulary import CaCertificateType, CertificateHashData, LeafCertificateType
+from evse_security.vocabulary import CertificateHashData, LeafCertificateType
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
-_TARGETS = frozenset(
-    {f"{INSTALL}:{kind.value}" for kind in CaCertificateType} | {f"{UPDATE}:{kind.value}" for kind in RENEWED}
-)
+_TARGETS = frozenset({f"{INSTALL}:{kind.value}" for kind in CA_TYPES} | {f"{UPDATE}:{kind.value}" for kind in RENEWED})
 _SUBJECT = ("certificate_type", "country", "organization", "common")
 
 
 async def _call(desk: Desk, request: Request, command: str, arguments: dict[str, Any]) -> tuple[Any, Refused | None]:
     """What a command answers, and why it was refused, if it was."""
     heard: list[Refused] = []
-    answer = await desk.service.call(command, arguments, caller=caller_of(request).name, hear=heard.append)
+    revision = WITH_OEM if command == INSTALL else NEWEST
+    caller = caller_of(request).name
+    answer = await desk.service.call(command, arguments, caller=caller, revision=revision, hear=heard.append)
     return answer, heard[0] if heard else None
 
 

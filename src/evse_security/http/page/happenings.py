@@ -15,6 +15,7 @@ SHOWN = 50
 
 _TITLES: dict[EventKind, Badge] = {
     EventKind.certificate_store_update: Badge("Store changed", Tone.GOOD),
+    EventKind.oem_store_update: Badge("Store changed", Tone.GOOD),
     EventKind.leaf_certificate_expiring: Badge("Leaf expires", Tone.SOON),
     EventKind.certificate_signing_request: Badge("Signing request", Tone.IDLE),
     EventKind.renewal: Badge("Renewal", Tone.IDLE),
@@ -68,7 +69,7 @@ def _csr(event: Event) -> str:
 
 def _words(event: Event) -> str:
     data = event.data
-    if event.kind is EventKind.certificate_store_update:
+    if event.kind in (EventKind.certificate_store_update, EventKind.oem_store_update):
         what = data.get("leaf_certificate_type"), data.get("ca_certificate_type")
         kind = f"{what[0]} leaf" if what[0] else f"CA certificate of {what[1]}"
         return bounded(f"{kind}: {data.get('operation', '')}")

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from evse_security.additions import ca_type_named
 from evse_security.errors import AuditLogUnusable
 from evse_security.http.page import happenings as told
 from evse_security.http.page.desk import Desk, answering
@@ -21,7 +22,6 @@ from evse_security.http.page.renewing import renewals_view
 from evse_security.http.page.rows import Row
 from evse_security.http.page.trees import overview_view, places, siblings
 from evse_security.station import Station
-from evse_security.vocabulary import CaCertificateType
 
 MOST_FINDINGS = 100
 AUDITED = 30
@@ -83,8 +83,10 @@ async def certificate(desk: Desk, request: Request) -> Response:
     fingerprint = rows[0].node.fingerprint
     explained = []
     for row in rows:
-        ask = functools.partial(Station.explain, domain=CaCertificateType(row.domain), fingerprint=fingerprint)
-        found = await desk.ask(ask)
+        domain = ca_type_named(row.domain)
+        if domain is None:
+            continue
+        found = await desk.ask(functools.partial(Station.explain, domain=domain, fingerprint=fingerprint))
         leaf = found.leaves[0] if found.leaves else None
         explained.append((row, leaf, () if leaf is None else tried(leaf.paths)))
     return await desk.draw(request, "certificate.html", explained=explained, node=rows[0].node, first=rows[0])

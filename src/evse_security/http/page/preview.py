@@ -20,7 +20,7 @@ from evse_security.station import (
     PathTried,
     Received,
 )
-from evse_security.vocabulary import CaCertificateType, CertificateValidationResult
+from evse_security.vocabulary import CertificateValidationResult
 
 INSTALL, UPDATE, VERIFY = "install_ca_certificate", "update_leaf_certificate", "verify_certificate"
 MOST_PATHS = 12
@@ -30,7 +30,9 @@ _TRUSTED_FOR = {
     "CSMS": "A backend whose chain leads to it is trusted from then on.",
     "MO": "Contract certificates that lead to it verify from then on.",
     "MF": "Firmware that is signed below it is accepted from then on.",
+    "OEM": "A vehicle whose certificate leads to it may connect from then on, in ISO 15118-20.",
 }
+_HEADINGS = {str(kind): heading for kind, (heading, _) in ABOUT.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def _given(received: Received, clock: Clock) -> Given:
 
 def _label(command: str, kind: str) -> str:
     if command == INSTALL:
-        return f"as CA certificate of {kind} ({ABOUT[CaCertificateType(kind)][0]})"
+        return f"as CA certificate of {kind} ({_HEADINGS[kind]})"
     return f"as {kind} leaf of this station" if command == UPDATE else "anywhere"
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from evse_security.additions import AddedCaType, AnyCaType
 from evse_security.http.page.rows import Clock, Row, row, urgency, walk
 from evse_security.http.page.words import minute, span
 from evse_security.station import DomainOverview, Node, Overview, PendingKey
@@ -19,11 +20,12 @@ PER_PAGE = 100
 MOST_LISTED = 20
 """Of what else is listed: what expires soon, keys that wait."""
 
-ABOUT = {
+ABOUT: Mapping[AnyCaType, tuple[str, str]] = {
     CaCertificateType.V2G: ("Vehicles", "the station's own certificate for ISO 15118, and the roots of its PKI"),
     CaCertificateType.CSMS: ("Backend", "the station's certificate for OCPP, and the roots of the backend's"),
     CaCertificateType.MO: ("Mobility operators", "roots of the contract certificates that vehicles bring"),
     CaCertificateType.MF: ("Manufacturer", "roots of the certificates that sign firmware"),
+    AddedCaType.OEM: ("Car makers", "roots of the certificates that vehicles show, in ISO 15118-20"),
 }
 """What each domain is for."""
 WITH_LEAVES = (CaCertificateType.V2G, CaCertificateType.CSMS)

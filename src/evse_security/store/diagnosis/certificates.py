@@ -155,7 +155,7 @@ def _roots(domain: Domain, seen: Inspection) -> Iterator[Finding]:
     elif not store.anchors and store.form is StoreForm.FILE and not store.readable:
         what = f"no root of {store.ca_type} can be read: the bundle is damaged, as a full disk leaves it"
         yield found("BundleUnreadable", what, (store.path,), mend=[installation(store)])
-    elif not store.anchors and store.form is not StoreForm.UNREADABLE and not domain.leaves:
+    elif not (store.anchors or store.is_unused or store.form is StoreForm.UNREADABLE or domain.leaves):
         yield found("NoRoot", f"no root of {store.ca_type} is installed", (store.path,), mend=[installation(store)])
 
 
@@ -180,7 +180,7 @@ def _authority(certificate: Certificate, domain: Domain, seen: Inspection) -> It
         return
     yield from _validity(certificate, domain, seen)
     yield from _strength(certificate, paths, gone)
-    if not certificate.self_signed and store.forest.issuer_of(certificate) is None:
+    if not store.trust.is_anchor(certificate) and store.forest.issuer_of(certificate) is None:
         yield _orphan(certificate, domain, seen)
 
 

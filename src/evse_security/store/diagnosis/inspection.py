@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from evse_security.additions import AnyCaType
 from evse_security.clock import Moment
 from evse_security.errors import ChainRefused
 from evse_security.pki.certificate import Certificate
@@ -21,7 +22,6 @@ from evse_security.store.limits import Limits
 from evse_security.store.reasons import Domain
 from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.snapshot import CaStore, Leaf, Snapshot
-from evse_security.vocabulary import CaCertificateType
 
 
 class Rights(NamedTuple):
@@ -155,7 +155,7 @@ class Inspection:
         return {}
 
     @cached_property
-    def _anchors(self) -> dict[CaCertificateType, TrustStore]:
+    def _anchors(self) -> dict[AnyCaType, TrustStore]:
         return {store.ca_type: TrustStore(store.anchors) for store in self.snapshot.cas.values()}
 
     def verdict(self, domain: Domain, leaf: Leaf) -> VerifiedChain | ChainRefused:

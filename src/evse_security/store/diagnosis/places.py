@@ -46,7 +46,7 @@ def _emptiness(seen: Inspection) -> Iterator[Finding]:
     is_empty = not snapshot.certificates and not any(store.keys for store in snapshot.leaves.values())
     if is_empty and all(store.form is not StoreForm.UNREADABLE for store in snapshot.cas.values()):
         advice = "look whether this is the right directory (--certs, --config), then install roots"
-        paths = (store.path for store in snapshot.cas.values())
+        paths = (store.path for store in snapshot.cas.values() if not store.is_unused)
         yield found("NothingInstalled", "there is neither a certificate nor a key", paths, advice=advice)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from evse_security.additions import StoreUpdate, roots_update
 from evse_security.errors import MustStay, NotInstalled
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
@@ -45,7 +46,7 @@ def delete(snapshot: Snapshot, wanted: CertID) -> Decision:
 def _from_cas(snapshot: Snapshot, stores: Iterable[CaStore], targets: Collection[Certificate]) -> Decision:
     """Remove CA certificates and all they issued, in each store; one bundle shared by several domains counts once."""
     changes: dict[Change, None] = {}
-    updates: dict[Path, CertificateStoreUpdate] = {}
+    updates: dict[Path, StoreUpdate] = {}
     gone: list[Certificate] = []
     for store in stores:
         doomed = _with_orphans(store.forest, {c for c in store.certificates if c in targets})
@@ -54,7 +55,7 @@ def _from_cas(snapshot: Snapshot, stores: Iterable[CaStore], targets: Collection
             raise MustStay(next(iter(targets)).name, "it signed the CSMS root that replaced it, and is its fallback")
         changes |= dict.fromkeys(without(snapshot, store, doomed))
         gone += [one for one in store.certificates if one in doomed]
-        updates.setdefault(store.path, CertificateStoreUpdate(operation=_DELETED, ca_certificate_type=store.ca_type))
+        updates.setdefault(store.path, roots_update(_DELETED, store.ca_type))
     return Decision(tuple(changes), tuple(updates.values()), concerned=_identities(snapshot, gone))
 
 

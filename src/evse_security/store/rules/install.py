@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from evse_security.additions import roots_update
 from evse_security.clock import SKEW
 from evse_security.errors import (
     BadSignature,
@@ -26,7 +27,7 @@ from evse_security.store.kinds import DOMAINS
 from evse_security.store.limits import Limits
 from evse_security.store.rules.delete import without
 from evse_security.store.snapshot import CaStore, Snapshot, StoreForm, may_sign
-from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
+from evse_security.vocabulary import CertificateStoreUpdateOperation
 
 
 def install(
@@ -50,7 +51,7 @@ def install(
     if problem is not None:
         raise NotACa(certificate.name, problem)
     check_key(certificate)
-    if certificate not in store.anchors:  # one that is trusted by itself may be there without who signed it
+    if not store.trust.is_anchor(certificate):  # one that is needs nobody who signed it
         _check_signature(certificate, store)  # 2
     if at_least is None or certificate.expired(at_least, SKEW):
         _check_time(certificate, now)  # 3
@@ -60,9 +61,7 @@ def install(
     maximum = limits.max_ca_certificates
     if maximum is not None and snapshot.ca_count() + 1 - len(outdated) > maximum:  # 5
         raise StoreFull("certificate_store_max_length", maximum)
-    update = CertificateStoreUpdate(
-        operation=CertificateStoreUpdateOperation.Installed, ca_certificate_type=store.ca_type
-    )
+    update = roots_update(CertificateStoreUpdateOperation.Installed, store.ca_type)
     removed = without(snapshot, store, outdated, added=(certificate,))
     issuer = store.forest.issuer_of(certificate)
     concerned = () if issuer is None else (certificate_id(certificate, issuer),)

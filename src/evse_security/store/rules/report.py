@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
+from typing import Any, TypeVar
 
+from evse_security.additions import AnyCertificateType
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest, lineage
 from evse_security.pki.hashdata import certificate_id
@@ -16,7 +18,6 @@ from evse_security.store.snapshot import Leaf, Snapshot, may_sign
 from evse_security.vocabulary import (
     CaCertificateType,
     CertificateHashData,
-    CertificateHashDataChain,
     CertificateType,
     LeafCertificateType,
     OCSPRequestData,
@@ -26,17 +27,28 @@ MAX_CHILDREN = 4
 """Children of one entry (OCPP 2.0.1 `CertificateHashDataChainType`)."""
 
 
-def installed(snapshot: Snapshot, kinds: Iterable[CertificateType], newest_by: str) -> list[CertificateHashDataChain]:
-    """List CA stores in the order asked for, then V2G chains, newest first. Validity plays no part."""
+Entry = TypeVar("Entry")
+
+
+def installed(
+    snapshot: Snapshot,
+    kinds: Iterable[AnyCertificateType],
+    newest_by: str,
+    entry: Callable[..., Entry],
+) -> list[Entry]:
+    """List CA stores in the order asked for, then V2G chains, newest first. Validity plays no part.
+
+    `entry` makes an entry of its members: those of `CertificateHashDataChain`.
+    """
     asked = list(dict.fromkeys(kinds))
-    entries = [entry for kind in asked if kind in LISTED for entry in _domain(snapshot, kind)]
+    entries = [entry(**found) for kind in asked if kind in LISTED for found in _domain(snapshot, kind)]
     if CertificateType.V2GCertificateChain in asked:
         above = _Above(snapshot)
         for leaf in snapshot.leaves[LeafCertificateType.V2G].newest_first(newest_by):
             first = _hash_data(snapshot, leaf.certificate) if leaf.key is not None else None
             if first is not None:
                 entries.append(
-                    CertificateHashDataChain(
+                    entry(
                         certificate_type=CertificateType.V2GCertificateChain,
                         certificate_hash_data=first,
                         child_certificate_hash_data=above.hash_data(leaf),
@@ -45,13 +57,15 @@ def installed(snapshot: Snapshot, kinds: Iterable[CertificateType], newest_by: s
     return entries
 
 
-def _domain(snapshot: Snapshot, kind: CertificateType) -> Iterator[CertificateHashDataChain]:
+def _domain(snapshot: Snapshot, kind: AnyCertificateType) -> Iterator[dict[str, Any]]:
     """Each top of a store with what it issued there. A top that is no root is listed if its issuer is known.
 
     Self-signed certificates that may not sign are listed too, so that they can be deleted. Below a sub-CA that nothing
     names, since its issuer is not known, those it issued are tops themselves.
     """
-    store = snapshot.cas[LISTED[kind].ca_type]
+    store = snapshot.cas.get(LISTED[kind].ca_type)
+    if store is None:
+        return
     for certificate in store.certificates:
         issuer = None if certificate.self_issued else store.forest.issuer_of(certificate)
         parentless = not certificate.self_issued and (issuer is None or snapshot.forest.id_of(issuer) is None)
@@ -59,14 +73,14 @@ def _domain(snapshot: Snapshot, kind: CertificateType) -> Iterator[CertificateHa
             yield from _entry(snapshot, kind, (certificate, *store.forest.descendants(certificate)))
 
 
-def _entry(
-    snapshot: Snapshot, kind: CertificateType, chain: Sequence[Certificate]
-) -> Iterator[CertificateHashDataChain]:
+def _entry(snapshot: Snapshot, kind: AnyCertificateType, chain: Sequence[Certificate]) -> Iterator[dict[str, Any]]:
     first, children = _hash_data(snapshot, chain[0]), _children(snapshot, chain[1:])
     if first is not None:
-        yield CertificateHashDataChain(
-            certificate_type=kind, certificate_hash_data=first, child_certificate_hash_data=children
-        )
+        yield {
+            "certificate_type": kind,
+            "certificate_hash_data": first,
+            "child_certificate_hash_data": children,
+        }
 
 
 def _children(snapshot: Snapshot, certificates: Iterable[Certificate]) -> tuple[CertificateHashData, ...] | None:

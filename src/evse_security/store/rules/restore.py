@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from evse_security.additions import StoreUpdate, roots_update
 from evse_security.errors import BackupRefused
 from evse_security.pki import pem
 from evse_security.pki.hashdata import from_lines
@@ -47,8 +48,7 @@ class Place(NamedTuple):
 def places(snapshot: Snapshot) -> Iterator[Place]:
     """Every file that the store is made of: certificates, keys, OCSP responses. What is made of these is left out."""
     owners: dict[Path, list[str]] = {}
-    for base, ca_type in CA_ROLES.items():
-        store = snapshot.cas[ca_type]
+    for base, store in ((base, snapshot.cas[one]) for base, one in CA_ROLES.items() if one in snapshot.cas):
         if store.form is StoreForm.UNREADABLE:
             raise BackupRefused(str(store.path), "it cannot be read, so a backup would lack it")
         owners.setdefault(store.directory, []).append(base)
@@ -194,10 +194,10 @@ def _in_order_of_removal(snapshot: Snapshot) -> list[Place]:
     return sorted(places(snapshot), key=rank)
 
 
-def _updates(touched: dict[str, CertificateStoreUpdateOperation]) -> Iterator[CertificateStoreUpdate]:
+def _updates(touched: dict[str, CertificateStoreUpdateOperation]) -> Iterator[StoreUpdate]:
     for base, operation in touched.items():
         if base in CA_ROLES:
-            yield CertificateStoreUpdate(operation=operation, ca_certificate_type=CA_ROLES[base])
+            yield roots_update(operation, CA_ROLES[base])
         else:
             yield CertificateStoreUpdate(operation=operation, leaf_certificate_type=LEAF_ROLES[base])
 
@@ -225,7 +225,10 @@ def _targets(archive: Archive, snapshot: Snapshot) -> dict[Path, Item]:
 def _target(item: Item, archive: Archive, snapshot: Snapshot) -> Iterator[tuple[Path, Item]]:
     base, _, part = item.role.rpartition("/")
     if base in CA_ROLES:
-        yield _ca_target(item, part, archive, snapshot.cas[CA_ROLES[base]])
+        store = snapshot.cas.get(CA_ROLES[base])
+        if store is None:
+            raise BackupRefused(item.path, f"the configuration has no place for the {CA_ROLES[base]} roots in it")
+        yield _ca_target(item, part, archive, store)
     else:
         yield _leaf_target(item, part, snapshot.leaves[LEAF_ROLES[base]])
 

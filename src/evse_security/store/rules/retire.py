@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evse_security.additions import roots_update
 from evse_security.errors import MustStay
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
@@ -9,7 +10,7 @@ from evse_security.pki.path import TrustStore
 from evse_security.store.changes import Decision
 from evse_security.store.rules.delete import without
 from evse_security.store.snapshot import CaStore, Snapshot
-from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
+from evse_security.vocabulary import CertificateStoreUpdateOperation
 
 
 def retire(snapshot: Snapshot, store: CaStore, old: Certificate) -> Decision:
@@ -19,9 +20,7 @@ def retire(snapshot: Snapshot, store: CaStore, old: Certificate) -> Decision:
     """
     if not any(one != old for one in store.anchors):
         raise MustStay(old.name, "it is the last root of its domain")
-    update = CertificateStoreUpdate(
-        operation=CertificateStoreUpdateOperation.Deleted, ca_certificate_type=store.ca_type
-    )
+    update = roots_update(CertificateStoreUpdateOperation.Deleted, store.ca_type)
     identity = snapshot.forest.id_of(old)
     concerned = () if identity is None else (identity,)
     return Decision(tuple(without(snapshot, store, (old,))), (update,), concerned=concerned)
