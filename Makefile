@@ -7,7 +7,7 @@ bin := .venv/bin
 # mypy refuses a directory without Python in it, and these may have none
 checked := src tests $(sort $(patsubst %/,%,$(dir $(wildcard scripts/*.py benchmarks/*.py fuzz/*.py))))
 
-.PHONY: help setup run test test-lowest coverage lint format generate bench fuzz campaigns schemathesis docs lock clean
+.PHONY: help setup run test test-lowest coverage lint format generate bench fuzz campaigns schemathesis josev docs lock clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,9 @@ schemathesis: setup  ## compare the HTTP API with its OpenAPI document, on hosti
 		.venv-schemathesis/bin/pip --quiet --disable-pip-version-check install schemathesis==4.32.5; }
 	@$(bin)/python -m tests.http.schemathesis_run .venv-schemathesis/bin/schemathesis --max-examples 100 $(ARGS)
 
+josev:  ## test with PyPI iso15118: whole Plug & Charge sessions (it gets a .venv of its own; sessions need root and Java)
+	@scripts/josev.sh $(ARGS)
+
 docs: setup  ## build the documentation into site/
 	@$(bin)/mkdocs build --quiet --strict
 	@echo "site/index.html"
@@ -69,6 +72,6 @@ lock:  ## pin the dependencies (ARGS=--upgrade: to the newest)
 	@scripts/lock.sh $(ARGS)
 
 clean:  ## remove what was built; ./station stays
-	rm -rf .venv .venv-lowest .venv-lock .venv-schemathesis site build dist .hypothesis .benchmarks .coverage htmlcov
+	rm -rf .venv .venv-lowest .venv-lock .venv-schemathesis .venv-josev site build dist .hypothesis .benchmarks .coverage htmlcov
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find src tests scripts benchmarks fuzz -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

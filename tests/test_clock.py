@@ -1,10 +1,11 @@
 """What time it is, and whether to believe it."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 
-from evse_security.clock import OUTDATED, RELEASED, SKEW, Moment, believable, judge, system_clock
+from evse_security.clock import OUTDATED, RELEASED, SKEW, Moment, believable, judge, system_clock, turns
 from tests.builders import DAY, NOW
 
 SECOND = timedelta(seconds=1)
@@ -36,6 +37,15 @@ def test_only_times_that_a_right_clock_may_have_shown_are_believable() -> None:
 def test_nor_is_one_before_a_file_that_was_written_here_but_for_some_skew() -> None:
     assert judge(NOW, NOW + SKEW).doubt is None
     assert "before a file" in (judge(NOW, NOW + SKEW + SECOND).doubt or "")
+
+
+@pytest.mark.parametrize("written", [None, NOW])
+def test_between_two_turns_a_clock_is_believed_all_the_time_or_never(written: datetime | None) -> None:
+    ends = sorted(turns(written))
+    for begin, end in pairwise([RELEASED - DAY, *ends, OUTDATED + DAY]):
+        believed = [judge(moment, written).doubt is None for moment in (begin, begin + (end - begin) / 2, end - SECOND)]
+        assert len(set(believed)) == 1
+    assert judge(ends[-2], written).doubt is None  # the one span in which it is
 
 
 def test_the_moment_is_in_utc_whatever_the_zone_of_the_clock() -> None:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from evse_security.additions import AddedCaType
-from evse_security.clock import Moment
+from evse_security.clock import Moment, turns
 from evse_security.core import Core
 from evse_security.errors import ChainRefused, OcspRefused
 from evse_security.leaves import Leaves
@@ -87,6 +87,11 @@ class Chain:
         return f"{self.sent[0].name}, serial {self.sent[0].serial}, under {self.authorities[-1].name}"
 
     @property
+    def responses(self) -> tuple[bytes | None, ...]:
+        """The OCSP responses (DER) that call what is sent good."""
+        return tuple(one.response for one in self.sent)
+
+    @property
     def pem(self) -> str:
         """What is sent, in PEM."""
         return "".join(one.pem for one in self.sent)
@@ -134,24 +139,22 @@ class Chains:
     def __init__(self, core: Core, leaves: Leaves) -> None:
         """Work on this store."""
         self._core, self._leaves = core, leaves
-        self._known: dict[LeafCertificateType, tuple[Snapshot, Moment, Span, Installed]] = {}
+        self._known: dict[LeafCertificateType, tuple[Snapshot, Span, Installed]] = {}
         self._working = threading.Lock()
 
     def installed(self, kind: LeafCertificateType) -> Installed:
         """The chains of a kind: the same object as before, while the store is the same and nothing begins or ends."""
         with self._working:
-            snapshot, moment = self._core.look()
             known = self._known.get(kind)
-            if known is not None and known[0] is snapshot and _holds(known[1], known[2], moment):
-                return known[3]
+            if known is not None and self._core.is_still(known[0]) and known[1].covers(self._core.config.clock()):
+                return known[2]  # asked so at every handshake: looking again would take several times as long
+            snapshot, moment = self._core.look()
+            if known is not None and known[0] is snapshot and known[1].covers(moment.now):
+                return known[2]
             work = _Work(self._core, self._leaves, snapshot, moment)
             found = work.installed(snapshot.leaves[kind])
-            self._known[kind] = snapshot, moment, work.span(), found
+            self._known[kind] = snapshot, work.span(), found
             return found
-
-
-def _holds(then: Moment, span: Span, moment: Moment) -> bool:
-    return span.covers(moment.now) and (then.doubt is None) == (moment.doubt is None)
 
 
 class _Work:
@@ -164,7 +167,7 @@ class _Work:
 
     def span(self) -> Span:
         """For how long what was found stays true by itself."""
-        ends = sorted({*bounds(self._certificates), *self._moments})
+        ends = sorted({*bounds(self._certificates), *self._moments, *turns(self._snapshot.newest_written)})
         return Span().within(ends, self._moment.now)
 
     def installed(self, store: LeafStore) -> Installed:

@@ -57,3 +57,8 @@ def judge(now: datetime, newest_written: datetime | None) -> Moment:
     if newest_written is not None and now + SKEW < newest_written:
         return Moment(now, f"the clock shows {now:%Y-%m-%d %H:%M:%SZ}, before a file that was written here", now)
     return Moment(now, None)
+
+
+def turns(newest_written: datetime | None) -> tuple[datetime, ...]:
+    """The times at which `judge` begins or ceases to believe a clock."""
+    return (RELEASED, OUTDATED) if newest_written is None else (RELEASED, OUTDATED, newest_written - SKEW)

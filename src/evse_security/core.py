@@ -124,6 +124,10 @@ class Core:
         snapshot, moment = self.look([RootsOf(ca_type)] if ca_type in self._places.bundles else [])
         return snapshot.cas.get(ca_type), moment
 
+    def is_still(self, snapshot: Snapshot) -> bool:
+        """Whether the store is surely as in this snapshot of all of it. Where that is not sure, a look tells."""
+        return self._disk.is_still(snapshot)
+
     def revocations(self, snapshot: Snapshot) -> Revocations:
         """What OCSP responders said is revoked, if that has consequences here."""
         return snapshot.revocations if self.config.revoked_leaves == "withdraw" else NONE

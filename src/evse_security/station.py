@@ -46,6 +46,7 @@ from evse_security.vocabulary import CertificateHashData, CertificateInfo, LeafC
 from evse_security.withoem import CommandsWithOem
 
 if TYPE_CHECKING:
+    from evse_security.cars import ShownToCars
     from evse_security.chains import Chains, Installed
     from evse_security.contracts import ContractReport
 
@@ -271,6 +272,12 @@ class Station:
     def chains(self, certificate_type: LeafCertificateType) -> Installed:
         """The V2G or CSMS chains that a TLS stack may send now, newest first; the same object until that changes."""
         return self._chains.installed(certificate_type)
+
+    def shown_to_cars(self) -> ShownToCars:
+        """Which chain cars of each edition of ISO 15118 are shown, and why the others are not."""
+        from evse_security.cars import shown_to_cars
+
+        return shown_to_cars(self.chains(LeafCertificateType.V2G))
 
     @cached_property
     def _chains(self) -> Chains:

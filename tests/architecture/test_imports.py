@@ -43,7 +43,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     ),
     "serve": ("serve", "vocabulary errors interface"),
     "station": (
-        f"station commands older withoem leaves chains contracts renewing succession core doctor recovery {NAME}",
+        f"station commands older withoem leaves chains cars contracts renewing succession core doctor recovery {NAME}",
         f"{BASE} interface outcomes config pki rules keys disk serve",
     ),
     "service": ("service", f"{BASE} actor interface config serve station"),
@@ -57,7 +57,7 @@ GROUPS: dict[str, tuple[str, str]] = {
         "adapters.ocpp.profiles adapters.ocpp.root_trial adapters.ocpp.uses adapters.ocpp.device_model",
         "vocabulary errors",
     ),
-    "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents everest"),
+    "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents adapters everest"),
     "everest": ("everest", f"{BASE} interface serve station config service mqtt"),
     "lab": ("lab", ""),
     "cli": ("cli", f"{BASE} interface config serve station service http mqtt adapters agents everest daemon lab demo"),

@@ -118,6 +118,17 @@ def test_names_cannot_act_on_the_terminal(run: Run, tmp_path: Path) -> None:
     assert "[2J" in out
 
 
+def test_which_chain_cars_are_shown_is_told(run: Run, certs: Path, pki: Pki) -> None:
+    ran = run("--certs", certs, "show")
+    leaf = pki["SECC_LEAF"].certificate
+    assert "shown to cars:\n   ISO 15118-2 over TLS 1.2: CN=DEEVSE000001, " in ran.out
+    assert f"serial {leaf.serial_number:x}, under CN=V2G Root CA" in ran.out
+    told = run("--certs", certs, "show", "--json").json["shown_to_cars"]
+    assert [one["edition"] for one in told["editions"]] == ["ISO 15118-2", "ISO 15118-20"]
+    assert told["editions"][0]["fingerprint"] == leaf.fingerprint(SHA256()).hex()
+    assert told["others"] == []
+
+
 def test_json_has_the_same_trees_with_files_and_fingerprints(run: Run, certs: Path, pki: Pki) -> None:
     ran = run("--certs", certs, "show", "--json")
     assert (ran.code, ran.err) == (0, "")

@@ -34,6 +34,8 @@ def test_everything_runs_that_is_configured(tmp_path: Path) -> None:
         names = [part.name for part in parts(tmp_path, make, mqtt_broker="mqtt://localhost")]
         assert sorted(names) == sorted([*WATCHING, "renewal", "http", "mqtt"])
         assert sorted(part.name for part in parts(tmp_path, make, http_listen=())) == sorted([*WATCHING, "renewal"])
+        exporting = parts(tmp_path / "certs", make, http_listen=(), iso15118_export_directory=tmp_path / "josev")
+        assert "iso15118_export" in [part.name for part in exporting]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.hostile import api, commands, configured, keys, pki, stores
+from tests.hostile import api, commands, configured, handshakes, keys, pki, stores
 from tests.hostile.target import Target
 
 TARGETS: dict[str, Target] = {
@@ -11,6 +11,7 @@ TARGETS: dict[str, Target] = {
     **configured.TARGETS,
     **api.TARGETS,
     **commands.TARGETS,
+    **handshakes.TARGETS,
     **stores.TARGETS,
 }
 """What is tried in the tests, and for longer by `make fuzz`."""

@@ -50,7 +50,10 @@ def test_every_change_is_told_once(change: str, store: Path) -> None:
     (store.parent / "x").write_text("x")
     watch = watching(store)
     act, expected = CHANGES[change]
+    assert watch.is_still()
     act(store)
+    assert not watch.is_still()
+    assert not watch.is_still()  # asking takes nothing from the next answer
     assert watch.news() == {f"{store}/{name}" for name in expected}
     assert watch.news() == set()
 
@@ -86,6 +89,7 @@ def test_of_another_directory_nothing_is_known(change: str, store: Path) -> None
     (inner / "a.pem").write_text("")
     watch = watching(inner)
     REPLACED[change](inner)
+    assert not watch.is_still()
     assert watch.news() is None
     assert watch.news() is None  # until the next beginning
 
@@ -105,7 +109,9 @@ def test_what_a_link_leads_to_is_looked_at(store: Path, tmp_path: Path) -> None:
     watch = watching(store)
     watch.remember(str(link))
     watch.add_file(str(link))
+    assert watch.is_still()
     (tmp_path / "real.pem").write_text("other")
+    assert not watch.is_still()
     assert watch.news() == {str(link)}
     (tmp_path / "new.pem").write_text("third")
     (tmp_path / "new.pem").rename(tmp_path / "real.pem")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from evse_security.adapters.tls_choice import SHORT
+from evse_security.cars import EDITIONS
 from evse_security.chains import Chain, Edition, Installed, OemRoots, roots_in
 from evse_security.errors import EvseSecurityError, NotWritable
 from evse_security.interface.r2026_04 import Interface
@@ -53,6 +53,8 @@ class Exported(NamedTuple):
     chain: Chain
     more_roots: tuple[str, ...]
     """Domains with roots beyond the one for which Josev has a name."""
+    is_new: bool
+    """Whether anything was written: files that are as they should be stay."""
     oem_problem: str | None = None
     """Why no OEM root was exported, though there is something."""
 
@@ -71,11 +73,13 @@ def export(station: Store, directory: Path, edition: Edition, oem_roots: Path | 
         with open(chain.key, "rb") as file:
             private = {"seccLeaf.key": file.read(MAX_KEY_BYTES)}
         private |= {"seccLeafPassword.txt": f"{chain.password or ''}\n".encode()}
-        _replace(directory, public, private)
+        is_new = not _is_there(directory / LINK, public, private)
+        if is_new:
+            _replace(directory, public, private)
     except OSError as problem:
         raise NotWritable(str(problem.filename or directory), problem.strerror or type(problem).__name__) from None
     more = tuple(domain.upper() for domain, found in roots.items() if len(found) > 1)
-    return Exported(directory, chain, more, oem.problem)
+    return Exported(directory, chain, more, is_new, oem.problem)
 
 
 def _newest(station: Store, edition: Edition) -> Chain:
@@ -83,9 +87,9 @@ def _newest(station: Store, edition: Edition) -> Chain:
     fitting = [one for one in installed.chains if one.edition is edition]
     if not fitting:
         reasons = "; ".join(f"{one.name}: {one.reason}" for one in installed.unsent)
-        raise NothingToExport(SHORT[edition], reasons or "none is there")
+        raise NothingToExport(EDITIONS[edition], reasons or "none is there")
     if len(fitting[0].sent) - 1 > MAX_SUB_CAS:
-        raise NothingToExport(SHORT[edition], f"{fitting[0]}, has more than {MAX_SUB_CAS} sub-CAs")
+        raise NothingToExport(EDITIONS[edition], f"{fitting[0]}, has more than {MAX_SUB_CAS} sub-CAs")
     return fitting[0]
 
 
@@ -107,6 +111,26 @@ def _certificates(chain: Chain, roots: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 # ---- the disk
+
+
+def _is_there(link: Path, public: Mapping[str, bytes], private: Mapping[str, bytes]) -> bool:
+    """Whether a generation has these very files, the private ones for nobody else."""
+    return link.is_symlink() and _holds(link / "certs", public, 0) and _holds(link / "private_keys", private, 0o077)
+
+
+def _holds(directory: Path, files: Mapping[str, bytes], forbidden: int) -> bool:
+    try:
+        found = {path.name: path for path in directory.iterdir()}
+        if found.keys() != files.keys() or directory.stat().st_mode & forbidden:
+            return False
+        return all(
+            path.stat().st_mode & forbidden == 0
+            and path.stat().st_size == len(files[name])
+            and path.read_bytes() == files[name]
+            for name, path in found.items()
+        )
+    except OSError:
+        return False
 
 
 def _replace(directory: Path, public: Mapping[str, bytes], private: Mapping[str, bytes]) -> None:

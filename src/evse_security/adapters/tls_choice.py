@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from evse_security.adapters.tls_hello import TLS_1_2, TLS_1_3, Hello
+from evse_security.cars import EDITIONS, NO_EDITION
 from evse_security.chains import Chain, Edition, Installed
 
 VERSION = {Edition.ISO15118_2: TLS_1_2, Edition.ISO15118_20: TLS_1_3}
 """The version of TLS that an edition is served with, and no other (V2G20-2356: nothing of -20 below TLS 1.3)."""
-SHORT = {Edition.ISO15118_2: "ISO 15118-2", Edition.ISO15118_20: "ISO 15118-20"}
 _TLS = {TLS_1_2: "TLS 1.2", TLS_1_3: "TLS 1.3"}
 _SCHEMES_20 = {"EC": 0x0603, "Ed448": 0x0808}
 """The signature schemes of ISO 15118-20 by the kind of key (RFC 8446 §4.2.3); in TLS 1.2 they bind no curve."""
@@ -38,7 +38,7 @@ class Choice(NamedTuple):
 
     def __str__(self) -> str:
         edition = self.offer.edition
-        return f"{SHORT[edition]} over {_TLS[VERSION[edition]]}: {self.offer.chain}; {self.reason}"
+        return f"{EDITIONS[edition]} over {_TLS[VERSION[edition]]}: {self.offer.chain}; {self.reason}"
 
 
 class Demand(NamedTuple):
@@ -66,9 +66,9 @@ def offers(installed: Installed, demand: Demand) -> tuple[list[Offer], list[With
 
 def _objections(chain: Chain, demand: Demand) -> Iterator[str]:
     if chain.edition is None:
-        yield f"its key ({chain.key_kind}) is of no edition of ISO 15118"
+        yield NO_EDITION.format(chain.key_kind)
     elif chain.edition not in demand.editions:
-        yield f"{SHORT[chain.edition]} is not served here"
+        yield f"{EDITIONS[chain.edition]} is not served here"
     if demand.secc_id is not None and chain.common_name != demand.secc_id:
         yield f"it is not for the SECC {demand.secc_id!r}"
     if demand.require_ocsp:
@@ -86,7 +86,8 @@ def choose(shown: Sequence[Offer], hello: Hello) -> Choice | str:
     fitting = [one for one in shown if VERSION[one.edition] in hello.versions and _can_verify(hello, one)]
     if not fitting:
         return _why_none(shown, hello)
-    fitting.sort(key=lambda one: one.edition is not Edition.ISO15118_20)  # stable: newest first remains
+    if len(fitting) > 1:
+        fitting.sort(key=lambda one: one.edition is not Edition.ISO15118_20)  # stable: newest first remains
     for offer in fitting:
         named = hello.named[VERSION[offer.edition]]
         if not named:
@@ -109,5 +110,5 @@ def _why_none(shown: Sequence[Offer], hello: Hello) -> str:
     if not shown:
         return "there is no chain that may be shown"
     known = ", ".join(text for version, text in _TLS.items() if version in hello.versions) or "neither TLS 1.2 nor 1.3"
-    served = ", ".join(sorted({SHORT[one.edition] for one in shown}))
+    served = ", ".join(sorted({EDITIONS[one.edition] for one in shown}))
     return f"the car knows {known}, and the chains here are for {served} (or it cannot verify their signatures)"

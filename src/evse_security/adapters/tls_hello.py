@@ -12,6 +12,7 @@ from evse_security.chains import Authority
 SUPPORTED_VERSIONS, SIGNATURE_ALGORITHMS, TRUSTED_CA_KEYS, CERTIFICATE_AUTHORITIES = 43, 13, 3, 47
 """Numbers of extensions (RFC 8446 §4.2, RFC 6066 §6)."""
 TLS_1_2, TLS_1_3 = 0x0303, 0x0304
+_OLDER, _NO_SCHEMES = frozenset({TLS_1_2}), frozenset[int]()
 MAX_NAMED = 100
 """CAs that a car may name; ISO 15118-2 has ten (V2G2-878)."""
 
@@ -54,10 +55,8 @@ def _numbers(octets: bytes) -> Iterator[int]:
     return (number for (number,) in struct.iter_unpack(">H", even))
 
 
-def _read(parse: Callable[[bytes], Iterator[Named]], body: bytes | None) -> tuple[Named, ...]:
+def _read(parse: Callable[[bytes], Iterator[Named]], body: bytes) -> tuple[Named, ...]:
     """What an extension names; nothing where it is cut short or holds more than anybody names."""
-    if body is None:
-        return ()
     try:
         found = []
         for named in parse(body):
@@ -117,11 +116,18 @@ _NAMING = (
 )
 
 
-def read_hello(legacy_version: int, extension: Callable[[int], bytes | None], served: Collection[int]) -> Hello:
-    """Read what of a ClientHello matters to who serves these versions, given how to get the body of an extension."""
+def read_hello(extension: Callable[[int], bytes | None], served: Collection[int]) -> Hello:
+    """Read what of a ClientHello matters to who serves these versions, given how to get the body of an extension.
+
+    One without supported_versions is served with TLS 1.2 at most (RFC 8446 §4.2.1); less, OpenSSL refuses.
+    """
     offered = extension(SUPPORTED_VERSIONS)
-    versions = frozenset({legacy_version}) if offered is None else frozenset(_numbers(offered[1:]))
+    versions = _OLDER if offered is None else frozenset(_numbers(offered[1:]))
     common = versions.intersection(served)
     schemes = (extension(SIGNATURE_ALGORITHMS) or b"") if TLS_1_3 in common else b""
-    named = {version: _read(parse, extension(number)) for version, number, parse in _NAMING if version in common}
-    return Hello(versions, frozenset(_numbers(schemes[2:])), named)
+    named: dict[int, tuple[Named, ...]] = {}
+    for version, number, parse in _NAMING:
+        if version in common:
+            body = extension(number)
+            named[version] = () if body is None else _read(parse, body)
+    return Hello(versions, frozenset(_numbers(schemes[2:])) if schemes else _NO_SCHEMES, named)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from evse_security.adapters.tls_choice import VERSION, Demand, Offer, Withheld, offers
 from evse_security.adapters.tls_hello import TRUSTED_CA_KEYS
-from evse_security.adapters.tls_libssl import Libssl
+from evse_security.adapters.tls_libssl import Libssl, pointer
 from evse_security.adapters.tls_load import load_chain
 from evse_security.chains import Chain, Edition, Installed, roots_in
 from evse_security.errors import EvseSecurityError
@@ -29,6 +29,16 @@ _Source = tuple[str, Path, str | None]
 """What a context was loaded from: chain, file of the key, password."""
 
 
+class Loaded(NamedTuple):
+    """A context with a chain, and where OpenSSL has it."""
+
+    context: ssl.SSLContext
+    address: int
+    """0 where that is not known."""
+    responses: tuple[bytes | None, ...]
+    """The OCSP responses (DER) to staple, leaf first."""
+
+
 class Ready(NamedTuple):
     """What there is to show, prepared."""
 
@@ -37,7 +47,7 @@ class Ready(NamedTuple):
     shown: tuple[Offer, ...]
     """Newest first."""
     versions: frozenset[int]
-    contexts: dict[str, ssl.SSLContext]
+    contexts: dict[str, Loaded]
     """By the fingerprint of the leaf."""
     withheld: tuple[Withheld, ...]
 
@@ -47,7 +57,7 @@ class Ready(NamedTuple):
 
     def sources(self) -> dict[_Source, ssl.SSLContext]:
         """The contexts by what they were loaded from."""
-        return {_source(one.chain): self.contexts[one.chain.fingerprint] for one in self.shown}
+        return {_source(one.chain): self.contexts[one.chain.fingerprint].context for one in self.shown}
 
 
 class Material:
@@ -73,11 +83,13 @@ class Material:
         roots = (*installed.roots, *oem)
         known = before.sources() if before is not None and before.has_roots(installed, oem) else {}
         shown: list[Offer] = []
-        contexts: dict[str, ssl.SSLContext] = {}
+        contexts: dict[str, Loaded] = {}
         for offer in possible:
             chain = offer.chain
             try:
-                contexts[chain.fingerprint] = known.get(_source(chain)) or self._context(offer, roots)
+                context = known.get(_source(chain)) or self._context(offer, roots)
+                address = 0 if self._library is None else pointer(context)
+                contexts[chain.fingerprint] = Loaded(context, address, chain.responses)
                 shown.append(offer)
             except (OSError, ValueError) as problem:  # ssl.SSLError is an OSError
                 withheld.append(Withheld(str(chain), f"OpenSSL does not take it: {why(problem)}"))

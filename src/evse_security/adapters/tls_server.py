@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from evse_security.adapters.tls_choice import VERSION, Choice, Demand, Offer, Withheld, choose
-from evse_security.adapters.tls_hello import TRUSTED_CA_KEYS, read_hello
-from evse_security.adapters.tls_libssl import GO_ON, REFUSE, Libssl, Unavailable, Verify, libssl
+from evse_security.adapters.tls_choice import Choice, Demand, Offer, Withheld, choose
+from evse_security.adapters.tls_hello import TLS_1_3, TRUSTED_CA_KEYS, read_hello
+from evse_security.adapters.tls_libssl import GO_ON, REFUSE, Libssl, Terms, Unavailable, Verify, libssl, send_alert
 from evse_security.adapters.tls_material import SUITES_2, SUITES_20, Material
 from evse_security.chains import Edition
 from evse_security.errors import InvalidConfiguration
@@ -20,10 +21,13 @@ from evse_security.visible import printable
 log = logging.getLogger(__name__)
 
 BOTH = frozenset(Edition)
-GROUPS = {Edition.ISO15118_2: b"P-256", Edition.ISO15118_20: b"P-521:X448"}
+_GROUP_2, _GROUPS_20 = "prime256v1", b"P-521:X448"
 """For the key exchange; secp256r1 is none of ISO 15118-20's (HUB20 533-005)."""
-_VERIFY = {Edition.ISO15118_2: Verify.NOTHING, Edition.ISO15118_20: Verify.PEER}
-"""Cars of ISO 15118-20 must show a certificate, those of -2 have none."""
+_TERMS = {
+    Edition.ISO15118_2: Terms(),
+    Edition.ISO15118_20: Terms.of(version=TLS_1_3, groups=_GROUPS_20, verify=Verify.PEER, staples_each=True),
+}
+"""Every connection begins as one of ISO 15118-2. Cars of -20 must show a certificate, those of -2 have none."""
 _HANDSHAKE_FAILURE, _INTERNAL_ERROR = 40, 80
 
 
@@ -33,6 +37,19 @@ class SeccContext(ssl.SSLContext):
     _material: Material
     _callback: object = None
     """What OpenSSL calls; it must live as long as this."""
+    _another: Callable[[], SeccContext] | None = None
+    """Makes such a context for one connection alone, where each needs its own."""
+
+    def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
+        """As `ssl.SSLContext` does. What a listening socket accepts comes here again."""
+        return ssl.SSLContext.wrap_socket(self._for_one(), *arguments, **options)
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        """As `ssl.SSLContext` does."""
+        return ssl.SSLContext.wrap_bio(self._for_one(), *arguments, **options)
+
+    def _for_one(self) -> SeccContext:
+        return self if self._another is None else self._another()
 
     @property
     def offers(self) -> tuple[Offer, ...]:
@@ -67,24 +84,33 @@ def server_context(
     if not editions:
         raise InvalidConfiguration("editions", "names none")
     demand = Demand(secc_id, frozenset(editions), require_ocsp)
-    context = SeccContext(ssl.PROTOCOL_TLS_SERVER)
-    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_SINGLE_ECDH_USE
-    context.num_tickets = 0  # a session that is resumed would hold to a chain that is revoked meanwhile
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         library: Libssl | None = libssl()
     except Unavailable as why:
         library, demand = None, _without_libssl(demand, why)
     material = Material(station, demand, oem_roots, library)
-    context._material = material
-    if library is None:
-        _by_server_name(context, material)
-    else:
-        library.set_suites(context, SUITES_20)
-        library.keep_no_sessions(context)
-        library.know(context, TRUSTED_CA_KEYS)
-        context._callback = library.on_hello(context, _Greeter(material, library))
     material.ready()
+    return _by_server_name(material) if library is None else _by_hello(material, library)
+
+
+def _front(material: Material) -> SeccContext:
+    """What every connection begins with."""
+    context = SeccContext(ssl.PROTOCOL_TLS_SERVER)
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_SINGLE_ECDH_USE
+    context.num_tickets = 0  # a session that is resumed would hold to a chain that is revoked meanwhile
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ecdh_curve(_GROUP_2)
+    context._material = material
+    return context
+
+
+def _by_hello(material: Material, library: Libssl) -> SeccContext:
+    """A context that answers each ClientHello."""
+    context = _front(material)
+    library.set_suites(context, SUITES_20)
+    library.keep_no_sessions(context)
+    library.know(context, TRUSTED_CA_KEYS)
+    context._callback = library.on_hello(context, _Greeter(material, library))
     return context
 
 
@@ -105,39 +131,35 @@ class _Greeter:
     def __init__(self, material: Material, library: Libssl) -> None:
         self._material, self._library = material, library
 
-    def __call__(self, connection: int, alert: object, _argument: int) -> int:
+    def __call__(self, connection: int, alert: int, _argument: int) -> int:
         try:
-            alert[0] = _HANDSHAKE_FAILURE  # type: ignore[index]
-            return self._go_on(connection)
+            if self._go_on(connection):
+                return GO_ON
+            send_alert(alert, _HANDSHAKE_FAILURE)
         except Exception:  # nothing may pass through OpenSSL
             log.exception("a handshake failed here")
-            return REFUSE
+        return REFUSE
 
-    def _go_on(self, connection: int) -> int:
+    def _go_on(self, connection: int) -> bool:
         library, ready = self._library, self._material.ready()
-        hello = read_hello(library.legacy_version(connection), partial(library.extension, connection), ready.versions)
+        hello = read_hello(partial(library.extension, connection), ready.versions)
         choice = choose(ready.shown, hello)
         if not isinstance(choice, Choice):
             log.warning("a handshake is refused: %s", choice)
-            return REFUSE
+            return False
         _log(choice)
-        offer = choice.offer
-        library.go_on_with(
-            connection,
-            ready.contexts[offer.chain.fingerprint],
-            version=VERSION[offer.edition],
-            groups=GROUPS[offer.edition],
-            verify=_VERIFY[offer.edition],
-            response=offer.chain.sent[0].response,
-        )
-        return GO_ON
+        chain, edition = choice.offer
+        _, address, responses = ready.contexts[chain.fingerprint]
+        library.go_on_with(connection, address, _TERMS[edition], responses)
+        return True
 
 
-def _by_server_name(context: SeccContext, material: Material) -> None:
-    """Follow the store with what `ssl` itself has: its callback for names is called for cars that send none, too."""
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ecdh_curve("prime256v1")
-    context.set_ciphers(SUITES_2)
+def _by_server_name(material: Material) -> SeccContext:
+    """Follow the store with what `ssl` itself has: its callback for names is called for cars that send none, too.
+
+    `ssl` cannot switch off that OpenSSL keeps the sessions of TLS 1.2 with the context that connections begin with. So
+    each begins with one of its own.
+    """
 
     def choose_context(
         connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _front: ssl.SSLContext
@@ -147,14 +169,21 @@ def _by_server_name(context: SeccContext, material: Material) -> None:
             if not ready.shown:
                 log.warning("a handshake is refused: there is no chain that may be shown")
                 return _HANDSHAKE_FAILURE
-            connection.context = ready.contexts[ready.shown[0].chain.fingerprint]
+            connection.context = ready.contexts[ready.shown[0].chain.fingerprint].context
             _log(Choice(ready.shown[0], "the newest"))
         except Exception:  # nothing may pass through OpenSSL
             log.exception("a handshake failed here")
             return _INTERNAL_ERROR
         return None
 
-    context.sni_callback = choose_context
+    def another() -> SeccContext:
+        context = _front(material)
+        context.set_ciphers(SUITES_2)
+        context.sni_callback = choose_context
+        context._another = another
+        return context
+
+    return another()
 
 
 def _log(choice: Choice) -> None:

@@ -25,6 +25,15 @@ async def ask(service: Service, question: Callable[[Station], T], *, caller: str
             await asyncio.sleep(BUSY)
 
 
+async def look(service: Service, question: Callable[[Station], T], *, caller: str) -> T:
+    """As `Service.look`, and again as long as the service is busy with others."""
+    while True:
+        try:
+            return await service.look(question, caller=caller)
+        except ServiceBusy:
+            await asyncio.sleep(BUSY)
+
+
 async def wait(event: asyncio.Event, seconds: float) -> None:
     """Wait for something to happen, so long at most."""
     try:

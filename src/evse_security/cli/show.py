@@ -1,6 +1,7 @@
 """Show what is installed as trees: root, sub-CAs, leaves; each with validity, key, OCSP state, and what it is used for.
 
-After the trees: keys that wait for their certificate, what cannot be used and why, what is dangerous.
+After the trees: which chain cars of each edition of ISO 15118 are shown, and why not the others; keys that wait for
+their certificate, what cannot be used and why, what is dangerous.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from evse_security.cli.voice import answer, answer_json
 from evse_security.visible import printable
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    from evse_security.cars import ShownToCars
     from evse_security.station import Overview
     from evse_security.store.overview import DomainOverview, Node
 
@@ -31,23 +35,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the trees."""
     with open_station(arguments, only_reads=True) as station:
-        overview = station.overview()
+        overview, cars = station.overview(), station.shown_to_cars()
     if arguments.json:
-        answer_json(as_json(overview))
+        answer_json({**as_object(overview), "shown_to_cars": as_json(cars)})
     else:
-        answer(render(overview))
+        answer(render(overview, cars))
     return 0
 
 
-def render(overview: Overview) -> str:
-    """The overview as lines of text; nothing in it can act on a terminal."""
-    return "\n".join(printable(line) for line in _lines(overview))
+def render(overview: Overview, cars: ShownToCars | None = None) -> str:
+    """All of it as lines of text; nothing in it can act on a terminal."""
+    return "\n".join(printable(line) for line in _lines(overview, cars))
+
+
+def as_object(record: DataclassInstance) -> dict[str, object]:
+    """A record as a JSON object."""
+    return {each.name: as_json(getattr(record, each.name)) for each in fields(record)}
 
 
 def as_json(value: object) -> object:
     """An overview, or a part of it, as JSON: times in ISO 8601, paths as text, null for what is not there."""
-    if is_dataclass(value):
-        return {each.name: as_json(getattr(value, each.name)) for each in fields(value)}
+    if is_dataclass(value) and not isinstance(value, type):
+        return as_object(value)
     if isinstance(value, tuple):
         return [as_json(each) for each in value]
     if isinstance(value, datetime):
@@ -55,9 +64,12 @@ def as_json(value: object) -> object:
     return value if value is None or isinstance(value, bool | int) else str(value)
 
 
-def _lines(overview: Overview) -> Iterator[str]:
+def _lines(overview: Overview, cars: ShownToCars | None) -> Iterator[str]:
     for domain in overview.domains:
         yield from _domain(domain)
+    if cars is not None and not cars.is_empty:
+        yield from _section("shown to cars", map(str, cars.editions))
+        yield from _section("not shown to cars", map(str, cars.others))
     yield from _section("waiting for their certificate", map(str, overview.pending_keys))
     yield from _section("cannot be used", (f"{problem.path}: {problem.text}" for problem in overview.problems))
     yield from _section("dangerous", overview.warnings)

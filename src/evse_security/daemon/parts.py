@@ -19,14 +19,14 @@ def assemble(service: Service, all_ready: Callable[[], bool] = lambda: True) -> 
     Raises `InvalidConfiguration`, also where what they need is not installed.
     """
     renewal = RenewalAgent.of(service)
-    return [*_http(service, all_ready, renewal), *_mqtt(service), *watching(service), renewal]
+    return [*_http(service, all_ready, renewal), *_mqtt(service), *_export(service), *watching(service), renewal]
 
 
 def assemble_what_can_be(service: Service) -> Sequence[Part]:
     """As `assemble`, for a process that must go on: what is configured wrongly is a part that says so when it runs."""
     renewal = list(_unless_refused(_renewal(service)))
     renewals = next((part for part in renewal if isinstance(part, RenewalAgent)), NoRenewals())
-    transports = _http(service, lambda: True, renewals), _mqtt(service)
+    transports = _http(service, lambda: True, renewals), _mqtt(service), _export(service)
     return [*watching(service), *renewal, *(part for parts in transports for part in _unless_refused(parts))]
 
 
@@ -74,6 +74,14 @@ def _mqtt(service: Service) -> Iterator[Part]:
         broker = Broker.of(service.config)
         if broker is not None:
             yield ApiPart(service, broker)
+
+
+def _export(service: Service) -> Iterator[Part]:
+    directory = service.config.iso15118_export_directory
+    if directory is not None:
+        from evse_security.adapters.iso15118_export import ExportPart
+
+        yield ExportPart(service, directory)
 
 
 @contextmanager

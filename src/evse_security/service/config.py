@@ -12,6 +12,7 @@ from evse_security.errors import InvalidConfiguration
 
 Enrolment = Literal["off", "event", "command", "est", "cmp"]
 OcspMode = Literal["off", "fetch", "csms"]
+ExportEdition = Literal["2", "20"]
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -25,6 +26,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "renewal_v2g": get_args(Enrolment),
     "renewal_csms": get_args(Enrolment),
     "ocsp": get_args(OcspMode),
+    "iso15118_export_edition": get_args(ExportEdition),
     "log_format": get_args(LogFormat),
     "log_level": get_args(LogLevel),
 }
@@ -119,6 +121,12 @@ class ServiceConfig:
     """HTTP proxy for OCSP and enrolment, such as `http://proxy.example:3128`; empty: the environment's, if any."""
     sweep_interval: int = DAY
     """Seconds between collections of garbage."""
+    iso15118_export_directory: Path | None = None
+    """Where the V2G chain and the roots are kept for PyPI `iso15118` (Josev), as its PKI_PATH; none: nowhere."""
+    iso15118_export_edition: ExportEdition = "2"
+    """Whose chain: that of ISO 15118-`2` or -`20`."""
+    iso15118_oem_roots: Path | None = None
+    """Roots of car makers (PEM) to go with it, instead of the installed ones; the first is copied."""
     expiry_warning_days: int = 30
     """Days before expiry at which certificates are announced."""
     log_format: LogFormat = "text"

@@ -48,8 +48,10 @@ class Service:
 
         Raises `InvalidConfiguration`.
         """
-        if config.state_directory is not None:
-            station.config.check_apart("state_directory", config.state_directory)
+        for key in ("state_directory", "iso15118_export_directory"):
+            directory = getattr(config, key)
+            if directory is not None:
+                station.config.check_apart(key, directory)
         self.config = config
         self.clock: Clock = station.config.clock
         self.events = events or Events(self.clock)

@@ -109,6 +109,11 @@ class Disk:
                 break
         return self._picture.last
 
+    def is_still(self, snapshot: Snapshot) -> bool:
+        """Whether a look would surely give this very snapshot again, told without looking."""
+        with self._looking:
+            return self._picture.last is snapshot and not self._picture.doubtful and self._view.is_still
+
     def close(self) -> None:
         """Watch nothing any more."""
         with self._looking:

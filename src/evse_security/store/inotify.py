@@ -97,6 +97,7 @@ class Hub:
             os.close(self.descriptor)
             raise
         self._polled = (_Polled * 2)(_Polled(self.descriptor, select.POLLIN), _Polled(mounts, select.POLLPRI))
+        self._poll = libc().poll
         self._buffer = ctypes.create_string_buffer(_BUFFER)
         self.process = os.getpid()
         self.lock = threading.RLock()  # a finalizer may run while it is held
@@ -139,7 +140,7 @@ class Hub:
                 raise
 
     def _deliver(self) -> None:
-        while self._is_told() and (data := self._read()):
+        while self.is_told() and (data := self._read()):
             at, told = 0, set()
             while at < len(data):
                 number, mask, _, length = _HEADER.unpack_from(data, at)
@@ -149,12 +150,15 @@ class Hub:
                     told.add((number, mask & _IGNORED, name))
                     self._tell(number, mask, os.fsdecode(name.rstrip(b"\0")))
 
-    def _is_told(self) -> bool:
+    def is_told(self) -> bool:
         """Whether there is something to read. Reading would let other threads run first, each for milliseconds.
 
         Where something was mounted or unmounted, anything may lie under the names that are watched.
         """
-        if libc().poll(self._polled, 2, 0) < 0:
+        told_of = self._poll(self._polled, 2, 0)
+        if told_of == 0:
+            return False
+        if told_of < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         told, mounted = self._polled
         if mounted.told:

@@ -69,6 +69,12 @@ class View:
         return self._look() if changed is None else changed
 
     @property
+    def is_still(self) -> bool:
+        """Whether nothing looks different from the last look, for sure; it is no look."""
+        believed = self.is_watched and self._elapsed() - self._looked_at <= BELIEVED_SECONDS
+        return believed and self._watch.is_still()
+
+    @property
     def doubtful(self) -> set[str]:
         """Files that may have changed without showing it."""
         return set() if self.is_watched else self._unsettled | self._suspects

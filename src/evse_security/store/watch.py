@@ -35,7 +35,8 @@ class Watch:
         self._armed = False
         self._hub: Hub | None = None
         self._inbox = Inbox()
-        self._identities: dict[str, Identity] = {}
+        self._identities: dict[bytes, Identity] = {}
+        """By path, as the kernel takes it."""
         self._devices: dict[int, bool] = {}
         """Whether only our kernel changes what is on a device."""
         self._drop: Callable[[], object] = lambda: None
@@ -56,6 +57,23 @@ class Watch:
         self._armed = others is not None
         return None if others is None else found | others
 
+    def is_still(self) -> bool:
+        """Whether nothing happened since the last answer, for sure. What did is in the next answer as ever."""
+        hub = self._hub
+        if not self._armed or hub is None or hub.process != os.getpid():
+            return False
+        inbox = self._inbox
+        try:
+            with hub.lock:  # nobody is in the middle of telling
+                if hub.is_told() or inbox.found or not inbox.certain:
+                    return False
+        except OSError:
+            return False
+        for path, before in self._identities.items():
+            if brief.directory(path) != before and _identity(path, brief.status) != before:
+                return False
+        return True
+
     def _changed_identities(self) -> set[str] | None:
         """Files that links lead to that are others now; None where a directory is."""
         found: set[str] = set()
@@ -65,7 +83,7 @@ class Watch:
                 if now is None or before is None or len(now) != len(before) or len(now) == _OF_A_DIRECTORY:
                     return None
                 self._identities[path] = now
-                found.add(path)
+                found.add(os.fsdecode(path))
         return found
 
     def begin(self) -> None:
@@ -107,7 +125,8 @@ class Watch:
 
     def remember(self, path: str) -> None:
         """Look at this path each time: a directory that may be made or replaced, or what a link leads to."""
-        self._identities[path] = _identity(path)
+        name = os.fsencode(path)
+        self._identities[name] = _identity(name)
         if len(self._identities) > _MOST_REMEMBERED:
             self._armed = False
 
@@ -125,7 +144,7 @@ _OF_A_DIRECTORY = 3
 """Numbers in the identity of a directory."""
 
 
-def _identity(path: str, ask: Callable[[str], brief.Status] = os.stat) -> Identity:
+def _identity(path: bytes, ask: Callable[[bytes], brief.Status] = os.stat) -> Identity:
     """What must stay the same: of a directory which one it is, of a file its content as its stamp shows it."""
     try:
         found = ask(path)

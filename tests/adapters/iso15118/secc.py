@@ -5,6 +5,7 @@ The times are those of the machine: OpenSSL's programs have no other clock.
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import ssl
@@ -108,11 +109,13 @@ def answer(
     since: datetime = NOW - HOUR,
     until: datetime = NOW + 7 * 24 * HOUR,
     status: OCSPCertStatus = OCSPCertStatus.GOOD,
+    of: int | None = None,
 ) -> None:
-    """Have all OCSP responders say the same of the SECC chain."""
+    """Have all OCSP responders say the same of the SECC chain, or that of one certificate: 0 is the leaf."""
     template = ResponseTemplate(this_update=since, next_update=until, status=status, hash_algorithm=ID_HASHES["SHA256"])
     commands = station.interface()
-    for asked in commands.get_v2g_ocsp_request_data().ocsp_request_data_list:
+    questions = commands.get_v2g_ocsp_request_data().ocsp_request_data_list
+    for asked in questions if of is None else questions[of : of + 1]:
         wanted = asked.certificate_hash_data
         assert wanted is not None
         response = pki(kind).ocsp_response(
@@ -168,6 +171,11 @@ def s_client(port: int, *options: str, ending: str | None = None) -> str:
 
 def gets_through(said: str) -> bool:
     return GREETING.decode() in said
+
+
+def nothing_stapled(said: str) -> bool:
+    """In the words of OpenSSL before 3.6, and of later ones."""
+    return re.search(r"^OCSP responses?: no ", said, re.MULTILINE) is not None
 
 
 def secc(context: SeccContext) -> list[str]:

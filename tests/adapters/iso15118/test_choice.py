@@ -61,8 +61,8 @@ def by_certificate(root: bytes) -> bytes:
 # ---- reading a ClientHello
 
 
-def hello(extensions: dict[int, bytes], legacy: int = TLS_1_2) -> Hello:
-    return read_hello(legacy, extensions.get, (TLS_1_2, TLS_1_3))
+def hello(extensions: dict[int, bytes]) -> Hello:
+    return read_hello(extensions.get, (TLS_1_2, TLS_1_3))
 
 
 def test_versions_and_signatures() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from evse_security.adapters.iso15118 import server_context
+from evse_security.adapters.tls_libssl import libssl
 from evse_security.lab.keys import KeyKind
 from tests.adapters.iso15118.secc import (
     ED448,
@@ -22,12 +23,13 @@ from tests.adapters.iso15118.secc import (
     answer,
     gets_through,
     listening,
+    nothing_stapled,
     pki,
     s_client,
 )
 
 VERIFIED = "Verify return code: 0 (ok)"
-GOOD, NONE = "Cert Status: good", "OCSP response: no response sent"
+GOOD = "Cert Status: good"
 
 
 def test_a_car_of_iso15118_2(site: Site) -> None:
@@ -38,7 +40,7 @@ def test_a_car_of_iso15118_2(site: Site) -> None:
     assert VERIFIED in said
     assert "Protocol  : TLSv1.2" in said
     assert "Cipher    : ECDHE-ECDSA-AES128-SHA256" in said
-    assert NONE in said
+    assert nothing_stapled(said)
     assert "No client certificate CA names sent" in said
 
 
@@ -128,6 +130,25 @@ def test_a_good_response_is_stapled(site: Site, version: str, demanded: bool) ->
     assert gets_through(said)
 
 
+@pytest.mark.parametrize("kind", [P256, P521, ED448])
+def test_each_certificate_has_its_response_in_tls_1_3_where_openssl_can(site: Site, kind: KeyKind) -> None:
+    site.stock(kind)
+    with site.open() as station, listening(server_context(station, oem_roots=site.oem_roots(kind))) as port:
+        answer(station, kind)
+        said = s_client(port, "-CAfile", site.root_file(pki(kind)["V2G_ROOT_CA"]), *site.car(kind))
+    assert said.count(GOOD) == (3 if libssl().staples_each and kind is not P256 else 1)
+    assert gets_through(said)
+
+
+def test_those_that_are_there_are_stapled(site: Site) -> None:
+    site.stock(P521)
+    with site.open() as station, listening(server_context(station, oem_roots=site.oem_roots())) as port:
+        answer(station, P521, of=1)
+        said = s_client(port, *site.car())
+    assert said.count(GOOD) == (1 if libssl().staples_each else 0)
+    assert gets_through(said)
+
+
 @pytest.mark.parametrize("kind", [P256, P521])
 def test_without_a_response_a_car_decides_unless_one_is_required(site: Site, kind: KeyKind) -> None:
     site.stock(kind)
@@ -137,25 +158,30 @@ def test_without_a_response_a_car_decides_unless_one_is_required(site: Site, kin
         strict_context = server_context(station, require_ocsp=True, oem_roots=site.oem_roots())
         with listening(strict_context) as port:
             strict = s_client(port, *site.car())
-    assert NONE in lenient
+    assert nothing_stapled(lenient)
     assert gets_through(lenient)
     assert "alert handshake failure" in strict
     assert not gets_through(strict)
     assert "no current OCSP response is cached" in strict_context.withheld[0].reason
 
 
-def test_an_expired_response_is_not_stapled(site: Site) -> None:
-    site.stock(P256)
+@pytest.mark.parametrize("kind", [P256, P521, ED448])
+def test_an_expired_response_is_not_stapled(site: Site, kind: KeyKind) -> None:
+    site.stock(kind)
     with site.open() as station:
-        answer(station, P256, until=NOW + HOUR)
-        lenient, strict = server_context(station), server_context(station, require_ocsp=True)
+        answer(station, kind, until=NOW + HOUR)
+        roots = site.oem_roots(kind)
+        lenient = server_context(station, oem_roots=roots)
+        strict = server_context(station, require_ocsp=True, oem_roots=roots)
         with listening(lenient) as port, listening(strict) as strict_port:
-            assert GOOD in s_client(port)
-            assert GOOD in s_client(strict_port)
+            assert GOOD in s_client(port, *site.car(kind))
+            assert GOOD in s_client(strict_port, *site.car(kind))
             site.now = NOW + HOUR
-            assert NONE in (said := s_client(port))
+            assert nothing_stapled(said := s_client(port, *site.car(kind)))
             assert gets_through(said)
-            assert not gets_through(s_client(strict_port))
+            refused = s_client(strict_port, *site.car(kind))
+            assert "alert handshake failure" in refused
+            assert not gets_through(refused)
 
 
 # ---- others' clients
