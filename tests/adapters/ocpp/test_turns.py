@@ -74,9 +74,10 @@ def test_closing_waits_for_what_has_begun_and_cancels_the_rest() -> None:
         first = closed.submit(held)
         second = closed.submit(int)
         held.begun.wait()
-        threading.Timer(0, held.go.set).start()
-        closed.shutdown(cancel_futures=True)
-        assert first.result() is True
+        closed.shutdown(wait=False, cancel_futures=True)
+        held.go.set()
+        closed.shutdown()
+        assert first.done() and first.result() is True
         with pytest.raises(CancelledError):
             second.result()
         with pytest.raises(RuntimeError):
@@ -84,15 +85,19 @@ def test_closing_waits_for_what_has_begun_and_cancels_the_rest() -> None:
         assert other.submit(int).result() == 0
 
 
-def test_threads_that_are_gone_leave_nobody_waiting() -> None:
+@pytest.mark.parametrize("cancels", [False, True])
+def test_threads_that_are_gone_leave_nobody_waiting(cancels: bool) -> None:  # noqa: FBT001
     held = Held()
     executor = ThreadPoolExecutor(1)
-    turns = InTurn(executor)
+    turns, other = InTurn(executor), InTurn(executor)
     turns.submit(held)
-    waiting = turns.submit(int)
+    waiting = [turns.submit(int)]
     held.begun.wait()
-    executor.shutdown(wait=False)
+    waiting += [other.submit(int)] if cancels else []
+    executor.shutdown(wait=False, cancel_futures=cancels)
     held.go.set()
-    with pytest.raises(CancelledError):
-        waiting.result()
+    for one in waiting:
+        with pytest.raises(CancelledError):
+            one.result()
     turns.shutdown()
+    other.shutdown()

@@ -263,6 +263,7 @@ def test_a_password_that_the_program_cannot_take_is_rejected(
 
     assert "Rejected" in str(asked(bench, scene, changed=changed))
     assert SECRET not in caplog.text
+    assert bench.restarted().memory.waiting == ()
 
 
 @pytest.mark.parametrize(
@@ -279,6 +280,17 @@ def test_the_security_profile_of_1_6_goes_up_with_its_certificates(tmp_path: Pat
     )
     assert answer == {"status": status}
     assert heard == ([("SecurityProfile", wanted)] if status == "Accepted" else [])
+
+
+def test_a_connector_that_went_back_to_another_profile_says_so(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "certs", Edition.V16)
+
+    async def scene(certificates: Certificates) -> Any:
+        await certificates.device_model.uses_profile(1)
+        return await certificates.device_model.get_configuration(["SecurityProfile"])
+
+    assert asked(bench, scene, security_profile=2)["configurationKey"][0]["value"] == "1"
+    assert bench.restarted().renewals.policy.security_profile == 1
 
 
 def test_without_a_program_that_hears_of_it_the_security_profile_stays(tmp_path: Path) -> None:
@@ -305,6 +317,19 @@ def test_without_v2g_installation_no_secc_leaf_is_asked_for(tmp_path: Path, edit
     assert set_to(bench, {**one, "attributeValue": "true"}) == ["Accepted"]
     bench.restarted()
     assert bench.trigger("SignV2GCertificate")
+
+
+def test_a_csms_of_2_1_may_allow_a_lower_security_profile(tmp_path: Path) -> None:
+    bench = real_bench(tmp_path, Edition.V21)
+
+    async def scene(certificates: Certificates) -> None:
+        assert await certificates.refused_profile(3, 2) is not None
+        one = item("SecurityCtrlr", "AllowSecurityProfileDowngrade", attributeValue="true")
+        await certificates.device_model.set_variables([one])
+        assert await certificates.refused_profile(3, 2) is None
+        assert await certificates.refused_profile(2, 1) is not None
+
+    asked(bench, scene)
 
 
 def test_without_pnc_1_6_has_no_plug_and_charge_in_data_transfer(tmp_path: Path) -> None:

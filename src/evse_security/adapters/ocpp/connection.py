@@ -51,12 +51,12 @@ class Connection(ABC):
         )
 
     async def refused_profile(
-        self, current: int, wanted: int, *, has_password: bool = True, may_go_down: bool = False
+        self, current: int, wanted: int, *, has_password: bool = True, may_go_down: bool | None = None
     ) -> ProfileRefused | None:
         """Why the station must not change to a security profile; None where it may (A05).
 
         To ask when the CSMS sets NetworkConfigurationPriority, or SecurityProfile in 1.6, and of a lower profile at
-        SetNetworkProfile already. `may_go_down` is AllowSecurityProfileDowngrade.
+        SetNetworkProfile already. `may_go_down` is AllowSecurityProfileDowngrade; None: as the variable says.
         """
         installed = await self._ask(lambda: self._desk.station.chains(LeafCertificateType.CSMS))
         return refused_profile(
@@ -65,7 +65,7 @@ class Connection(ABC):
             has_root=bool(installed.roots),
             has_leaf=bool(installed.chains),
             has_password=has_password,
-            may_go_down=may_go_down,
+            may_go_down=self._desk.renewals.policy.allows_downgrade if may_go_down is None else may_go_down,
         )
 
     def reconnect_by(self, reconnect: Callable[[], object]) -> None:

@@ -10,6 +10,10 @@ from evse_security.adapters.ocpp import device_model, variables
 from evse_security.adapters.ocpp.desk import Desk
 from evse_security.adapters.ocpp.device_model import Item, Mutability, Served
 from evse_security.adapters.ocpp.editions import Payload
+from evse_security.adapters.ocpp.events import SecurityEvent
+from evse_security.adapters.ocpp.profiles import refused_profile
+from evse_security.adapters.ocpp.uses import SigningUse
+from evse_security.vocabulary import LeafCertificateType
 
 log = logging.getLogger(__name__)
 
@@ -80,18 +84,31 @@ class DeviceModel:
 
     # ---- writing
 
+    async def uses_profile(self, profile: int) -> None:
+        """The connector uses this security profile: it went back, or there was a SetNetworkProfile.
+
+        Raises `InvalidConfiguration`.
+        """
+        await self._ask(lambda: remember(self._desk, "security_profile", str(profile)))
+
     async def _written(self, work: Callable[[device_model.Write], Payload]) -> tuple[Payload, bool]:
         """The answer to a write, and whether the station's own program took what is its own."""
         heard: list[tuple[Served, str]] = []
 
         def write(variable: Served, value: str) -> None:
-            variables.write(self._desk, variable, value)
+            write_down(self._desk, variable, value)
             heard.append((variable, value))
 
         result: Payload = await self._ask(lambda: work(write))
-        taken = [self._tell(variable, value) for variable, value in heard]
+        taken = [await self._told(variable, value) for variable, value in heard]
         self._wake()
         return result, all(taken)
+
+    async def _told(self, variable: Served, value: str) -> bool:
+        taken = self._tell(variable, value)
+        if taken and variable.writes in ("", "security_profile"):
+            await self._ask(lambda: self._desk.happened(SecurityEvent.PARAMETERS_CHANGED, variable.name))
+        return taken
 
     def _tell(self, variable: Served, value: str) -> bool:
         try:
@@ -105,3 +122,34 @@ class DeviceModel:
 
 def _completed(item: Item, result: Result, own: Own | None) -> Result:
     return own(item) if own is not None and device_model.is_unknown(result) else result
+
+
+# ---- what a write does
+
+
+def write_down(desk: Desk, variable: Served, value: str) -> None:
+    """Set a variable, and remember it. Raises `InvalidConfiguration` and `ProfileRefused`.
+
+    A secret is not ours to keep: the station's own program gets it.
+    """
+    if not variable.writes:
+        return
+    if variable.writes == "security_profile":
+        _check_profile(desk, int(value))
+    remember(desk, variable.writes, value)
+    for use in (one for one in SigningUse if not desk.renewals.policy.asks_for(one)):
+        desk.memory.put(use, desk.memory.renewal(use).idle())
+
+
+def remember(desk: Desk, field: str, value: str) -> None:
+    """Change the policy, over restarts. Raises `InvalidConfiguration`."""
+    desk.renewals.policy = desk.renewals.policy.changed(field, value)
+    desk.memory.settings[field] = value
+    desk.memory.save()
+
+
+def _check_profile(desk: Desk, wanted: int) -> None:
+    installed, current = desk.station.chains(LeafCertificateType.CSMS), desk.renewals.policy.security_profile
+    has_root, has_leaf = bool(installed.roots), bool(installed.chains)
+    if refused := refused_profile(current, wanted, has_root=has_root, has_leaf=has_leaf):
+        raise refused

@@ -30,10 +30,20 @@ class InTurn(Executor):
             if self._closed:
                 raise RuntimeError("the certificates of this station are closed")
             if not self._queued:
-                self._executor.submit(self._next)
-                self._queued = True
+                self._queue()
             self._waiting.append((future, partial(fn, *arguments, **named)))
         return future
+
+    def _queue(self) -> None:
+        self._executor.submit(self._next).add_done_callback(self._dropped)
+        self._queued = True
+
+    def _dropped(self, turn: Future[None]) -> None:
+        if turn.cancelled():  # the other executor was shut down: nobody else would say so to those that wait
+            with self._state:
+                self._queued = False
+                self._cancel()
+                self._state.notify_all()
 
     def _next(self) -> None:
         with self._state:
@@ -46,7 +56,7 @@ class InTurn(Executor):
             self._queued = bool(self._waiting)
             try:
                 if self._queued:
-                    self._executor.submit(self._next)
+                    self._queue()
             except RuntimeError:  # it was shut down under us
                 self._cancel()
             self._state.notify_all()

@@ -11,12 +11,9 @@ from dataclasses import dataclass, replace
 from evse_security.adapters.ocpp.desk import Desk
 from evse_security.adapters.ocpp.device_model import DataType, Mutability, Served
 from evse_security.adapters.ocpp.editions import Edition
-from evse_security.adapters.ocpp.events import SecurityEvent
 from evse_security.adapters.ocpp.policy import COUNTRY, LONGEST_NAME, RANGES
-from evse_security.adapters.ocpp.profiles import refused_profile
 from evse_security.additions import CERTIFICATE_TYPES
 from evse_security.interface import WITH_OEM
-from evse_security.vocabulary import CaCertificateType
 
 SECURITY, ISO15118 = "SecurityCtrlr", "ISO15118Ctrlr"
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 16, 40
@@ -276,28 +273,3 @@ def _value(desk: Desk, one: Variable) -> str:
         return one.read(desk)
     found = getattr(desk.renewals.policy, one.field) if one.field else ""
     return str(found).lower() if isinstance(found, bool) else str(found)
-
-
-def write(desk: Desk, variable: Served, value: str) -> None:
-    """Set a variable, and remember it. Raises `InvalidConfiguration` and `ProfileRefused`.
-
-    A secret is not ours to keep: the station's own program gets it.
-    """
-    if variable.writes:
-        if variable.writes == "security_profile":
-            _check_profile(desk, int(value))
-        desk.renewals.policy = desk.renewals.policy.changed(variable.writes, value)
-        desk.memory.settings[variable.writes] = value
-        for use, record in tuple(desk.memory.records.items()):
-            if not desk.renewals.policy.asks_for(use):
-                desk.memory.records[use] = record.idle()
-        desk.memory.save()
-    if variable.writes in ("", "security_profile"):
-        desk.happened(SecurityEvent.PARAMETERS_CHANGED, variable.name)
-
-
-def _check_profile(desk: Desk, wanted: int) -> None:
-    roots = desk.station.interface().get_verify_file(certificate_type=CaCertificateType.CSMS)
-    policy, has_leaf = desk.renewals.policy, desk.renewals.client_certificate() is not None
-    if refused := refused_profile(policy.security_profile, wanted, has_root=bool(roots), has_leaf=has_leaf):
-        raise refused
