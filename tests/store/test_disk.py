@@ -8,6 +8,7 @@ import os
 import shutil
 from base64 import b64encode
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from evse_security.store.changes import SECRET_MODE, Change, Edit, Link, Order, 
 from evse_security.store.contents import CertificateFile
 from evse_security.store.disk import Disk
 from evse_security.store.files import Files
-from evse_security.store.layout import Layout
+from evse_security.store.layout import TEMPORARY_SUFFIX, Layout
 from evse_security.store.listing import Listing
 from evse_security.store.parts import EVERYTHING, Parts
 from evse_security.store.picture import Picture
@@ -508,6 +509,23 @@ def test_a_look_that_broke_off_does_not_hide_what_happened(where: str, store: Pr
     assert {ca: one.certificates for ca, one in found.cas.items()} == {
         ca: one.certificates for ca, one in truth.cas.items()
     }
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "sick"), MemoryError()])
+def test_what_a_change_left_behind_is_seen_at_the_next_look(error: BaseException, store: Prepared) -> None:
+    class Sticking(Files):
+        def remove(self, path: Path) -> None:
+            if path.suffix == TEMPORARY_SUFFIX:
+                raise error
+
+    disk = disk_of(store, Sticking())
+    disk.look()
+    with suppress(MemoryError):
+        apply(disk, Edit(store.config().mo_ca_bundle, append=pki()["NewRoot"].pem.encode()))
+    assert {path.name for path in disk.look().leftovers} == {
+        path.name for path in store.root.rglob(f"*{TEMPORARY_SUFFIX}")
+    }
+    assert disk.look().leftovers
 
 
 def test_a_deletion_half_seen_is_looked_at_again(store: Prepared) -> None:

@@ -147,6 +147,16 @@ class Disk:
 
     def apply(self, changes: Iterable[Change], now: datetime) -> None:
         """Make changes, all staged before the first is visible. Raises `NotWritable`; then nothing was changed."""
+        try:
+            self._forget(self._made(changes, now))
+        except NotWritable:
+            raise
+        except BaseException:
+            self._leave_behind()
+            raise
+
+    def _made(self, changes: Iterable[Change], now: datetime) -> list[_Done]:
+        """Make changes, and say what is kept aside of what was there."""
         staged: list[_Staged] = []
         done: list[_Done] = []
         path = Path()
@@ -154,7 +164,7 @@ class Disk:
             for change in changes:
                 self._is_changed = True
                 path = change.path
-                staged.append(_Staged(change, target := self._target(path), _aside(target)))
+                staged.append(_Staged(change, target := self._target(path), self._aside(target)))
                 self._stage(staged[-1], now)
             waited_for: dict[Path, None] = {}
             others: dict[Path, None] = {}
@@ -172,7 +182,7 @@ class Disk:
             self._take_back(staged, done)
             done.clear()  # whoever has the traceback needs no keys
             raise _not_writable(path, error) from error
-        self._forget(done)
+        return done
 
     def outdated(self, writes: Iterable[Write]) -> list[Write]:
         """Those of the files that are not there, or whose content is not what it should be."""
@@ -243,7 +253,7 @@ class Disk:
 
     def _make_visible(self, one: _Staged, done: list[_Done]) -> None:
         """Give a staged change its name, or take a name away. What was there is kept aside."""
-        old = _aside(one.target)
+        old = self._aside(one.target)
         if isinstance(one.change, Remove):
             try:
                 self._files.replace(one.target, old)
@@ -357,14 +367,20 @@ class Disk:
             with suppress(OSError):
                 self._files.sync_directory(directory)
 
+    def _aside(self, target: Path) -> Path:
+        """A new temporary name beside a file."""
+        return target.with_name(f".{self._view.mark}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+
     def _drop(self, path: Path) -> None:
-        with suppress(OSError):
+        try:
             self._files.remove(path)
+        except OSError:
+            self._leave_behind()
 
-
-def _aside(target: Path) -> Path:
-    """A new temporary name beside a file."""
-    return target.with_name(f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+    def _leave_behind(self) -> None:
+        """Have temporary names seen, which nobody looks at while we are writing."""
+        with self._looking:
+            self._view.forget()
 
 
 def _can_wait(change: Change) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -53,6 +54,8 @@ class View:
         """Files that changed too recently for their stamps to show another change."""
         self._suspects: set[str] = set()
         """Those of the look before."""
+        self.mark = secrets.token_hex(4)
+        """How the temporary names of our own writer begin: nobody looks at them, as they are gone before it answers."""
         self.listing = Listing.of({}, {}, {}, {})
         self.is_watched = False
         """Whether every change since the last look is told, so that nothing needs to be read again to be sure."""
@@ -74,7 +77,8 @@ class View:
         return set() if self.is_watched else self._unsettled | self._suspects
 
     def forget(self) -> None:
-        """Watch nothing any more."""
+        """Watch nothing any more. The next look is at everything, what our own writer left behind included."""
+        self.mark = secrets.token_hex(4)
         self._watch.close()
 
     # ---- everything
@@ -212,6 +216,8 @@ class View:
     def _matters(self, location: str) -> bool:
         """Whether something at this path is the store's."""
         parent, _, name = location.rpartition("/")
+        if name.startswith(f".{self.mark}") and not self.listing.knows(location):
+            return False
         if parent in self._inside or parent in self._beside or location in self._bundles or location in self._steps:
             return True
         return parent in self._around and (_is_leftover(name) or name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY))
