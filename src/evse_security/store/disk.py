@@ -136,7 +136,7 @@ class Disk:
             directories = (*self._directories, *(real.parent for real in self._linked.values()))
             with self._writer.held(directories, patience, missing) as held, self._files.within(held.places):
                 for bundle in self._bundles:
-                    if _is_ours(bundle) and os.path.isdir(bundle):
+                    if os.path.isdir(bundle) and _is_ours(bundle):
                         self._files.enter(bundle, self._linked.get(bundle, bundle))
                 self._is_changed = False
                 yield held.complete

@@ -53,12 +53,8 @@ class _Place(NamedTuple):
     path: Path
     directory: int
     file: int
-
-    @property
-    def identity(self) -> tuple[int, int]:
-        """The same for all paths that lead there, in every process."""
-        found = os.fstat(self.file)
-        return found.st_dev, found.st_ino
+    identity: tuple[int, int]
+    """The same for all paths that lead there, in every process."""
 
     def close(self) -> None:
         """Let go of it; whoever inherited the descriptors does not keep the lock."""
@@ -125,7 +121,7 @@ def _place(path: Path, missing: Missing, opened: ExitStack) -> _Place | Absence:
             raise
         return Absence.NOT_OURS
     try:
-        place = _Place(path, directory, _opened_file(directory, missing))
+        file = _opened_file(directory, missing)
     except OSError as error:
         os.close(directory)
         if not os.path.isdir(path):
@@ -135,6 +131,8 @@ def _place(path: Path, missing: Missing, opened: ExitStack) -> _Place | Absence:
         if isinstance(error, FileNotFoundError) and missing is Missing.LEAVE:
             return Absence.MISSING
         raise OSError(error.errno, error.strerror, str(path / LOCK_FILE)) from error
+    found = os.fstat(file)
+    place = _Place(path, directory, file, (found.st_dev, found.st_ino))
     opened.callback(place.close)
     return place
 

@@ -15,7 +15,7 @@ from evse_security.store.castore import StoreForm
 from evse_security.store.layout import BUNDLE_DIRECTORY, OCSP_DIRECTORY, TEMPORARY_SUFFIX, Layout
 from evse_security.store.listing import NO_DIRECTORY, Listing
 from evse_security.store.scan import Directory, Manner, Nanoseconds, Seen
-from evse_security.store.stamp import Stamp, stamp_of
+from evse_security.store.stamp import Stamp, device_of, stamp_of
 from evse_security.store.watch import Watch
 from evse_security.vocabulary import CaCertificateType
 
@@ -133,7 +133,10 @@ class View:
         if one.manner is Manner.LINK:
             self._watch.remember(one.location)
         if one.manner is not Manner.DIRECTLY or self._watched_files < FILES_WATCHED:
-            self._watch.add_file(one.location)
+            device = None
+            if isinstance(one.found, bytes) and one.manner is not Manner.LINK:
+                device = device_of(one.found)
+            self._watch.add_file(one.location, device)
             self._watched_files += 1
         if isinstance(one.found, bytes) and not scan.settled(one.found, self._now()):
             self._unsettled.add(one.location)
