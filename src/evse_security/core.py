@@ -185,7 +185,8 @@ class Core:
     def _see(self) -> None:
         """Look at what was changed just now, so that who reads next need not. What was done is done."""
         try:
-            self._disk.look()
+            if self._disk.is_watched:
+                self._disk.look()
         except Exception:
             log.exception("the store could not be looked at after it was changed")
 

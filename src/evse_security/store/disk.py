@@ -104,6 +104,11 @@ class Disk:
                 break
         return self._picture.last
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether a look costs what changed only; else it is one at everything, each time."""
+        return self._view.is_watched
+
     def close(self) -> None:
         """Watch nothing any more."""
         with self._looking:
