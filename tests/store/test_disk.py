@@ -511,21 +511,43 @@ def test_a_look_that_broke_off_does_not_hide_what_happened(where: str, store: Pr
     }
 
 
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "sick"), MemoryError()])
-def test_what_a_change_left_behind_is_seen_at_the_next_look(error: BaseException, store: Prepared) -> None:
-    class Sticking(Files):
-        def remove(self, path: Path) -> None:
-            if path.suffix == TEMPORARY_SUFFIX:
-                raise error
+class Sticking(Files):
+    """Removes no temporary name."""
 
-    disk = disk_of(store, Sticking())
+    error: BaseException = OSError(errno.EIO, "sick")
+
+    def remove(self, path: Path) -> None:
+        raise self.error
+
+
+class Exhausted(Sticking):
+    error = MemoryError()
+
+
+class NotTakenBack(Files):
+    """Forces no directory, and gives nothing back its name after that."""
+
+    sick = False
+
+    def sync_directory(self, path: Path) -> None:
+        self.sick = True
+        raise OSError(errno.EIO, "sick")
+
+    def replace(self, source: Path, target: Path) -> None:
+        if self.sick:
+            raise OSError(errno.EIO, "sick")
+        super().replace(source, target)
+
+
+@pytest.mark.parametrize("files", [Sticking, Exhausted, NotTakenBack])
+def test_what_a_change_left_behind_is_seen_at_the_next_look(files: type[Files], store: Prepared) -> None:
+    disk = disk_of(store, files())
     disk.look()
-    with suppress(MemoryError):
+    with suppress(MemoryError, NotWritable):
         apply(disk, Edit(store.config().mo_ca_bundle, append=pki()["NewRoot"].pem.encode()))
-    assert {path.name for path in disk.look().leftovers} == {
-        path.name for path in store.root.rglob(f"*{TEMPORARY_SUFFIX}")
-    }
-    assert disk.look().leftovers
+    left = {path.name for path in disk.look().leftovers}
+    assert left
+    assert left == {path.name for path in store.root.rglob(f"*{TEMPORARY_SUFFIX}")}
 
 
 def test_a_deletion_half_seen_is_looked_at_again(store: Prepared) -> None:

@@ -154,8 +154,6 @@ class Disk:
         """Make changes, all staged before the first is visible. Raises `NotWritable`; then nothing was changed."""
         try:
             self._forget(self._made(changes, now))
-        except NotWritable:
-            raise
         except BaseException:
             self._leave_behind()
             raise
@@ -383,7 +381,7 @@ class Disk:
             self._leave_behind()
 
     def _leave_behind(self) -> None:
-        """Have temporary names seen, which nobody looks at while we are writing."""
+        """Have temporary names seen that may be left: nobody looks at them while we are writing."""
         with self._looking:
             self._view.forget()
 

@@ -56,13 +56,6 @@ class _Place(NamedTuple):
     identity: tuple[int, int]
     """The same for all paths that lead there, in every process."""
 
-    def close(self) -> None:
-        """Let go of it; whoever inherited the descriptors does not keep the lock."""
-        with suppress(OSError):
-            fcntl.flock(self.file, fcntl.LOCK_UN)
-        os.close(self.file)
-        os.close(self.directory)
-
 
 class WriterLock:
     """flock(2) on a file in each of the store's directories, in one order for all.
@@ -131,10 +124,17 @@ def _place(path: Path, missing: Missing, opened: ExitStack) -> _Place | Absence:
         if isinstance(error, FileNotFoundError) and missing is Missing.LEAVE:
             return Absence.MISSING
         raise OSError(error.errno, error.strerror, str(path / LOCK_FILE)) from error
+    opened.callback(_let_go, directory, file)
     found = os.fstat(file)
-    place = _Place(path, directory, file, (found.st_dev, found.st_ino))
-    opened.callback(place.close)
-    return place
+    return _Place(path, directory, file, (found.st_dev, found.st_ino))
+
+
+def _let_go(directory: int, file: int) -> None:
+    """Close both; whoever inherited the descriptors does not keep the lock."""
+    with suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_UN)
+    os.close(file)
+    os.close(directory)
 
 
 def _opened_directory(path: Path) -> int:
