@@ -24,6 +24,7 @@ from evse_security import (
     StationConfig,
 )
 from evse_security.errors import NoRequestForType
+from evse_security.store.picture import Picture
 from tests.builders import DAY, NOW, csms, world
 from tests.conformance.kit import NEW, OLD, PASSWORD, bench, standard, tree
 
@@ -204,6 +205,31 @@ def test_updates_come_after_the_write_and_before_the_answer(tmp_path: Path) -> N
     b.station.subscribe(listen)
     order.append(b.install(ROOT))
     assert order == [(CaCertificateType.V2G, True), "Accepted"]
+
+
+def test_who_reads_after_a_change_reads_no_file_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    b = bench(tmp_path)
+    assert b.install(ROOT) == "Accepted"  # which makes directories: everything is looked at
+    assert b.install(ROOT, "MO") == "Accepted"
+    with monkeypatch.context() as blind:
+        blind.setattr(Picture, "take", lambda *_, **__: pytest.fail("it was not looked at yet"))
+        assert b.ask("is_ca_certificate_installed", certificate_type="MO")
+
+
+def test_a_look_after_a_change_that_fails_undoes_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    b = bench(tmp_path)
+    assert b.install(ROOT) == "Accepted"
+
+    def failing(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as sick:
+        sick.setattr(Picture, "take", failing)
+        assert b.install(ROOT, "MO") == "Accepted"
+    assert "could not be looked at after it was changed" in caplog.text
+    assert b.ask("is_ca_certificate_installed", certificate_type="MO")
 
 
 def test_a_subscriber_that_fails_spoils_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

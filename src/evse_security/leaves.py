@@ -123,7 +123,7 @@ class Leaves:
 
     def _key_in_der(self, key: KeyFile) -> bytes:
         try:
-            content = read(key.path, key_files.MAX_KEY_BYTES)
+            content = read(key.location, key_files.MAX_KEY_BYTES)
             encoded = key_files.to_der(content, self._core.config.private_key_password, _salts(content))
         except (OSError, ValueError) as error:
             raise NotWritable(str(key.path), f"the key cannot be read: {type(error).__name__}") from None

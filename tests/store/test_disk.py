@@ -8,6 +8,7 @@ import os
 import shutil
 from base64 import b64encode
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from evse_security.store.changes import SECRET_MODE, Change, Edit, Link, Order, 
 from evse_security.store.contents import CertificateFile
 from evse_security.store.disk import Disk
 from evse_security.store.files import Files
-from evse_security.store.layout import Layout
+from evse_security.store.layout import TEMPORARY_SUFFIX, Layout
 from evse_security.store.listing import Listing
 from evse_security.store.parts import EVERYTHING, Parts
 from evse_security.store.picture import Picture
@@ -508,6 +509,45 @@ def test_a_look_that_broke_off_does_not_hide_what_happened(where: str, store: Pr
     assert {ca: one.certificates for ca, one in found.cas.items()} == {
         ca: one.certificates for ca, one in truth.cas.items()
     }
+
+
+class Sticking(Files):
+    """Removes no temporary name."""
+
+    error: BaseException = OSError(errno.EIO, "sick")
+
+    def remove(self, path: Path) -> None:
+        raise self.error
+
+
+class Exhausted(Sticking):
+    error = MemoryError()
+
+
+class NotTakenBack(Files):
+    """Forces no directory, and gives nothing back its name after that."""
+
+    sick = False
+
+    def sync_directory(self, path: Path) -> None:
+        self.sick = True
+        raise OSError(errno.EIO, "sick")
+
+    def replace(self, source: Path, target: Path) -> None:
+        if self.sick:
+            raise OSError(errno.EIO, "sick")
+        super().replace(source, target)
+
+
+@pytest.mark.parametrize("files", [Sticking, Exhausted, NotTakenBack])
+def test_what_a_change_left_behind_is_seen_at_the_next_look(files: type[Files], store: Prepared) -> None:
+    disk = disk_of(store, files())
+    disk.look()
+    with suppress(MemoryError, NotWritable):
+        apply(disk, Edit(store.config().mo_ca_bundle, append=pki()["NewRoot"].pem.encode()))
+    left = {path.name for path in disk.look().leftovers}
+    assert left
+    assert left == {path.name for path in store.root.rglob(f"*{TEMPORARY_SUFFIX}")}
 
 
 def test_a_deletion_half_seen_is_looked_at_again(store: Prepared) -> None:

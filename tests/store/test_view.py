@@ -71,6 +71,22 @@ def test_of_what_happens_beside_a_bundle_only_what_is_the_stores_is_looked_at(tm
     assert view.listing.leftovers == frozenset()
 
 
+def test_names_of_our_own_writer_are_looked_at_only_when_it_left_them_behind(tmp_path: Path) -> None:
+    places = layout(tmp_path)
+    view = View(places)
+    view.refresh()
+    ours = tmp_path / "client" / "cso" / f".{view.mark}0123.evse-tmp"
+    ours.write_text("half")
+    others = tmp_path / "client" / "cso" / ".0123.evse-tmp"
+    others.write_text("half")
+    assert view.refresh() == {str(others)}
+    view.forget()
+    assert view.refresh() == {str(ours)}
+    ours.unlink()
+    assert view.refresh() == {str(ours)}
+    assert view.listing.leftovers == {str(others)}
+
+
 def test_what_came_and_went_between_two_looks_is_no_change(tmp_path: Path) -> None:
     places = layout(tmp_path)
     view = View(places)

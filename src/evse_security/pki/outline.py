@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
-from itertools import chain
 from struct import Struct
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from evse_security.pki.remembered import shared
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
 _CONSTRUCTED = 0x20  # X.690 §8.1.2.5
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:[.,]\d+)?(?:Z|([+-])(\d\d)(\d\d))", re.ASCII)
-_PLAIN_UTC_TIME = re.compile(rb"[0-9]{12}Z")
+_PLAIN_UTC_TIME = re.compile(rb"[0-9]{6}(?:[01][0-9]|2[0-3])[0-9]{4}Z")
 _PLACE = Struct("<II")
 
 
@@ -66,7 +65,7 @@ def outline(whole: der.Tlv) -> Outline:
     if signature[0] != der.BIT_STRING or signature[2] == signature[3]:
         der.bit_string(der.Tlv(data, *signature))  # may be one in parts
     found = (tbs, tbs_algorithm, issuer, subject, spki, algorithm, signature, extensions)
-    places = shared(_PLACES.pack(*chain.from_iterable(part[1::3] for part in found)))
+    places = shared(_PLACES.pack(*[place for _, start, _, _, end in found for place in (start, end)]))
     return Outline(version, number, (der.Tlv(data, *begin), der.Tlv(data, *end)), places)
 
 
@@ -105,7 +104,7 @@ def moment(element: der.Tlv) -> datetime | None:
     without any zone is nobody knows when.
     """
     if element.tag == der.UTC_TIME and _PLAIN_UTC_TIME.fullmatch(element.value):
-        return _plain_moment(int(element.value[:-1]))
+        return _plain_moment(element.value.decode("ascii"))
     text = element.value.decode("latin-1")
     match = _TIME.fullmatch(text if element.tag == der.GENERALIZED_TIME else _century(text))
     if match is None:
@@ -119,15 +118,11 @@ def moment(element: der.Tlv) -> datetime | None:
         return None
 
 
-def _plain_moment(digits: int) -> datetime | None:
-    """The time of a UTCTime's twelve digits."""
-    digits, second = divmod(digits, 100)
-    digits, minute = divmod(digits, 100)
-    digits, hour = divmod(digits, 100)
-    digits, day = divmod(digits, 100)
-    year, month = divmod(digits, 100)
+def _plain_moment(text: str) -> datetime | None:
+    """The time of a UTCTime as nearly all are."""
+    day = _century(text)
     try:
-        return datetime(1900 + year if year >= 50 else 2000 + year, month, day, hour, minute, second, tzinfo=UTC)
+        return datetime.fromisoformat(f"{day[:8]}T{day[8:]}")
     except ValueError:
         return None
 

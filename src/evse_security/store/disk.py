@@ -118,6 +118,11 @@ class Disk:
         with self._looking:
             return self._sure is snapshot and self._view.is_still
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether a look costs what changed only; else it is one at everything, each time."""
+        return self._view.is_watched
+
     def close(self) -> None:
         """Watch nothing any more."""
         with self._looking:
@@ -155,7 +160,7 @@ class Disk:
             directories = (*self._used_directories(), *(real.parent for real in self._linked.values()))
             with self._writer.held(directories, patience, missing) as held, self._files.within(held.places):
                 for bundle in self._bundles:
-                    if _is_ours(bundle) and os.path.isdir(bundle):
+                    if os.path.isdir(bundle) and _is_ours(bundle):
                         self._files.enter(bundle, self._linked.get(bundle, bundle))
                 self._is_changed = False
                 yield held.complete
@@ -166,6 +171,14 @@ class Disk:
 
     def apply(self, changes: Iterable[Change], now: datetime) -> None:
         """Make changes, all staged before the first is visible. Raises `NotWritable`; then nothing was changed."""
+        try:
+            self._forget(self._made(changes, now))
+        except BaseException:
+            self._leave_behind()
+            raise
+
+    def _made(self, changes: Iterable[Change], now: datetime) -> list[_Done]:
+        """Make changes, and say what is kept aside of what was there."""
         staged: list[_Staged] = []
         done: list[_Done] = []
         path = Path()
@@ -174,7 +187,7 @@ class Disk:
                 self._begin_to_use(change.path)
                 self._is_changed = True
                 path = change.path
-                staged.append(_Staged(change, target := self._target(path), _aside(target)))
+                staged.append(_Staged(change, target := self._target(path), self._aside(target)))
                 self._stage(staged[-1], now)
             waited_for: dict[Path, None] = {}
             others: dict[Path, None] = {}
@@ -192,7 +205,7 @@ class Disk:
             self._take_back(staged, done)
             done.clear()  # whoever has the traceback needs no keys
             raise _not_writable(path, error) from error
-        self._forget(done)
+        return done
 
     def outdated(self, writes: Iterable[Write]) -> list[Write]:
         """Those of the files that are not there, or whose content is not what it should be."""
@@ -275,7 +288,7 @@ class Disk:
 
     def _make_visible(self, one: _Staged, done: list[_Done]) -> None:
         """Give a staged change its name, or take a name away. What was there is kept aside."""
-        old = _aside(one.target)
+        old = self._aside(one.target)
         if isinstance(one.change, Remove):
             try:
                 self._files.replace(one.target, old)
@@ -389,14 +402,20 @@ class Disk:
             with suppress(OSError):
                 self._files.sync_directory(directory)
 
+    def _aside(self, target: Path) -> Path:
+        """A new temporary name beside a file."""
+        return target.with_name(f".{self._view.mark}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+
     def _drop(self, path: Path) -> None:
-        with suppress(OSError):
+        try:
             self._files.remove(path)
+        except OSError:
+            self._leave_behind()
 
-
-def _aside(target: Path) -> Path:
-    """A new temporary name beside a file."""
-    return target.with_name(f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+    def _leave_behind(self) -> None:
+        """Have temporary names seen that may be left: nobody looks at them while we are writing."""
+        with self._looking:
+            self._view.forget()
 
 
 def _can_wait(change: Change) -> bool:

@@ -88,7 +88,7 @@ def _path(found: Path | Write | None) -> Path | None:
 
 
 def _copy_of(source: Path, suffix: str) -> Path:
-    return source.parent / DER_DIRECTORY / f"{source.name}{suffix}"
+    return source.parent.joinpath(DER_DIRECTORY, f"{source.name}{suffix}")
 
 
 def copies_of(source: Path) -> list[Path]:

@@ -53,19 +53,8 @@ class _Place(NamedTuple):
     path: Path
     directory: int
     file: int
-
-    @property
-    def identity(self) -> tuple[int, int]:
-        """The same for all paths that lead there, in every process."""
-        found = os.fstat(self.file)
-        return found.st_dev, found.st_ino
-
-    def close(self) -> None:
-        """Let go of it; whoever inherited the descriptors does not keep the lock."""
-        with suppress(OSError):
-            fcntl.flock(self.file, fcntl.LOCK_UN)
-        os.close(self.file)
-        os.close(self.directory)
+    identity: tuple[int, int]
+    """The same for all paths that lead there, in every process."""
 
 
 class WriterLock:
@@ -125,7 +114,7 @@ def _place(path: Path, missing: Missing, opened: ExitStack) -> _Place | Absence:
             raise
         return Absence.NOT_OURS
     try:
-        place = _Place(path, directory, _opened_file(directory, missing))
+        file = _opened_file(directory, missing)
     except OSError as error:
         os.close(directory)
         if not os.path.isdir(path):
@@ -135,8 +124,17 @@ def _place(path: Path, missing: Missing, opened: ExitStack) -> _Place | Absence:
         if isinstance(error, FileNotFoundError) and missing is Missing.LEAVE:
             return Absence.MISSING
         raise OSError(error.errno, error.strerror, str(path / LOCK_FILE)) from error
-    opened.callback(place.close)
-    return place
+    opened.callback(_let_go, directory, file)
+    found = os.fstat(file)
+    return _Place(path, directory, file, (found.st_dev, found.st_ino))
+
+
+def _let_go(directory: int, file: int) -> None:
+    """Close both; whoever inherited the descriptors does not keep the lock."""
+    with suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_UN)
+    os.close(file)
+    os.close(directory)
 
 
 def opened_directory(path: Path) -> int:

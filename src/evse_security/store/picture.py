@@ -167,9 +167,9 @@ class Picture:
             key = self._key(location, stamp) if stamp is not None else None
             for one in holders:
                 news.keys.setdefault(one, {})[location] = key
-        if is_response and self._snapshot.responses is not None:
-            pair = location.rpartition(".")[0]
-            news.responses[pair] = self._response(listing, pair)
+        pair = location.rpartition(".")[0]
+        if is_response and self._snapshot.responses is not None and pair not in news.responses:
+            news.responses[pair] = self._response(listing, pair)  # mostly both halves changed
         if stamp is None:
             self._failed.discard(location)
 

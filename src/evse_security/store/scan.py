@@ -170,6 +170,8 @@ def read(path: str | os.PathLike[str], limit: int) -> bytes:
         while left > 0 and (piece := os.read(descriptor, expected)):
             pieces.append(piece)
             left -= len(piece)
+            if len(pieces) == 1 and len(piece) == found.st_size:
+                break  # one octet more was asked for, and there is none
             expected = min(left, 1 << 16)
     finally:
         os.close(descriptor)

@@ -49,6 +49,11 @@ def size_of(stamp: Stamp) -> int:
     return int(_FIELDS.unpack(stamp)[0])
 
 
+def device_of(stamp: Stamp) -> int:
+    """The device that the file is on."""
+    return int(_FIELDS.unpack(stamp)[2])
+
+
 def modified_ns(stamp: Stamp) -> int:
     """When the file was written last, in nanoseconds of the epoch."""
     return int(_FIELDS.unpack(stamp)[3])

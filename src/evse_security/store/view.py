@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +16,7 @@ from evse_security.store.castore import StoreForm
 from evse_security.store.layout import BUNDLE_DIRECTORY, OCSP_DIRECTORY, TEMPORARY_SUFFIX, Layout
 from evse_security.store.listing import NO_DIRECTORY, Listing
 from evse_security.store.scan import Directory, Manner, Nanoseconds, Seen
-from evse_security.store.stamp import Stamp, stamp_of
+from evse_security.store.stamp import Stamp, device_of, stamp_of
 from evse_security.store.watch import Watch
 
 _CANNOT = "cannot be looked at"
@@ -53,6 +54,8 @@ class View:
         """Files that changed too recently for their stamps to show another change."""
         self._suspects: set[str] = set()
         """Those of the look before."""
+        self.mark = secrets.token_hex(4)
+        """How the temporary names of our own writer begin: nobody looks at them, as they are gone before it answers."""
         self.listing = Listing.of({}, {}, {}, {})
         self.is_watched = False
         """Whether every change since the last look is told, so that nothing needs to be read again to be sure."""
@@ -80,7 +83,8 @@ class View:
         return set() if self.is_watched else self._unsettled | self._suspects
 
     def forget(self) -> None:
-        """Watch nothing any more."""
+        """Watch nothing any more. The next look is at everything, what our own writer left behind included."""
+        self.mark = secrets.token_hex(4)
         self._watch.close()
 
     # ---- everything
@@ -135,7 +139,10 @@ class View:
         if one.manner is Manner.LINK:
             self._watch.remember(one.location)
         if one.manner is not Manner.DIRECTLY or self._watched_files < FILES_WATCHED:
-            self._watch.add_file(one.location)
+            device = None
+            if isinstance(one.found, bytes) and one.manner is not Manner.LINK:
+                device = device_of(one.found)
+            self._watch.add_file(one.location, device)
             self._watched_files += 1
         if isinstance(one.found, bytes) and not scan.settled(one.found, self._now()):
             self._unsettled.add(one.location)
@@ -218,6 +225,8 @@ class View:
     def _matters(self, location: str) -> bool:
         """Whether something at this path is the store's."""
         parent, _, name = location.rpartition("/")
+        if name.startswith(f".{self.mark}") and not self.listing.knows(location):
+            return False
         if parent in self._inside or parent in self._beside or location in self._bundles or location in self._steps:
             return True
         return parent in self._around and (_is_leftover(name) or name in (OCSP_DIRECTORY, BUNDLE_DIRECTORY))

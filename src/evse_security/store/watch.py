@@ -104,15 +104,16 @@ class Watch:
         """Watch a directory; called before it is listed. Where that cannot be, nothing is certain any more."""
         self._add(path, OF_DIRECTORY | ONLY_DIRECTORIES)
 
-    def add_file(self, path: str) -> None:
-        """Watch what a name leads to, where others may change it by another name."""
-        self._add(path, OF_FILE)
+    def add_file(self, path: str, device: int | None = None) -> None:
+        """Watch what a name leads to, where others may change it by another name; `device` is where that was seen."""
+        self._add(path, OF_FILE, device)
 
-    def _add(self, path: str, events: int) -> None:
+    def _add(self, path: str, events: int, device: int | None = None) -> None:
         if not self._armed or self._hub is None:
             return
         try:
-            device = os.stat(path).st_dev
+            if device is None:
+                device = os.stat(path).st_dev
             if device not in self._devices:
                 self._devices[device] = is_local(os.fsencode(path))
             if self._devices[device]:
