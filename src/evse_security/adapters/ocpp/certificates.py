@@ -173,8 +173,8 @@ class Certificates(Connection, CarMessages):
             answer = await asked(send, self.edition, "SignCertificate", request.payload, plug_and_charge_only=is_pnc)
             if answer.get("status") != "Accepted":
                 problem, is_refused = f"the CSMS answers {answer.get('status')!s:.50}", is_pnc
-        except NotDelivered:
-            if self._send is send:  # else it goes out on the next connection
+        except NotDelivered as lost:
+            if self._send is send and not lost.is_gone:  # else it goes out on the next connection
                 await self._ask(lambda: self._desk.renewals.unsent(request.use))
             raise
         except (Declined, MalformedRequest) as declined:
