@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TypeVar
 
-from evse_security.adapters.ocpp.desk import Desk
+from evse_security.adapters.ocpp.at_desk import AtDesk
 from evse_security.adapters.ocpp.events import SecurityEvent
-from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
+from evse_security.adapters.ocpp.profiles import ProfileRefused
 from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots, failure_of
 from evse_security.adapters.ocpp.trial import ClientCertificate
-from evse_security.vocabulary import CaCertificateType, LeafCertificateType
-
-T = TypeVar("T")
+from evse_security.vocabulary import CaCertificateType
 
 
-class Connection(ABC):
+class Connection(AtDesk):
     """The certificates of a station, as far as connections are made with them."""
 
-    _desk: Desk
-    _reconnect: Callable[[], object] | None
-
-    @abstractmethod
-    async def _ask(self, question: Callable[[], T]) -> T:
-        """Ask in the thread in which store and disk are worked on."""
-
-    @abstractmethod
-    async def happened(self, event: SecurityEvent, info: str = "") -> None:
-        """Queue a security event for the CSMS (A04)."""
+    _reconnect: Callable[[], object] | None = None
 
     # ---- before
 
@@ -58,14 +45,9 @@ class Connection(ABC):
         To ask when the CSMS sets NetworkConfigurationPriority, or SecurityProfile in 1.6, and of a lower profile at
         SetNetworkProfile already. `may_go_down` is AllowSecurityProfileDowngrade; None: as the variable says.
         """
-        installed = await self._ask(lambda: self._desk.station.chains(LeafCertificateType.CSMS))
-        return refused_profile(
-            current,
-            wanted,
-            has_root=bool(installed.roots),
-            has_leaf=bool(installed.chains),
-            has_password=has_password,
-            may_go_down=self._desk.renewals.policy.allows_downgrade if may_go_down is None else may_go_down,
+        may = self.policy.allows_downgrade if may_go_down is None else may_go_down
+        return await self._ask(
+            lambda: self._desk.refused_profile(current, wanted, has_password=has_password, may_go_down=may)
         )
 
     def reconnect_by(self, reconnect: Callable[[], object]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from evse_security.adapters.ocpp.editions import TAKEOVER, Edition, Takeover
 from evse_security.adapters.ocpp.uses import SigningUse, uses
 from evse_security.errors import InvalidConfiguration
+from evse_security.visible import is_line
 from evse_security.vocabulary import LeafCertificateType
 
 RANGES = {
@@ -21,8 +21,6 @@ RANGES = {
 }
 LONGEST_NAME, COUNTRY = 64, 2
 """Characters of an organization or a common name (RFC 5280 has 64), and of a country."""
-_NO_TEXT = frozenset({"Cc", "Zl", "Zp", "Cs"})
-"""Categories of Unicode that no name in a certificate has: control characters, separators of lines, surrogates."""
 WRITABLE = frozenset(
     {
         "wait",
@@ -104,7 +102,7 @@ class CertificatePolicy:
             raise InvalidConfiguration("v2g20_key_type", "must be secp521r1 or ed448")
         for name in ("organization", "serial_number", "secc_id"):
             text = getattr(self, name)
-            if len(text) > LONGEST_NAME or any(unicodedata.category(one) in _NO_TEXT for one in text):
+            if len(text) > LONGEST_NAME or (text and not is_line(text)):
                 raise InvalidConfiguration(name, f"must be a line of at most {LONGEST_NAME} characters")
         if self.country and not (self.country.isascii() and self.country.isalpha() and len(self.country) == COUNTRY):
             raise InvalidConfiguration("country", "must be a code of two letters (ISO 3166-1), or empty")
