@@ -46,7 +46,7 @@ class Certificates(Connection, CarMessages):
         station: Station,
         *,
         policy: CertificatePolicy,
-        directory: Path | None = None,
+        directory: str | Path | None = None,
         reconnect: Callable[[], object] | None = None,
         secc_refused: Callable[[], object] | None = None,
         changed: Changed | None = None,
@@ -61,7 +61,7 @@ class Certificates(Connection, CarMessages):
         on which your program alone can act (SecurityProfile in 1.6, the password).
         `executor` does the work of many stations in one process; None: this one has a thread of its own.
         """
-        self._desk = Desk(station, policy, directory)
+        self._desk = Desk(station, policy, None if directory is None else Path(directory))
         self._questions = StatusQuestions(station, self._desk.edition)
         self._reconnect, self._secc_refused = reconnect, secc_refused
         self._worker: Executor = (
