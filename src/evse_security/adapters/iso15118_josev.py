@@ -156,8 +156,8 @@ async def pass_on(
 ) -> str:
     """What the CSMS answers a car that asks for its contract, octet by octet: for Josev's `get_15118_ev_certificate`.
 
-    `ask` is the OCPP connector's `ev_certificate`. What this raises, `NoContract` among it, Josev answers with
-    FAILED_NoCertificateAvailable. It asks only with USE_CPO_BACKEND=True; else it makes contracts up.
+    `ask` is `Certificates.ev_certificates` of the OCPP adapter. What this raises, `NoContract` among it, Josev answers
+    with FAILED_NoCertificateAvailable. It asks only with USE_CPO_BACKEND=True; else it makes contracts up.
     """
     exi_from_ocpp(request, limits[0])
     async for answer in ask(request, schema=namespace):
