@@ -143,6 +143,8 @@ class Connector:
             endpoint = self._endpoint
             certificate = await self._certificates.client_certificate() if endpoint.profile == 3 else None
             roots = await self._certificates.csms_trust()
+            if endpoint.profile == 3 and certificate is None:
+                log.warning("%s, security profile 3: there is no client certificate that can be shown", endpoint.url)
             try:
                 async with await self._open(endpoint, roots, certificate) as connection:
                     if connection.subprotocol is None:
