@@ -471,6 +471,12 @@ def test_where_the_issuer_is_missing_nobody_is_told_to_ask_a_responder() -> None
 # ---- the clock and the file that it is judged by
 
 
+def test_a_clock_that_is_not_believed_makes_no_leaf_look_expired() -> None:
+    """It is shown all the same: nobody is to ask for another."""
+    found = seen(station(pki()), moment=Moment(NOW + 100 * YEAR, "the clock shows 2130", NOW))
+    assert codes(found) - ALWAYS == {"ClockNotBelieved"}
+
+
 def test_the_files_that_were_written_later_are_named() -> None:
     shelf = station(pki()).put(SINGLE, pki()["SECC"].pem, age=-DAY)
     finding = the("ClockNotBelieved", seen(shelf, moment=Moment(NOW, "the clock shows less")))
