@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from evse_security.adapters.ocpp.desk import Desk
@@ -21,6 +23,8 @@ class Connection(ABC):
 
     _desk: Desk
     _reconnect: Callable[[], object] | None
+    _wake: asyncio.Event
+    """Set when something is to be sent."""
 
     @abstractmethod
     async def _ask(self, question: Callable[[], T]) -> T:
@@ -82,8 +86,9 @@ class Connection(ABC):
         under = "" if roots is None else roots.key
         if certificate is not None:
             leaf = certificate.fingerprint
-            if await self._ask(lambda: self._desk.renewals.connected(leaf, under)):
-                await self.happened(SecurityEvent.DISCARDED_RENEWED_CERTIFICATE, leaf)
+            tell = partial(self._desk.happened, SecurityEvent.DISCARDED_RENEWED_CERTIFICATE, leaf)
+            if await self._ask(lambda: self._desk.renewals.connected(leaf, under, tell)):
+                self._wake.set()
         if roots is not None:
             shown = "" if certificate is None else certificate.fingerprint
             await self._ask(lambda: self._desk.trust.connected(roots, shown))
@@ -106,7 +111,9 @@ class Connection(ABC):
             await self._ask(lambda: self._desk.renewals.failed(leaf, under))
         if roots is None:
             return False
-        falls_back, tells = await self._ask(lambda: self._desk.trust.failed(roots, failure))
+        why = f"not under the new CSMS root: {problem}"
+        tell = partial(self._desk.happened, SecurityEvent.INVALID_CSMS_CERTIFICATE, why)
+        falls_back, tells = await self._ask(lambda: self._desk.trust.failed(roots, failure, tell))
         if tells:
-            await self.happened(SecurityEvent.INVALID_CSMS_CERTIFICATE, f"not under the new CSMS root: {problem}")
+            self._wake.set()
         return falls_back
