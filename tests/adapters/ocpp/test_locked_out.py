@@ -6,7 +6,9 @@ import asyncio
 import errno
 import json
 import os
+import socket
 import ssl
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from evse_security.adapters.ocpp import Certificates, Edition, SecurityEvent, SigningUse
+from evse_security.adapters.ocpp.connector import Connector, Endpoint
 from evse_security.adapters.ocpp.events import MOST_WAITING
 from evse_security.adapters.ocpp.renewals import LONGEST_LOOK
 from evse_security.service.state import StateFile
@@ -227,3 +230,64 @@ def test_what_the_csms_is_to_be_told_of_a_trial_is_written_before_the_trial_is_o
     asyncio.run(run())
     certificates.close()
     assert written == ["ocpp-events.json", "ocpp-roots.json" if is_root else "ocpp.json"]
+
+
+# ---- connections
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        ConnectionRefusedError(errno.ECONNREFUSED, "refused"),
+        socket.gaierror(socket.EAI_AGAIN, "no name"),
+        OSError(errno.EHOSTUNREACH, "no route"),
+        OSError("Multiple exceptions: [Errno 111], [Errno 111]"),
+    ],
+)
+def test_a_csms_that_is_not_reached_says_nothing_of_a_renewed_certificate(tmp_path: Path, problem: OSError) -> None:
+    """A CSMS that restarts as its stations reconnect would have all they renewed discarded."""
+    bench = Bench(tmp_path / "certs", Edition.V21)
+    old, new = enrolled(bench), enrolled(bench, not_after=NOW + 90 * DAY)
+    certificates = Certificates(bench.station, policy=policy(Edition.V21), directory=bench.state)
+
+    async def run() -> None:
+        for why, following in ((problem, new), (ConnectionResetError(), old)):
+            certificate, roots = await certificates.client_certificate(), await certificates.csms_trust()
+            assert certificate is not None and certificate.fingerprint == new
+            assert await certificates.connection_failed(certificate, roots, why) is False
+            certificate = await certificates.client_certificate()
+            assert certificate is not None and certificate.fingerprint == following
+
+    asyncio.run(run())
+    certificates.close()
+
+
+def test_a_store_that_cannot_be_asked_for_a_while_ends_no_connector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path / "certs", Edition.V21)
+    asked = iter(range(3))
+    tried = threading.Event()
+
+    def failing() -> None:
+        if next(asked, None) is None:
+            tried.set()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(bench.station, "renewal_facts", lambda *_: failing())
+    certificates = Certificates(bench.station, policy=policy(Edition.V21), directory=bench.state)
+
+    async def run() -> None:
+        endpoint = Endpoint(url="wss://localhost:1/CS1", first_wait=0.01)
+        running = asyncio.create_task(Connector(endpoint, certificates, _speak).run())
+        while not tried.is_set() and not running.done():
+            await asyncio.sleep(0.01)
+        assert not running.done()
+        running.cancel()
+
+    asyncio.run(run())
+    certificates.close()
+
+
+async def _speak(_: object) -> None:
+    raise AssertionError

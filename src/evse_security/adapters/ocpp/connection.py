@@ -102,11 +102,12 @@ class Connection(ABC):
         """A connection failed: the next one is tried with the other certificate or root, if there are two.
 
         `problem` is what was raised, `ssl.SSLCertVerificationError` where the CSMS did not verify: then the certificate
-        was not even shown. Whether to try again at once, as it is the turn of the CSMS root before.
+        was not even shown; nor was it where nobody was reached. Whether to try again at once, as it is the turn of the
+        CSMS root before.
         """
         failure = failure_of(problem)
         under = "" if roots is None else roots.key
-        if certificate is not None and failure is not Failure.UNVERIFIED:
+        if certificate is not None and failure not in (Failure.UNVERIFIED, Failure.UNREACHED):
             leaf = certificate.fingerprint
             await self._ask(lambda: self._desk.renewals.failed(leaf, under))
         if roots is None:

@@ -6,7 +6,9 @@ signed. At each attempt to connect one root alone is trusted, so what becomes of
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +18,7 @@ from typing import Any, NamedTuple
 from evse_security.vocabulary import CertificateHashData, HashAlgorithm
 
 MOST_NAMED = 8
+_NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 _LONGEST = 128
 
 
@@ -40,6 +43,8 @@ class Failure(Enum):
 
     UNVERIFIED = auto()
     """The certificate of the CSMS does not verify under them."""
+    UNREACHED = auto()
+    """Nothing, and nothing of the client certificate either: nobody was there to be shown it."""
     OTHER = auto()
     """Nothing: it was the network, or the CSMS."""
     UNKNOWN = auto()
@@ -50,7 +55,16 @@ def failure_of(problem: BaseException | None) -> Failure:
     """What an exception says."""
     if problem is None:
         return Failure.UNKNOWN
-    return Failure.UNVERIFIED if isinstance(problem, ssl.SSLCertVerificationError) else Failure.OTHER
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return Failure.UNVERIFIED
+    return Failure.UNREACHED if _is_unreached(problem) else Failure.OTHER
+
+
+def _is_unreached(problem: BaseException) -> bool:
+    """Whether there was not even a TCP connection. Of several addresses that failed asyncio makes one with a text."""
+    if isinstance(problem, ConnectionRefusedError | socket.gaierror):
+        return True
+    return type(problem) is OSError and (problem.errno in _NO_WAY or (problem.errno is None and bool(problem.args)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,7 @@ def failed(trial: RootTrial, root: str, failure: Failure) -> RootTrial:
 
     Nothing else is concluded, whatever the reason was.
     """
-    if failure is Failure.OTHER or root not in (trial.new, trial.old):
+    if failure in (Failure.OTHER, Failure.UNREACHED) or root not in (trial.new, trial.old):
         return trial
     return replace(trial, old_next=root == trial.new)
 
