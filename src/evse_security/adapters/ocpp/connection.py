@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
+import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -11,11 +14,29 @@ from typing import TypeVar
 from evse_security.adapters.ocpp.desk import Desk
 from evse_security.adapters.ocpp.events import SecurityEvent
 from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
-from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots, failure_of
+from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots
 from evse_security.adapters.ocpp.trial import ClientCertificate
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 T = TypeVar("T")
+
+_NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
+
+
+def failure_of(problem: BaseException | None) -> Failure:
+    """What an exception says."""
+    if problem is None:
+        return Failure.UNKNOWN
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return Failure.UNVERIFIED
+    return Failure.UNREACHED if _is_unreached(problem) else Failure.OTHER
+
+
+def _is_unreached(problem: BaseException) -> bool:
+    """Whether there was not even a TCP connection. Of several addresses that failed asyncio makes one with a text."""
+    if isinstance(problem, ConnectionRefusedError | socket.gaierror):
+        return True
+    return type(problem) is OSError and (problem.errno in _NO_WAY or (problem.errno is None and bool(problem.args)))
 
 
 class Connection(ABC):

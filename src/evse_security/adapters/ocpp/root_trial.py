@@ -6,10 +6,7 @@ signed. At each attempt to connect one root alone is trusted, so what becomes of
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import socket
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -18,7 +15,6 @@ from typing import Any, NamedTuple
 from evse_security.vocabulary import CertificateHashData, HashAlgorithm
 
 MOST_NAMED = 8
-_NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 _LONGEST = 128
 
 
@@ -49,22 +45,6 @@ class Failure(Enum):
     """Nothing: it was the network, or the CSMS."""
     UNKNOWN = auto()
     """Nobody said why it failed."""
-
-
-def failure_of(problem: BaseException | None) -> Failure:
-    """What an exception says."""
-    if problem is None:
-        return Failure.UNKNOWN
-    if isinstance(problem, ssl.SSLCertVerificationError):
-        return Failure.UNVERIFIED
-    return Failure.UNREACHED if _is_unreached(problem) else Failure.OTHER
-
-
-def _is_unreached(problem: BaseException) -> bool:
-    """Whether there was not even a TCP connection. Of several addresses that failed asyncio makes one with a text."""
-    if isinstance(problem, ConnectionRefusedError | socket.gaierror):
-        return True
-    return type(problem) is OSError and (problem.errno in _NO_WAY or (problem.errno is None and bool(problem.args)))
 
 
 @dataclass(frozen=True, slots=True)
