@@ -6,6 +6,7 @@ import fcntl
 import json
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,8 @@ def _directory(place: Path) -> int:
     try:
         return os.open(place, _DIRECTORY)
     except FileNotFoundError:
-        os.mkdir(place, 0o700)
+        with suppress(FileExistsError):  # another service begins at the same time
+            os.mkdir(place, 0o700)
         force(place.parent)
     return os.open(place, _DIRECTORY)
 
