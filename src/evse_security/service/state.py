@@ -13,8 +13,8 @@ from evse_security.errors import EvseSecurityError
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 1 << 18
-"""Bytes of such a file: far more than any needs."""
+MOST_BYTES = 1 << 21
+"""Bytes of such a file: more than any needs. Security events may take 1.3 MiB, as others choose the names in them."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

@@ -66,7 +66,7 @@ class Memory:
     def _take_renewals(self, content: Any) -> None:
         if not isinstance(content, Mapping) or content.get("version") != VERSION:
             raise ValueError(f"not version {VERSION}")
-        leaves, accepted, settings = (content.get(name) or {} for name in ("leaves", "accepted", "settings"))
+        leaves, accepted, settings = (_members(content.get(name) or {}) for name in ("leaves", "accepted", "settings"))
         found = {SigningUse(use): records.from_json(one) for use, one in leaves.items()}
         known = {SigningUse(use): _text(one) for use, one in accepted.items()}
         installing = _text(content.get("installing", ""), _LONGEST_CHAIN)
@@ -129,6 +129,12 @@ class Memory:
             if not self._forgetful:
                 log.warning("what is agreed with the CSMS is not remembered across restarts: %s", problem)
             self._forgetful = True
+
+
+def _members(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError("no object")
+    return value
 
 
 def _text(value: object, longest: int = _LONGEST_SETTING) -> str:

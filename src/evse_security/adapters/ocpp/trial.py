@@ -102,4 +102,8 @@ def from_json(written: object) -> Trial | None:
     under = written.get("under", "")
     if not isinstance(under, str):
         raise ValueError("a trial has no text for its roots")
-    return Trial(new, old, moment.astimezone(UTC), written.get("new_failed") is True, under)
+    try:
+        begins_at = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a trial begins beyond all time") from None
+    return Trial(new, old, begins_at, written.get("new_failed") is True, under)
