@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,11 +12,26 @@ from typing import TypeVar
 from evse_security.adapters.ocpp.desk import Desk
 from evse_security.adapters.ocpp.events import SecurityEvent
 from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
-from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots, failure_of
-from evse_security.adapters.ocpp.trial import ClientCertificate
+from evse_security.adapters.ocpp.root_trial import TrustedRoots, failure_of
+from evse_security.adapters.ocpp.trial import Blame, ClientCertificate
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 T = TypeVar("T")
+
+_NO_WAY = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
+
+
+def blame_of(problem: BaseException | None) -> Blame:
+    """What an exception says: only what came over TLS is the word of the CSMS, as others can cut or forge the rest.
+
+    That `asyncio` reached none of several addresses is an OSError without a number.
+    """
+    if isinstance(problem, ssl.SSLCertVerificationError | socket.gaierror):
+        return Blame.NONE
+    if isinstance(problem, OSError) and (problem.errno in _NO_WAY or (type(problem) is OSError and not problem.errno)):
+        return Blame.NONE
+    status = getattr(getattr(problem, "response", None), "status_code", None)  # of `websockets`
+    return Blame.CERTAIN if isinstance(status, int) and 400 <= status < 500 else Blame.DOUBT
 
 
 class Connection(ABC):
@@ -97,13 +115,14 @@ class Connection(ABC):
         """A connection failed: the next one is tried with the other certificate or root, if there are two.
 
         `problem` is what was raised, `ssl.SSLCertVerificationError` where the CSMS did not verify: then the certificate
-        was not even shown. Whether to try again at once, as it is the turn of the CSMS root before.
+        was not even shown. Where it may have been the network, a renewed one is tried three times. Whether to try again
+        at once, as it is the turn of the CSMS root before.
         """
         failure = failure_of(problem)
         under = "" if roots is None else roots.key
-        if certificate is not None and failure is not Failure.UNVERIFIED:
-            leaf = certificate.fingerprint
-            await self._ask(lambda: self._desk.renewals.failed(leaf, under))
+        if certificate is not None:
+            leaf, blame = certificate.fingerprint, blame_of(problem)
+            await self._ask(lambda: self._desk.renewals.failed(leaf, under, blame))
         if roots is None:
             return False
         falls_back, tells = await self._ask(lambda: self._desk.trust.failed(roots, failure))
