@@ -107,7 +107,7 @@ class Connector:
         """`serve` gets each websocket, speaks OCPP on it, and returns when that ends."""
         self._endpoint, self._certificates, self._serve, self._chance = endpoint, certificates, serve, chance
         self._renewed = asyncio.Event()
-        self._told: SecurityEvent | None = None
+        self._told: set[SecurityEvent] = set()
         self._failures = 0
         self._before: Endpoint | None = None
         self._attempts = 0
@@ -149,7 +149,7 @@ class Connector:
                 await self._wait(pause(endpoint, max(self._failures, 1), self._chance()))
 
     def _reached(self, endpoint: Endpoint) -> None:
-        self._told = None
+        self._told.clear()
         if endpoint is self._endpoint:  # and no other was asked for meanwhile
             self._failures, self._before = 0, None
 
@@ -227,7 +227,7 @@ class Connector:
         event = security_event(problem)
         if roots.on_trial and event is SecurityEvent.INVALID_CSMS_CERTIFICATE:
             return falls_back  # told of once in a trial, by `Certificates`
-        if event is not None and event is not self._told:  # a wrong clock must not fill the queue with one event
-            self._told = event
+        if event is not None and event not in self._told:  # neither a wrong clock nor a stranger is to fill the queue
+            self._told.add(event)
             await self._certificates.happened(event, str(problem))
         return falls_back
