@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from evse_security.adapters.ocpp import Edition
+from evse_security.errors import MalformedRequest
 from evse_security.lab.authority import name
 from tests.adapters.ocpp.csms import Stage, play, real_bench
 from tests.adapters.ocpp.kit import LONG, SECC, SERVER, Bench
@@ -359,6 +360,31 @@ def test_c07_authorize_names_the_certificates_of_a_contract(tmp_path: Path, edit
         assert answer["idTokenInfo"]["status"] == "Accepted"
         [asked] = stage.csms.said("Authorize")
         assert len(asked["iso15118CertificateHashData"]) == 2
+
+    play(tmp_path, edition, scene, bench=bench)
+
+
+@pytest.mark.parametrize("edition", ALL)
+def test_c07_a_contract_that_is_not_known_to_hold_is_left_to_the_csms(tmp_path: Path, edition: Edition) -> None:
+    """Whoever made a hierarchy of his own has a responder of his own that calls it good."""
+    bench = with_leaf(tmp_path, edition)
+    named = {"responder_urls": (RESPONDER,), **LONG}
+    made = world("MORoot > MoSub > Contract", "MoSub > Unasked", MoSub=named, Contract=named, Unasked=LONG)
+    forged = world("Mallory > MallorySub > Forged", MallorySub=named, Forged=named)
+
+    async def scene(stage: Stage) -> None:
+        await stage.csms.ask_pnc(
+            "InstallCertificate", certificateType="MORootCertificate", certificate=made["MORoot"].pem
+        )
+        certificates, token = stage.station.certificates, {"idToken": "DEABCC000000001", "type": "eMAID"}
+        chains = [forged.pem("Forged", "MallorySub", "Mallory"), made.pem("Unasked", "MoSub")]
+        for chain in chains:
+            await certificates.authorize(token, chain)
+            asked = stage.csms.said("Authorize")[-1]
+            assert asked["certificate"] == chain
+            assert "iso15118CertificateHashData" not in asked
+        with pytest.raises(MalformedRequest):
+            await certificates.authorize(token, "no chain")
 
     play(tmp_path, edition, scene, bench=bench)
 

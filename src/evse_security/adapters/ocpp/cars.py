@@ -12,6 +12,7 @@ from evse_security.adapters.ocpp.editions import Edition, Payload
 from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.refusals import NotEnabled
 from evse_security.adapters.ocpp.sending import NotDelivered, Send, asked
+from evse_security.errors import BadText, MalformedRequest
 
 T = TypeVar("T")
 
@@ -48,15 +49,20 @@ class CarMessages(ABC):
         return self._send
 
     async def authorize_members(self, contract_chain: str) -> Payload:
-        """What Authorize says of a contract chain (PEM): its hash data, or the chain itself where that has none.
+        """What Authorize says of a contract chain (PEM): its hash data where this station believes it, else the chain.
 
-        Raises `NotEnabled` where PnCEnabled forbids the former, or CentralContractValidationAllowed the latter (C07).
+        By hash data a CSMS learns whether anything is revoked, and nothing of who signed it; and a responder that is
+        named there may be anybody's. Also the chain goes where not all of it names one. Raises `MalformedRequest` for
+        what is no chain, and `NotEnabled` where PnCEnabled forbids the former, or CentralContractValidationAllowed the
+        latter (C07).
         """
         self._must_be(self.policy.plug_and_charge, "PnCEnabled")
-        found = await self._ask(
-            lambda: self._desk.station.interface().get_mo_ocsp_request_data(certificate_chain=contract_chain)
-        )
-        members = messages.authorize_members(found.ocsp_request_data_list, self.edition)
+        report = await self._ask(lambda: self._desk.station.check_contract(contract_chain))
+        if isinstance(report.reason, BadText):
+            raise MalformedRequest("contract_chain", str(report.reason))
+        questions = report.ocsp_request_data
+        has_all = report.is_valid and len(questions) == len(report.statuses)
+        members = messages.authorize_members(questions, self.edition) if has_all else {}
         self._must_be(bool(members) or self.policy.central_validation, "CentralContractValidationAllowed")
         return members or {"certificate": contract_chain}
 
