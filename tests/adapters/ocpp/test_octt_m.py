@@ -344,6 +344,24 @@ def test_m07_a_cars_chain_is_asked_about_with_one_message(tmp_path: Path) -> Non
     play(tmp_path, Edition.V21, scene, bench=bench, answers={"GetCertificateChainStatus": answer})
 
 
+def test_m07_a_car_that_names_no_responder_is_not_good_for_want_of_questions(tmp_path: Path) -> None:
+    bench = with_leaf(tmp_path, Edition.V21)
+    named = {"responder_urls": (RESPONDER,), **LONG}
+    made = world("OEMRoot > OemSub > Silent", "OtherRoot > Mute > Car", OemSub=named, Silent=LONG, Mute=LONG, Car=LONG)
+
+    def answer(payload: Mapping[str, Any]) -> dict[str, Any]:
+        said = {"status": "Good", "source": "OCSP", "nextUpdate": "2030-01-01T00:00:00Z"}
+        requests = payload["certificateStatusRequests"]
+        return {"certificateStatus": [{**said, "certificateHashData": one["certificateHashData"]} for one in requests]}
+
+    async def scene(stage: Stage) -> None:
+        ask = stage.station.certificates.chain_statuses
+        assert await ask(made.pem("Silent", "OemSub", "OEMRoot")) == ("Good", "Unknown")
+        assert await ask(made.pem("Car", "Mute", "OtherRoot")) == ("Unknown", "Unknown")
+
+    play(tmp_path, Edition.V21, scene, bench=bench, answers={"GetCertificateChainStatus": answer})
+
+
 @pytest.mark.parametrize("edition", ALL)
 def test_c07_authorize_names_the_certificates_of_a_contract(tmp_path: Path, edition: Edition) -> None:
     bench = with_leaf(tmp_path, edition)

@@ -13,6 +13,8 @@ from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.refusals import NotEnabled
 from evse_security.adapters.ocpp.sending import NotDelivered, Send, asked
 from evse_security.errors import BadText, MalformedRequest
+from evse_security.pki import pem
+from evse_security.vocabulary import OCSPRequestData
 
 T = TypeVar("T")
 
@@ -112,18 +114,24 @@ class CarMessages(ABC):
                 return
 
     async def chain_statuses(self, chain: str) -> tuple[str, ...]:
-        """The status of each certificate of a car's chain that can be asked about (2.1, M07); missing ones: Unknown.
+        """The status of each certificate of a car's chain (PEM), leaf first (2.1, M07); where there is none: Unknown.
 
-        Raises as `authorize`.
+        Those that cannot be asked about, as they name no responder or the edition has no such message, come last:
+        `all(...)` of what is returned says no of a chain that says nothing of itself. Raises as `authorize`.
         """
-        found = await self._ask(
-            lambda: self._desk.station.interface().get_mo_ocsp_request_data(certificate_chain=chain)
-        )
-        questions = found.ocsp_request_data_list
+        questions, unasked = await self._ask(lambda: self._questions_of(chain))
         payload = messages.chain_status(questions)
+        named = [one.certificate_hash_data for one in questions if one.certificate_hash_data and one.responder_url]
         if payload is None or self.edition is not Edition.V21:
-            return ()
+            return ("Unknown",) * (len(named) + unasked)
         name = "GetCertificateChainStatus"
         answer = await self._line(name)(name, payload)
-        named = [one.certificate_hash_data for one in questions if one.certificate_hash_data and one.responder_url]
-        return messages.chain_statuses(answer, named)
+        return (*messages.chain_statuses(answer, named), *("Unknown",) * unasked)
+
+    def _questions_of(self, chain: str) -> tuple[tuple[OCSPRequestData, ...], int]:
+        """What to ask about a chain, and how many of its certificates below a root that leaves out."""
+        found = self._desk.station.interface().get_mo_ocsp_request_data(certificate_chain=chain)
+        data = [one.certificate_hash_data for one in found.ocsp_request_data_list if one.responder_url]
+        asked = {int(one.serial_number, 16) for one in data if one is not None}
+        below = (one for one in pem.chain(chain, "the chain") if not one.self_signed)
+        return found.ocsp_request_data_list, sum(one.serial not in asked for one in below)
