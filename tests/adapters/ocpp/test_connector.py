@@ -193,6 +193,41 @@ def test_base_editions_reconnect_with_the_new_one_and_keep_the_old(tmp_path: Pat
     asyncio.run(run())
 
 
+def test_a_station_is_sent_nowhere_else(tmp_path: Path) -> None:
+    """Whoever answers for the CSMS once could keep a station at another address, and older `websockets` take the
+    password there."""
+    charge_point(Edition.V21)
+    bench = real_bench(tmp_path, Edition.V21)
+    asked: list[bytes] = []
+
+    async def run() -> None:
+        csms, elsewhere = Csms(Edition.V21), Csms(Edition.V21)
+        context = server_context(bench, tmp_path / "tls", profile=2)
+        async with serving(elsewhere, context):
+
+            async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                asked.append(await reader.readuntil(b"\r\n\r\n"))
+                place = f"Location: wss://localhost:{elsewhere.port}/CS1\r\n"
+                writer.write(f"HTTP/1.1 302 Found\r\n{place}Content-Length: 0\r\n\r\n".encode())
+                writer.close()
+
+            async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+                csms.port = server.sockets[0].getsockname()[1]
+                async with connecting(csms, bench, profile=2):
+                    while len(asked) < 3:
+                        await asyncio.sleep(0.01)
+            assert elsewhere.connections == []
+
+    asyncio.run(run())
+
+
+def test_the_password_has_a_place_of_its_own() -> None:
+    """A URL is logged."""
+    with pytest.raises(InvalidConfiguration) as refused:
+        Endpoint(url="wss://CS1:hidden@csms.example/CS1")
+    assert "hidden" not in str(refused.value)
+
+
 def test_waits_double_and_spread() -> None:
     endpoint = Endpoint(url="wss://csms.example/CS1", first_wait=1.0, longest_wait=60.0)
     assert [pause(endpoint, failures, 1.0) for failures in (1, 2, 3, 10, 10_000)] == [1.0, 2.0, 4.0, 60.0, 60.0]

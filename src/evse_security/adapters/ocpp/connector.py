@@ -75,6 +75,8 @@ class Endpoint:
     def __post_init__(self) -> None:
         if not self.url.startswith("wss://"):
             raise InvalidConfiguration("url", "must begin with wss://: without TLS certificates protect nobody")
+        if "@" in self.url.removeprefix("wss://").partition("/")[0]:
+            raise InvalidConfiguration("url", "must not hold a password: it is logged, and has a place of its own")
         if self.profile not in (2, 3):
             raise InvalidConfiguration("profile", "must be 2 or 3")
 
@@ -171,10 +173,16 @@ class Connector:
     async def _open(self, endpoint: Endpoint, roots: TrustedRoots, certificate: ClientCertificate | None) -> Any:
         from websockets.asyncio.client import connect
 
+        class Direct(connect):  # type: ignore[misc, unused-ignore]
+            """A connection to the CSMS of the URL: OCPP knows no redirection."""
+
+            def process_redirect(self, exc: Exception) -> Exception:
+                return exc
+
         if not roots.fingerprints:
             raise NoRoots(endpoint.url)
         context = await asyncio.to_thread(tls_context, roots, certificate, allow_wildcards=endpoint.allow_wildcards)
-        return connect(
+        return Direct(
             endpoint.url,
             ssl=context,
             subprotocols=[PROTOCOLS[self._certificates.edition]],  # type: ignore[list-item, unused-ignore]
