@@ -18,6 +18,7 @@ from evse_security.adapters.iso15118 import ExiLimit, exi_from_ocpp, verify_cont
 from evse_security.adapters.tls_server import SeccContext
 from evse_security.contracts import ContractReport
 from evse_security.errors import EvseSecurityError, InvalidConfiguration, Revoked
+from evse_security.pki.profile import MAX_SUB_CAS
 from evse_security.station import Station
 from evse_security.visible import printable
 from evse_security.vocabulary import CertificateValidationResult, OCSPRequestData
@@ -29,8 +30,6 @@ SERVER, STATES, ERRORS = (
     "iso15118.secc.states.iso15118_2_states",
     "iso15118.shared.exceptions",
 )
-MAX_SUB_CAS = 2
-"""Of a contract, as ISO 15118-2 has it."""
 
 
 class _Place(NamedTuple):

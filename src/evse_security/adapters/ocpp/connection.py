@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import errno
+import socket
+import ssl
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
 
-from evse_security.adapters.ocpp.desk import Desk
+from evse_security.adapters.ocpp.at_desk import AtDesk
 from evse_security.adapters.ocpp.events import SecurityEvent
-from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
-from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots, failure_of
+from evse_security.adapters.ocpp.profiles import ProfileRefused
+from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots
 from evse_security.adapters.ocpp.trial import ClientCertificate
-from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+from evse_security.vocabulary import CaCertificateType
 
-T = TypeVar("T")
+_NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 
 
-class Connection(ABC):
+def failure_of(problem: BaseException | None) -> Failure:
+    """What an exception says."""
+    if problem is None:
+        return Failure.UNKNOWN
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return Failure.UNVERIFIED
+    return Failure.UNREACHED if _is_unreached(problem) else Failure.OTHER
+
+
+def _is_unreached(problem: BaseException) -> bool:
+    """Whether there was not even a TCP connection. Of several addresses that failed asyncio makes one with a text."""
+    if isinstance(problem, ConnectionRefusedError | socket.gaierror):
+        return True
+    return type(problem) is OSError and (problem.errno in _NO_WAY or (problem.errno is None and bool(problem.args)))
+
+
+class Connection(AtDesk):
     """The certificates of a station, as far as connections are made with them."""
 
-    _desk: Desk
-    _reconnect: Callable[[], object] | None
-
-    @abstractmethod
-    async def _ask(self, question: Callable[[], T]) -> T:
-        """Ask in the thread in which store and disk are worked on."""
-
-    @abstractmethod
-    async def happened(self, event: SecurityEvent, info: str = "") -> None:
-        """Queue a security event for the CSMS (A04)."""
+    _reconnect: Callable[[], object] | None = None
 
     # ---- before
 
@@ -58,14 +67,9 @@ class Connection(ABC):
         To ask when the CSMS sets NetworkConfigurationPriority, or SecurityProfile in 1.6, and of a lower profile at
         SetNetworkProfile already. `may_go_down` is AllowSecurityProfileDowngrade; None: as the variable says.
         """
-        installed = await self._ask(lambda: self._desk.station.chains(LeafCertificateType.CSMS))
-        return refused_profile(
-            current,
-            wanted,
-            has_root=bool(installed.roots),
-            has_leaf=bool(installed.chains),
-            has_password=has_password,
-            may_go_down=self._desk.renewals.policy.allows_downgrade if may_go_down is None else may_go_down,
+        may = self.policy.allows_downgrade if may_go_down is None else may_go_down
+        return await self._ask(
+            lambda: self._desk.refused_profile(current, wanted, has_password=has_password, may_go_down=may)
         )
 
     def reconnect_by(self, reconnect: Callable[[], object]) -> None:
@@ -82,8 +86,9 @@ class Connection(ABC):
         under = "" if roots is None else roots.key
         if certificate is not None:
             leaf = certificate.fingerprint
-            if await self._ask(lambda: self._desk.renewals.connected(leaf, under)):
-                await self.happened(SecurityEvent.DISCARDED_RENEWED_CERTIFICATE, leaf)
+            tell = partial(self._desk.happened, SecurityEvent.DISCARDED_RENEWED_CERTIFICATE, leaf)
+            if await self._ask(lambda: self._desk.renewals.connected(leaf, under, tell)):
+                self._wake.set()
         if roots is not None:
             shown = "" if certificate is None else certificate.fingerprint
             await self._ask(lambda: self._desk.trust.connected(roots, shown))
@@ -97,16 +102,19 @@ class Connection(ABC):
         """A connection failed: the next one is tried with the other certificate or root, if there are two.
 
         `problem` is what was raised, `ssl.SSLCertVerificationError` where the CSMS did not verify: then the certificate
-        was not even shown. Whether to try again at once, as it is the turn of the CSMS root before.
+        was not even shown; nor was it where nobody was reached. Whether to try again at once, as it is the turn of the
+        CSMS root before.
         """
         failure = failure_of(problem)
         under = "" if roots is None else roots.key
-        if certificate is not None and failure is not Failure.UNVERIFIED:
+        if certificate is not None and failure not in (Failure.UNVERIFIED, Failure.UNREACHED):
             leaf = certificate.fingerprint
             await self._ask(lambda: self._desk.renewals.failed(leaf, under))
         if roots is None:
             return False
-        falls_back, tells = await self._ask(lambda: self._desk.trust.failed(roots, failure))
+        why = f"not under the new CSMS root: {problem}"
+        tell = partial(self._desk.happened, SecurityEvent.INVALID_CSMS_CERTIFICATE, why)
+        falls_back, tells = await self._ask(lambda: self._desk.trust.failed(roots, failure, tell))
         if tells:
-            await self.happened(SecurityEvent.INVALID_CSMS_CERTIFICATE, f"not under the new CSMS root: {problem}")
+            self._wake.set()
         return falls_back

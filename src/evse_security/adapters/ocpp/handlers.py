@@ -153,7 +153,7 @@ class CertificateHandlers(_ChargePoint):
         except TimeoutError:
             raise NotDelivered(action, "no answer in time") from None
         except Exception as problem:  # whatever kind of connection it is
-            raise NotDelivered(action, type(problem).__name__) from None
+            raise NotDelivered(action, type(problem).__name__, is_gone=True) from None
         return dict(snake_to_camel_case(remove_nones(asdict(answer))))
 
     async def _while_connected(self, calling: Coroutine[Any, Any, Any]) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from evse_security.adapters.ocpp.editions import TAKEOVER, Edition, Takeover
 from evse_security.adapters.ocpp.uses import SigningUse, uses
 from evse_security.errors import InvalidConfiguration
+from evse_security.visible import is_line
 from evse_security.vocabulary import LeafCertificateType
 
 RANGES = {
@@ -21,8 +21,6 @@ RANGES = {
 }
 LONGEST_NAME, COUNTRY = 64, 2
 """Characters of an organization or a common name (RFC 5280 has 64), and of a country."""
-_NO_TEXT = frozenset({"Cc", "Zl", "Zp", "Cs"})
-"""Categories of Unicode that no name in a certificate has: control characters, separators of lines, surrogates."""
 _TYPES: Mapping[str, tuple[type, str]] = {
     "Edition": (Edition, f"an Edition: {', '.join(Edition)}"),
     "Takeover | None": (Takeover, f"a Takeover, or None: {', '.join(Takeover)}"),
@@ -174,6 +172,5 @@ class CertificatePolicy:
 
 
 def _check_line(name: str, text: object) -> None:
-    is_line = isinstance(text, str) and not any(unicodedata.category(one) in _NO_TEXT for one in text)
-    if not is_line or len(str(text)) > LONGEST_NAME:
+    if not isinstance(text, str) or len(text) > LONGEST_NAME or (text and not is_line(text)):
         raise InvalidConfiguration(name, f"must be a line of at most {LONGEST_NAME} characters")
