@@ -14,7 +14,7 @@ from evse_security.adapters.ocpp.editions import Payload
 from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.messages import sign_certificate, text
 from evse_security.adapters.ocpp.policy import CertificatePolicy
-from evse_security.adapters.ocpp.refusals import ChainTooLarge, NotEnabled, Unsupported
+from evse_security.adapters.ocpp.refusals import ChainTooLarge, NotEnabled, NothingPending, Unsupported
 from evse_security.adapters.ocpp.trial import ClientCertificate, Trial
 from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import rules
@@ -190,9 +190,15 @@ class Renewals:
             self._end(answers.addressed(payload, self.memory.records), why)
             raise
         leaf = chain[0]
-        if leaf.fingerprint in self.memory.accepted.values():  # 2
+        is_there = self._is_there(leaf.fingerprint)
+        if is_there and leaf.fingerprint in self.memory.accepted.values():  # 2
             return None
-        use = answers.pending(leaf, payload, self.memory.records, self.policy.uses)  # 3
+        try:
+            use = answers.pending(leaf, payload, self.memory.records, self.policy.uses)  # 3
+        except NothingPending:
+            if is_there:  # a power cut came between its installation and the answer
+                return None
+            raise
         try:
             answers.check(leaf, self.memory.renewal(use).csr or "", self.policy.takes_over, self.station.time())  # 4, 5
             self._install(use, given, leaf)  # 6
@@ -200,6 +206,12 @@ class Renewals:
             self._end(use, why)
             raise
         return use
+
+    def _is_there(self, fingerprint: str) -> bool:
+        """Whether a leaf is installed wherever it belongs: what is Accepted must be."""
+        uses = [use for use, one in self.memory.accepted.items() if one == fingerprint]
+        places = [use.kinds for use in uses or (SigningUse.CSMS, SigningUse.V2G)]
+        return any(all(self.station.leaf_info(kind, fingerprint) is not None for kind in kinds) for kinds in places)
 
     def _install(self, use: SigningUse, given: str, leaf: Certificate) -> None:
         running = self.memory.trial
