@@ -20,6 +20,7 @@ from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.record import Cause, Outcome, Record
 from evse_security.agents.renewal.rules import Step
+from evse_security.clock import believable
 from evse_security.errors import EvseSecurityError, NotWritable
 from evse_security.pki import pem
 from evse_security.pki.certificate import Certificate
@@ -31,8 +32,8 @@ from evse_security.vocabulary import CertificateInfo, LeafCertificateType
 
 log = logging.getLogger(__name__)
 
-LONGEST_LOOK = 3600.0
-"""Seconds after which is looked again, whatever happens."""
+LONGEST_LOOK, UNTIL_BELIEVED = 3600.0, 60.0
+"""Seconds after which is looked again, whatever happens; and while the clock is not believed: the CSMS may set it."""
 _LONGEST_CHAIN = 100_000
 
 
@@ -90,7 +91,7 @@ class Renewals:
         self._mend()
         requests: list[Outgoing] = []
         problems: list[str] = []
-        wait = LONGEST_LOOK
+        wait = LONGEST_LOOK if self.station.time().doubt is None else UNTIL_BELIEVED
         for use in self.policy.uses:
             record, decision = self._decided(use)
             if decision is None or decision.step is Step.nothing:
@@ -129,6 +130,10 @@ class Renewals:
         is_first = rules.newest(facts) is None and use not in self.policy.enrol
         if idle and (is_first or use in leaves.covered(self.station, self.policy)):
             return record, None
+        if record.trigger and believable(facts.now):
+            # A clock that leapt far ahead for a moment has dated a key: no right one is believed for years, and a CSMS
+            # that was told Accepted would wait as long.
+            facts = replace(facts, doubt=None)
         decision = rules.decide(record, facts, policy)
         is_pause = decision.step is Step.nothing and decision.at is not None
         if is_pause and record.outcome is Outcome.begun and record.csr is not None:
