@@ -20,6 +20,7 @@ from evse_security.adapters.ocpp.connector import Connector, Endpoint
 from evse_security.adapters.ocpp.events import MOST_WAITING
 from evse_security.adapters.ocpp.renewals import LONGEST_LOOK
 from evse_security.service.state import StateFile
+from evse_security.store.files import Files
 from evse_security.vocabulary import LeafCertificateType
 from tests.adapters.ocpp.kit import Bench, policy
 from tests.adapters.ocpp.test_roots import CHECKED, install
@@ -307,3 +308,18 @@ def test_a_store_that_cannot_be_asked_for_a_while_ends_no_connector(
 
 async def _speak(_: object) -> None:
     raise AssertionError
+
+
+def test_a_full_disk_ends_no_renewal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would ask again before a trigger, though there is room by then."""
+    bench = Bench(tmp_path / "certs", Edition.V201)
+    csr = bench.trigger(TRIGGER)
+    chain = bench.chain(csr)
+    with monkeypatch.context() as full:
+        full.setattr(Files, "write_new", _no_room)
+        assert bench.answer("CertificateSigned", certificateChain=chain)["status"] == "Rejected"
+    assert bench.desk.renewals.look().requests == ()
+    bench.time.now += timedelta(seconds=60)
+    [request] = bench.restarted().renewals.look().requests
+    assert request.payload["csr"] == csr
+    assert bench.answer("CertificateSigned", certificateChain=chain) == {"status": "Accepted"}

@@ -21,7 +21,7 @@ from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.record import Cause, Outcome, Record
 from evse_security.agents.renewal.rules import Step
 from evse_security.clock import believable
-from evse_security.errors import EvseSecurityError, NotWritable
+from evse_security.errors import EvseSecurityError, NotWritable, StoreFull
 from evse_security.pki import pem
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.enrolled import edition_of_request
@@ -273,8 +273,10 @@ class Renewals:
 
     def _end(self, use: SigningUse, why: EvseSecurityError) -> None:
         record = self.memory.renewal(use)
+        # A full disk is no fault of the certificate: nobody would ask for another one when there is room.
+        outcome = Outcome.failed if isinstance(why, NotWritable | StoreFull) else Outcome.refused
         if record.csr is not None:
-            self.memory.put(use, record.became(Outcome.refused, str(why)))
+            self.memory.put(use, record.became(outcome, str(why)))
 
     # ---- the client certificate
 
