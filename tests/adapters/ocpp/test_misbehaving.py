@@ -15,7 +15,7 @@ import pytest
 
 from evse_security.adapters.ocpp import Certificates, Edition, NotDelivered, SecurityEvent, SigningUse
 from tests.adapters.ocpp.csms import ANSWERS, SIGN, Csms, Stage, charge_point, play, real_bench, server_context, serving
-from tests.adapters.ocpp.kit import Bench
+from tests.adapters.ocpp.kit import Bench, policy
 from tests.adapters.ocpp.stations import kept_connected
 from tests.adapters.ocpp.test_octt_m import responder, root_type, with_leaf
 from tests.builders import DAY
@@ -213,6 +213,38 @@ def test_a_certificate_that_was_signed_or_deleted_before_the_line_was_cut_is_not
         assert await csms.ask_pnc("GetInstalledCertificateIds", **asked) == {"status": "NotFound"}
 
     on_the_line(tmp_path, edition, scene, bench)
+
+
+@pytest.mark.parametrize("edition", VERSIONS)
+def test_a_request_on_a_connection_that_is_gone_before_anybody_said_so_is_sent_on_the_next(
+    tmp_path: Path, edition: Edition
+) -> None:
+    """Sending fails some time before `offline` is called."""
+    bench = Bench(tmp_path / "certs", edition)
+    sent: asyncio.Queue[str] = asyncio.Queue()
+
+    async def gone(action: str, payload: Any) -> Any:
+        sent.put_nowait(payload["csr"])
+        raise NotDelivered(action, "ConnectionClosedError", is_gone=True)
+
+    async def there(action: str, payload: Any) -> Any:
+        sent.put_nowait(payload["csr"])
+        return {"status": "Accepted"}
+
+    async def run() -> None:
+        certificates = Certificates(bench.station, policy=policy(edition), directory=bench.state)
+        certificates._desk.renewals.trigger(CSMS)
+        certificates.online(gone)
+        async with asyncio.timeout(20):
+            first = await sent.get()
+            await certificates._ask(lambda: None)  # what came of it has been written down
+            certificates.offline()
+            certificates.online(there)
+            assert await sent.get() == first
+        certificates.offline()
+        certificates.close()
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("edition", VERSIONS)

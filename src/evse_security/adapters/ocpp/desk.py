@@ -17,6 +17,7 @@ from evse_security.adapters.ocpp.events import SecurityEvent, Waiting, queued
 from evse_security.adapters.ocpp.firmware import MOST_BYTES, of_certificate, of_file
 from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.policy import WRITABLE, CertificatePolicy
+from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
 from evse_security.adapters.ocpp.refusals import RootOnTrial, Unsupported, tech_info, with_reason
 from evse_security.adapters.ocpp.renewals import Renewals
 from evse_security.adapters.ocpp.trust import CsmsTrust
@@ -30,6 +31,7 @@ from evse_security.vocabulary import (
     CertificateType,
     DeleteCertificateResult,
     InstallCertificateResult,
+    LeafCertificateType,
 )
 
 log = logging.getLogger(__name__)
@@ -126,6 +128,16 @@ class Desk:
         now = self.station.time().now
         self.memory.queue(queued(self.memory.waiting, Waiting.of(event, self.edition, info, now)))
 
+    def refused_profile(
+        self, current: int, wanted: int, *, has_password: bool = True, may_go_down: bool = False
+    ) -> ProfileRefused | None:
+        """Why the station must not change to a security profile, by what is installed; None where it may (A05)."""
+        installed = self.station.chains(LeafCertificateType.CSMS)
+        has_root, has_leaf = bool(installed.roots), bool(installed.chains)
+        return refused_profile(
+            current, wanted, has_root=has_root, has_leaf=has_leaf, has_password=has_password, may_go_down=may_go_down
+        )
+
     # ---- certificates (M03–M05)
 
     def _install(self, payload: Mapping[str, Any]) -> Answer:
@@ -158,19 +170,10 @@ class Desk:
 
     def _delete(self, payload: Mapping[str, Any]) -> Answer:
         wanted = messages.hash_data(payload)
-        if self.trust.is_in_use(messages.identity(wanted)) or self._is_last_csms_root(payload):
+        if self.trust.must_stay(wanted):
             return Answer(with_reason("Failed", Unsupported("being without a CSMS root (M04.FR.03)"), self._form))
         result, refusal = self._heard(lambda: self.station.interface().delete_certificate(certificate_hash_data=wanted))
         return Answer(messages.deleted(DeleteCertificateResult(result), refusal, self._form))
-
-    def _is_last_csms_root(self, payload: Mapping[str, Any]) -> bool:
-        """Whether a deletion would leave nobody to trust as the CSMS: the station could not be reached any more."""
-        found = self.station.interface().get_installed_certificates(
-            certificate_types=(CertificateType.CSMSRootCertificate,)
-        )
-        wanted = messages.identity(messages.hash_data(payload))
-        roots = [messages.identity(one.certificate_hash_data) for one in found.certificate_hash_data_chain]
-        return roots == [wanted]
 
     def _list(self, payload: Mapping[str, Any]) -> Answer:
         known = words.PNC_LISTED if self._is_transfer else words.LISTED[self.edition]

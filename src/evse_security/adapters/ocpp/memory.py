@@ -58,15 +58,15 @@ class Memory:
                 if content is None or file is None:
                     continue
                 try:
+                    if not isinstance(content, Mapping) or content.get("version") != VERSION:
+                        raise ValueError(f"not version {VERSION}")
                     take(content)
                 except (ValueError, TypeError) as problem:
                     raise file.damaged(str(problem)) from None
             except (StateDamaged, OSError) as problem:
                 log.warning("what was remembered for the CSMS is lost: %s", problem)
 
-    def _take_renewals(self, content: Any) -> None:
-        if not isinstance(content, Mapping) or content.get("version") != VERSION:
-            raise ValueError(f"not version {VERSION}")
+    def _take_renewals(self, content: Mapping[str, Any]) -> None:
         leaves, accepted, settings = (_members(content.get(name)) for name in ("leaves", "accepted", "settings"))
         found = {SigningUse(use): records.from_json(one) for use, one in leaves.items()}
         known = {SigningUse(use): _text(one) for use, one in accepted.items()}
@@ -77,14 +77,10 @@ class Memory:
         self.trial = trial.from_json(content.get("trial"))
         self.records, self.accepted, self.settings, self.installing = found, known, said, installing
 
-    def _take_events(self, content: Any) -> None:
-        if not isinstance(content, Mapping) or content.get("version") != VERSION:
-            raise ValueError(f"not version {VERSION}")
+    def _take_events(self, content: Mapping[str, Any]) -> None:
         self.waiting = events.from_json(content.get("events"))
 
-    def _take_roots(self, content: Any) -> None:
-        if not isinstance(content, Mapping) or content.get("version") != VERSION:
-            raise ValueError(f"not version {VERSION}")
+    def _take_roots(self, content: Mapping[str, Any]) -> None:
         self.roots = root_trial.from_json(content)
 
     def renewal(self, use: SigningUse) -> Record:

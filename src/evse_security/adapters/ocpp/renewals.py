@@ -15,7 +15,7 @@ from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.messages import sign_certificate, text
 from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.refusals import ChainTooLarge, NotEnabled, NothingPending, Unsupported
-from evse_security.adapters.ocpp.trial import ClientCertificate, Trial
+from evse_security.adapters.ocpp.trial import Blame, ClientCertificate, Trial
 from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.record import Cause, Outcome, Record
@@ -330,11 +330,11 @@ class Renewals:
             self.memory.save()
         return verdict.renewed_one
 
-    def failed(self, fingerprint: str, under: str = "") -> None:
+    def failed(self, fingerprint: str, under: str = "", blame: Blame = Blame.CERTAIN) -> None:
         """A connection with this certificate failed, `under` these CSMS roots."""
         trial = self.memory.trial
         self._failed_beside = fingerprint if trial is not None and fingerprint not in (trial.new, trial.old) else ""
-        after = None if trial is None else trials.failed(trial, fingerprint, under)
+        after = None if trial is None else trials.failed(trial, fingerprint, under, blame)
         if after != trial:
             self.memory.trial = after
             self.memory.save()

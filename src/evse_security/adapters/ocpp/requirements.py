@@ -176,13 +176,14 @@ REQUIREMENTS = (
     Requirement(
         "A05.FR.08–.10",
         _AT_ONCE,
-        "With AllowSecurityProfileDowngrade from 3 to 2, and no lower",
+        "From 3 to 2, and no lower, with AllowSecurityProfileDowngrade: a variable of 2.1, before that `may_go_down`",
         f"{_PROFILES}:test_allow_security_profile_downgrade",
     ),
     Requirement(
         "C07",
         _ALL,
-        "Authorize names the certificates of a contract chain, or holds the chain where they name no responder",
+        "Authorize names the certificates of a contract chain that holds here, where all name a responder; else it "
+        "holds the chain",
         f"{_M}:test_c07_authorize_names_the_certificates_of_a_contract",
     ),
     Requirement(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
+from evse_security.adapters.ocpp import messages
 from evse_security.vocabulary import CertificateHashData, HashAlgorithm
 
 MOST_NAMED = 8
@@ -99,15 +100,7 @@ def to_json(memory: RootMemory) -> dict[str, Any]:
     trial = memory.trial
     return {
         "trial": None if trial is None else {name: getattr(trial, name) for name in RootTrial.__slots__},
-        "named": {
-            fingerprint: {
-                "hashAlgorithm": data.hash_algorithm.value,
-                "issuerNameHash": data.issuer_name_hash,
-                "issuerKeyHash": data.issuer_key_hash,
-                "serialNumber": data.serial_number,
-            }
-            for fingerprint, data in memory.named.items()
-        },
+        "named": {fingerprint: messages.written(data) for fingerprint, data in memory.named.items()},
     }
 
 

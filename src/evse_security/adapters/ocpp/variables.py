@@ -198,7 +198,8 @@ VARIABLES = (
         "V2GCertificateInstallationEnabled",
         "",
         "secc_installation",
-        "off: no SECC leaf is asked for but a combined one, triggers are Rejected, a request that waits is dropped",
+        "off: no SECC leaf is asked for, a combined one neither; triggers are Rejected (of the combined one "
+        "NotImplemented), a request that waits is dropped",
     ),
     _switch(
         ISO15118,
@@ -212,7 +213,7 @@ VARIABLES = (
         "CentralContractValidationAllowed",
         "CentralContractValidationAllowed",
         "central_validation",
-        "off: `authorize` refuses a contract that this station cannot name by hash data, instead of sending it (C07)",
+        "off: `authorize` refuses a contract that this station cannot judge or name by hash data, and sends none (C07)",
     ),
     _switch(
         ISO15118,
