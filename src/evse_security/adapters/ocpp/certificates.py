@@ -148,8 +148,17 @@ class Certificates(Connection, CarMessages):
                     await self._wake.wait()
 
     async def _round(self, send: Send) -> float:
-        """1. Events, in their order. 2. Signing requests. 3. Status of V2G certificates."""
-        await self._send_events(send)
+        """1. Events, in their order. 2. Signing requests. 3. Status of V2G certificates.
+
+        A CSMS that does not answer to events, though it is there, keeps no leaf from being renewed.
+        """
+        unheard: NotDelivered | None = None
+        try:
+            await self._send_events(send)
+        except NotDelivered as silence:
+            if self._send is not send:
+                raise
+            unheard = silence
         looked: Looked = await self._ask(self._desk.renewals.look)
         for problem in looked.problems:
             await self.happened(SecurityEvent.CSR_GENERATION_FAILED, problem)
@@ -158,6 +167,8 @@ class Certificates(Connection, CarMessages):
         questions, wait = await self._ask(self._due_questions)
         for one in questions:
             await self._status(send, one)
+        if unheard is not None:
+            raise unheard
         return min(looked.wait, wait)
 
     def _due_questions(self) -> tuple[tuple[Asked, ...], float]:
