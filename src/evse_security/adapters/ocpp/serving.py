@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from typing import Any
@@ -22,7 +23,8 @@ Ask = Callable[[Callable[[], Any]], Awaitable[Any]]
 Own = Callable[[Item], Mapping[str, Any]]
 """Answers one item that is none of ours: the station's own device model."""
 Changed = Callable[[str, str], object]
-"""Hears of the name and the value of what the CSMS has set; a secret is refused where it raises."""
+"""Hears of the name and the value of what the CSMS has set, or is a coroutine function that does; a secret is refused
+where it raises."""
 Result = Mapping[str, Any]
 
 
@@ -105,15 +107,16 @@ class DeviceModel:
         return result, all(taken)
 
     async def _told(self, variable: Served, value: str) -> bool:
-        taken = self._tell(variable, value)
+        taken = await self._tell(variable, value)
         if taken and variable.writes in ("", "security_profile"):
             await self._ask(lambda: self._desk.happened(SecurityEvent.PARAMETERS_CHANGED, variable.name))
         return taken
 
-    def _tell(self, variable: Served, value: str) -> bool:
+    async def _tell(self, variable: Served, value: str) -> bool:
         try:
-            if self._changed is not None:
-                self._changed(variable.name, value)
+            told = None if self._changed is None else self._changed(variable.name, value)
+            if inspect.isawaitable(told):  # else a password would be Accepted, and used by nobody
+                await told
         except Exception as problem:  # whatever it was: the CSMS gets an answer, and no log the value
             log.warning("setting %s failed: %s", variable.name, type(problem).__name__)
             return variable.mutability is not Mutability.write_only
