@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from evse_security.adapters.ocpp import Certificates, Edition, NotDelivered, SecurityEvent, SigningUse
+from evse_security.adapters.ocpp.sending import Unanswered
 from tests.adapters.ocpp.csms import ANSWERS, SIGN, Csms, Stage, charge_point, play, real_bench, server_context, serving
 from tests.adapters.ocpp.kit import Bench, policy
 from tests.adapters.ocpp.stations import kept_connected
@@ -101,7 +102,7 @@ def test_a_csms_that_never_answers_to_events_does_not_keep_a_leaf_from_being_ren
     async def send(action: str, _: dict[str, Any]) -> dict[str, Any]:
         said.append(action)
         if action == "SecurityEventNotification":
-            raise NotDelivered(action, "no answer in time")
+            raise Unanswered(action, "no answer in time")
         return {"status": "Accepted"}
 
     async def run() -> None:

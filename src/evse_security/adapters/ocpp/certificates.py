@@ -21,7 +21,7 @@ from evse_security.adapters.ocpp.editions import Payload
 from evse_security.adapters.ocpp.events import SecurityEvent, Waiting
 from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.renewals import LONGEST_LOOK, Looked, Outgoing
-from evse_security.adapters.ocpp.sending import Declined, NotDelivered, Send, asked
+from evse_security.adapters.ocpp.sending import Declined, NotDelivered, Send, Unanswered, asked
 from evse_security.adapters.ocpp.serving import Changed, DeviceModel
 from evse_security.adapters.ocpp.turns import InTurn
 from evse_security.errors import MalformedRequest
@@ -152,12 +152,10 @@ class Certificates(Connection, CarMessages):
 
         A CSMS that does not answer to events, though it is there, keeps no leaf from being renewed.
         """
-        unheard: NotDelivered | None = None
+        unheard: Unanswered | None = None
         try:
             await self._send_events(send)
-        except NotDelivered as silence:
-            if self._send is not send:
-                raise
+        except Unanswered as silence:
             unheard = silence
         looked: Looked = await self._ask(self._desk.renewals.look)
         for problem in looked.problems:
