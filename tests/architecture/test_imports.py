@@ -26,7 +26,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "outcomes": ("outcomes", "vocabulary errors"),
     "config": ("config settings service.config", BASE),
     "tables": ("tables", ""),
-    "pki": ("pki", "vocabulary errors tables"),
+    "pki": ("pki", "vocabulary errors tables visible"),
     "rules": (
         "store store.archive store.castore store.changes store.contents store.deeds store.deletion store.diagnosis "
         "store.explanation store.info store.inventory store.journal store.kinds store.layout store.leaf "
@@ -55,7 +55,7 @@ GROUPS: dict[str, tuple[str, str]] = {
         "adapters.ocpp.editions adapters.ocpp.words adapters.ocpp.refusals adapters.ocpp.messages "
         "adapters.ocpp.events adapters.ocpp.plug_and_charge adapters.ocpp.trial adapters.ocpp.policy "
         "adapters.ocpp.profiles adapters.ocpp.root_trial adapters.ocpp.uses adapters.ocpp.device_model",
-        "vocabulary errors",
+        "vocabulary errors visible",
     ),
     "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents adapters everest"),
     "everest": ("everest", f"{BASE} interface serve station config service mqtt"),

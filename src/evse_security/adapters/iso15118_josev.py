@@ -18,6 +18,7 @@ from evse_security.adapters.iso15118 import ExiLimit, exi_from_ocpp, verify_cont
 from evse_security.adapters.tls_server import SeccContext
 from evse_security.contracts import ContractReport
 from evse_security.errors import EvseSecurityError, InvalidConfiguration, Revoked
+from evse_security.pki.profile import MAX_SUB_CAS
 from evse_security.station import Station
 from evse_security.visible import printable
 from evse_security.vocabulary import CertificateValidationResult, OCSPRequestData
@@ -29,8 +30,6 @@ SERVER, STATES, ERRORS = (
     "iso15118.secc.states.iso15118_2_states",
     "iso15118.shared.exceptions",
 )
-MAX_SUB_CAS = 2
-"""Of a contract, as ISO 15118-2 has it."""
 
 
 class _Place(NamedTuple):
@@ -156,8 +155,8 @@ async def pass_on(
 ) -> str:
     """What the CSMS answers a car that asks for its contract, octet by octet: for Josev's `get_15118_ev_certificate`.
 
-    `ask` is the OCPP connector's `ev_certificate`. What this raises, `NoContract` among it, Josev answers with
-    FAILED_NoCertificateAvailable. It asks only with USE_CPO_BACKEND=True; else it makes contracts up.
+    `ask` is `Certificates.ev_certificates` of the OCPP adapter. What this raises, `NoContract` among it, Josev answers
+    with FAILED_NoCertificateAvailable. It asks only with USE_CPO_BACKEND=True; else it makes contracts up.
     """
     exi_from_ocpp(request, limits[0])
     async for answer in ask(request, schema=namespace):

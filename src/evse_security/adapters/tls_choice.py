@@ -6,12 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from evse_security.adapters.tls_hello import TLS_1_2, TLS_1_3, Hello
-from evse_security.cars import EDITIONS, NO_EDITION
+from evse_security.cars import EDITIONS, NO_EDITION, TLS
 from evse_security.chains import Chain, Edition, Installed
 
 VERSION = {Edition.ISO15118_2: TLS_1_2, Edition.ISO15118_20: TLS_1_3}
 """The version of TLS that an edition is served with, and no other (V2G20-2356: nothing of -20 below TLS 1.3)."""
-_TLS = {TLS_1_2: "TLS 1.2", TLS_1_3: "TLS 1.3"}
 _SCHEMES_20 = {"EC": 0x0603, "Ed448": 0x0808}
 """The signature schemes of ISO 15118-20 by the kind of key (RFC 8446 §4.2.3); in TLS 1.2 they bind no curve."""
 
@@ -38,7 +37,7 @@ class Choice(NamedTuple):
 
     def __str__(self) -> str:
         edition = self.offer.edition
-        return f"{EDITIONS[edition]} over {_TLS[VERSION[edition]]}: {self.offer.chain}; {self.reason}"
+        return f"{EDITIONS[edition]} over {TLS[edition]}: {self.offer.chain}; {self.reason}"
 
 
 class Demand(NamedTuple):
@@ -56,19 +55,19 @@ def offers(installed: Installed, demand: Demand) -> tuple[list[Offer], list[With
     shown: list[Offer] = []
     withheld = [Withheld(f"{one.name}, serial {one.serial}", one.reason) for one in installed.unsent]
     for chain in installed.chains:
-        edition, objection = chain.edition, next(_objections(chain, demand), None)
-        if edition is None or objection is not None:
-            withheld.append(Withheld(str(chain), objection or "no edition of ISO 15118 has such keys"))
+        edition = chain.edition
+        if edition is None:
+            withheld.append(Withheld(str(chain), NO_EDITION.format(chain.key_kind)))
+        elif (objection := next(_objections(chain, edition, demand), None)) is not None:
+            withheld.append(Withheld(str(chain), objection))
         else:
             shown.append(Offer(chain, edition))
     return shown, withheld
 
 
-def _objections(chain: Chain, demand: Demand) -> Iterator[str]:
-    if chain.edition is None:
-        yield NO_EDITION.format(chain.key_kind)
-    elif chain.edition not in demand.editions:
-        yield f"{EDITIONS[chain.edition]} is not served here"
+def _objections(chain: Chain, edition: Edition, demand: Demand) -> Iterator[str]:
+    if edition not in demand.editions:
+        yield f"{EDITIONS[edition]} is not served here"
     if demand.secc_id is not None and chain.common_name != demand.secc_id:
         yield f"it is not for the SECC {demand.secc_id!r}"
     if demand.require_ocsp:
@@ -109,6 +108,9 @@ def _can_verify(hello: Hello, offer: Offer) -> bool:
 def _why_none(shown: Sequence[Offer], hello: Hello) -> str:
     if not shown:
         return "there is no chain that may be shown"
-    known = ", ".join(text for version, text in _TLS.items() if version in hello.versions) or "neither TLS 1.2 nor 1.3"
+    known = (
+        ", ".join(TLS[edition] for edition, version in VERSION.items() if version in hello.versions)
+        or "neither TLS 1.2 nor 1.3"
+    )
     served = ", ".join(sorted({EDITIONS[one.edition] for one in shown}))
     return f"the car knows {known}, and the chains here are for {served} (or it cannot verify their signatures)"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from evse_security.additions import AnyCaType
 from evse_security.agents.patience import ask, wait
+from evse_security.pki.profile import EDITION_OF_STRENGTH, Edition
 from evse_security.service.eventdata import Expiring, ExpiringCa, ExpiringLeaf
 from evse_security.service.events import Event, EventKind
 from evse_security.service.service import Service
@@ -22,8 +23,6 @@ LEAF = "leaf"
 _AWAITED = (EventKind.certificate_store_update, EventKind.oem_store_update, EventKind.clock)
 NOT_NEWEST = "NotNewest"
 """Why a leaf is not in use with which nothing is wrong."""
-KEYS_OF_20 = frozenset({"EC 521", "Ed448 456"})
-"""Keys of leaves of ISO 15118-20, as overviews call them."""
 LEAF_TYPES: Mapping[AnyCaType, LeafCertificateType] = {
     CaCertificateType.V2G: LeafCertificateType.V2G,
     CaCertificateType.CSMS: LeafCertificateType.CSMS,
@@ -82,7 +81,7 @@ def _first(leaves: Iterable[Node]) -> Node | None:
 
 
 def _is_20(leaf: Node) -> bool:
-    return leaf.key in KEYS_OF_20
+    return EDITION_OF_STRENGTH.get(leaf.key) is Edition.ISO15118_20
 
 
 def _is_soon(node: Node, now: datetime, days: int) -> bool:

@@ -51,17 +51,29 @@ class Rule(NamedTuple):
 _EC, _P256, _P521, _ED448 = "1.2.840.10045.2.1", "1.2.840.10045.3.1.7", "1.3.132.0.35", "1.3.101.113"
 _ECDSA_SHA256, _ECDSA_SHA512 = "1.2.840.10045.4.3.2", "1.2.840.10045.4.3.4"
 
-_EDITION_BY_KEY = {
-    (_EC, _P256): Edition.ISO15118_2,
-    (_EC, _P521): Edition.ISO15118_20,
-    (_ED448, None): Edition.ISO15118_20,
-}
-EDITION_OF_KEY_TYPE = {
-    "secp256r1": Edition.ISO15118_2,
-    "secp521r1": Edition.ISO15118_20,
-    "ed448": Edition.ISO15118_20,
-}
-"""The same for the kinds of keys that a station makes, by their names in its configuration."""
+
+class LeafKey(NamedTuple):
+    """A kind of key that leaves of an edition have."""
+
+    edition: Edition
+    algorithm: str
+    curve: str | None
+    key_type: str
+    """As a station's configuration calls it."""
+    strength: str
+    """As overviews call it."""
+
+
+LEAF_KEYS = (
+    LeafKey(Edition.ISO15118_2, _EC, _P256, "secp256r1", "EC 256"),
+    LeafKey(Edition.ISO15118_20, _EC, _P521, "secp521r1", "EC 521"),
+    LeafKey(Edition.ISO15118_20, _ED448, None, "ed448", "Ed448 456"),
+)
+"""Which edition has leaves with which keys (-2 Annex F, -20 Annex B)."""
+_EDITION_BY_KEY = {(one.algorithm, one.curve): one.edition for one in LEAF_KEYS}
+EDITION_OF_KEY_TYPE = {one.key_type: one.edition for one in LEAF_KEYS}
+EDITION_OF_STRENGTH = {one.strength: one.edition for one in LEAF_KEYS}
+"""For what knows a key by its overview alone."""
 _BOTH = frozenset(Edition)
 _ONLY_2, _ONLY_20 = frozenset({Edition.ISO15118_2}), frozenset({Edition.ISO15118_20})
 _V2G, _V2G_MO = (

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from evse_security.errors import AttributeNotEncodable, KeyNotGenerated
 from evse_security.pki import der, encode, names
 from evse_security.pki.algorithm import Digest, PrivateKey
+from evse_security.visible import NO_TEXT
 
 MAX_CHARACTERS = 64
 """ub-organization-name and ub-common-name (RFC 5280 Appendix A.1)."""
@@ -120,7 +121,7 @@ def _domain_component(text: str) -> bytes:
 def _refuse_controls(attribute: str, text: str) -> None:
     """Refuse control characters (NUL above all), line and paragraph separators, and halves of surrogate pairs."""
     for place, character in enumerate(text):
-        if unicodedata.category(character) in {"Cc", "Zl", "Zp", "Cs"}:
+        if unicodedata.category(character) in NO_TEXT:
             raise AttributeNotEncodable(attribute, f"the character U+{ord(character):04X} at {place} is not text")
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from evse_security.errors import InvalidConfiguration
+from evse_security.visible import is_line
 
 Enrolment = Literal["off", "event", "command", "est", "cmp"]
 OcspMode = Literal["off", "fetch", "csms"]
@@ -21,7 +21,6 @@ STATE_DIRECTORY = "service"
 """Beside the certificates, in a directory of its own that no store lists."""
 LONGEST_NAME = 64
 """Characters of an organization or a common name (RFC 5280 Appendix A.1)."""
-_NO_TEXT = frozenset({"Cc", "Zl", "Zp", "Cs"})  # control characters, line breaks, halves of pairs
 _CHOICES: dict[str, tuple[str, ...]] = {
     "renewal_v2g": get_args(Enrolment),
     "renewal_csms": get_args(Enrolment),
@@ -164,7 +163,7 @@ class ServiceConfig:
             text = getattr(self, key)
             if len(text) > LONGEST_NAME:
                 raise InvalidConfiguration(key, f"must be at most {LONGEST_NAME} characters, not {len(text)}")
-            if text and (not text.strip() or any(unicodedata.category(one) in _NO_TEXT for one in text)):
+            if text and not is_line(text):
                 raise InvalidConfiguration(key, "must be text that can be shown on one line")
 
     def _check_path(self, key: str, value: Any) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -15,8 +16,11 @@ import pytest
 
 from evse_security.adapters.iso15118 import server_context
 from evse_security.adapters.iso15118_josev import ERRORS, SERVER, STATES, NoContract, pass_on, serve_josev
+from evse_security.adapters.ocpp import Certificates
+from evse_security.adapters.ocpp import Edition as OcppEdition
 from evse_security.errors import InvalidConfiguration, MalformedRequest
 from tests.adapters.iso15118.secc import P256, Site, pki
+from tests.adapters.ocpp.kit import Bench, policy
 
 NAMESPACE = "urn:iso:15118:2:2013:MsgDef"
 REPLACED = ("verify_certs", "get_certificate_hash_data")
@@ -110,6 +114,28 @@ def test_what_a_car_asks_is_answered_by_the_csms() -> None:
 def test_without_an_answer_there_is_no_contract(answers: tuple[Mapping[str, Any], ...]) -> None:
     with pytest.raises(NoContract, match="no contract for this car"):
         asked(*answers)
+
+
+def test_the_ocpp_adapter_asks_the_csms(tmp_path: Path) -> None:
+    """As docs/iso15118.md has it."""
+    bench = Bench(tmp_path / "certs", OcppEdition.V201)
+    request, response = (b64encode(one).decode() for one in (b"request", b"response"))
+
+    async def send(action: str, payload: dict[str, Any]) -> dict[str, Any]:
+        wanted = {"iso15118SchemaVersion": NAMESPACE, "action": "Install", "exiRequest": request}
+        assert (action, payload) == ("Get15118EVCertificate", wanted)
+        return {"status": "Accepted", "exiResponse": response}
+
+    async def run() -> str:
+        certificates = Certificates(bench.station, policy=policy(OcppEdition.V201))
+        certificates.online(send)
+        try:
+            return await pass_on(certificates.ev_certificates, request, NAMESPACE)
+        finally:
+            certificates.offline()
+            certificates.close()
+
+    assert asyncio.run(run()) == response
 
 
 def test_what_ocpp_does_not_carry_is_refused() -> None:

@@ -244,6 +244,38 @@ def test_a_certificate_that_was_signed_or_deleted_before_the_line_was_cut_is_not
 
 
 @pytest.mark.parametrize("edition", VERSIONS)
+def test_a_request_on_a_connection_that_is_gone_before_anybody_said_so_is_sent_on_the_next(
+    tmp_path: Path, edition: Edition
+) -> None:
+    """Sending fails some time before `offline` is called."""
+    bench = Bench(tmp_path / "certs", edition)
+    sent: asyncio.Queue[str] = asyncio.Queue()
+
+    async def gone(action: str, payload: Any) -> Any:
+        sent.put_nowait(payload["csr"])
+        raise NotDelivered(action, "ConnectionClosedError", is_gone=True)
+
+    async def there(action: str, payload: Any) -> Any:
+        sent.put_nowait(payload["csr"])
+        return {"status": "Accepted"}
+
+    async def run() -> None:
+        certificates = Certificates(bench.station, policy=policy(edition), directory=bench.state)
+        certificates._desk.renewals.trigger(CSMS)
+        certificates.online(gone)
+        async with asyncio.timeout(20):
+            first = await sent.get()
+            await certificates._ask(lambda: None)  # what came of it has been written down
+            certificates.offline()
+            certificates.online(there)
+            assert await sent.get() == first
+        certificates.offline()
+        certificates.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("edition", VERSIONS)
 def test_what_the_station_said_to_a_csms_that_was_gone_is_said_again(tmp_path: Path, edition: Edition) -> None:
     bench = with_leaf(tmp_path, edition)
     told = responder(bench)

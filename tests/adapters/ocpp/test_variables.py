@@ -146,6 +146,8 @@ def test_what_is_no_item_is_unknown(broken: Any) -> None:
         ("OrganizationName", "", "InvalidValue"),
         ("OrganizationName", "x" * 65, "InvalidValue"),
         ("OrganizationName", "a\nb", "InvalidValue"),
+        ("OrganizationName", " ", "InvalidValue"),
+        ("OrganizationName", "a\u2028b", "InvalidValue"),
         ("MaxCertificateChainSize", "1", "ReadOnly"),
         ("AdditionalRootCertificateCheck", "false", "ReadOnly"),
         ("CertificateEntries", "1", "ReadOnly"),

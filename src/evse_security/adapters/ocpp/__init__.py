@@ -1,12 +1,13 @@
 """The certificate use cases of OCPP 1.6 (security whitepaper), 2.0.1 and 2.1, for the package `ocpp` or any other.
 
-`Certificates` answers and sends; the `CertificateHandlers` put it into a ChargePoint of `ocpp` (extra `[ocpp]`), which
-nothing else here needs. See docs/ocpp.md.
+`Certificates` answers and sends; the `CertificateHandlers` put it into a ChargePoint of `ocpp`, and the `Connector`
+keeps that connected with `websockets` (extra `[ocpp]`), neither of which anything else here needs. See docs/ocpp.md.
 """
 
 from __future__ import annotations
 
 from evse_security.adapters.ocpp.certificates import Certificates
+from evse_security.adapters.ocpp.connector import Connector, Endpoint
 from evse_security.adapters.ocpp.editions import Edition, Takeover
 from evse_security.adapters.ocpp.events import SecurityEvent
 from evse_security.adapters.ocpp.handlers import (
@@ -16,6 +17,8 @@ from evse_security.adapters.ocpp.handlers import (
 )
 from evse_security.adapters.ocpp.handshake import tls_context
 from evse_security.adapters.ocpp.policy import CertificatePolicy
+from evse_security.adapters.ocpp.profiles import ProfileRefused
+from evse_security.adapters.ocpp.refusals import NotEnabled
 from evse_security.adapters.ocpp.root_trial import TrustedRoots
 from evse_security.adapters.ocpp.sending import Declined, NotDelivered
 from evse_security.adapters.ocpp.trial import ClientCertificate
@@ -28,9 +31,13 @@ __all__ = [
     "CertificatePolicy",
     "Certificates",
     "ClientCertificate",
+    "Connector",
     "Declined",
     "Edition",
+    "Endpoint",
     "NotDelivered",
+    "NotEnabled",
+    "ProfileRefused",
     "SecurityEvent",
     "SigningUse",
     "Takeover",

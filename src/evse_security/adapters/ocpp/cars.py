@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 from evse_security.adapters.ocpp import messages
-from evse_security.adapters.ocpp.desk import Desk
+from evse_security.adapters.ocpp.at_desk import AtDesk
 from evse_security.adapters.ocpp.editions import Edition, Payload
-from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.refusals import NotEnabled
 from evse_security.adapters.ocpp.sending import NotDelivered, Send, asked
 from evse_security.errors import BadText, MalformedRequest
 from evse_security.pki import pem
 from evse_security.vocabulary import OCSPRequestData
 
-T = TypeVar("T")
-
 MOST_CONTRACTS = 16
 """Answers to one request of a car, however many more the CSMS promises."""
 
 
-class CarMessages(ABC):
+class CarMessages(AtDesk):
     """That part of `Certificates`."""
 
-    _desk: Desk
-    _send: Send | None
-
-    @abstractmethod
-    async def _ask(self, question: Callable[[], T]) -> T:
-        """Ask in the thread in which store and disk are worked on."""
-
-    @property
-    def policy(self) -> CertificatePolicy:
-        """The rules as they are now: those that were given, with what the CSMS has set since."""
-        return self._desk.renewals.policy
-
-    @property
-    def edition(self) -> Edition:
-        """The edition that is spoken."""
-        return self.policy.edition
+    _send: Send | None = None
 
     async def _asked(self, action: str, payload: Payload) -> Mapping[str, Any]:
         return await asked(self._line(action), self.edition, action, payload, plug_and_charge_only=True)

@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from evse_security.adapters.ocpp import firmware as firmware_files
 from evse_security.adapters.ocpp.asking import Asked, StatusQuestions
@@ -29,8 +29,6 @@ from evse_security.station import Station
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 RETRY = 60.0
 """Seconds after which what was not delivered is tried again, if nothing happens before."""
 
@@ -46,7 +44,7 @@ class Certificates(Connection, CarMessages):
         station: Station,
         *,
         policy: CertificatePolicy,
-        directory: Path | None = None,
+        directory: str | Path | None = None,
         reconnect: Callable[[], object] | None = None,
         secc_refused: Callable[[], object] | None = None,
         changed: Changed | None = None,
@@ -61,15 +59,11 @@ class Certificates(Connection, CarMessages):
         on which your program alone can act (SecurityProfile in 1.6, the password).
         `executor` does the work of many stations in one process; None: this one has a thread of its own.
         """
-        self._desk = Desk(station, policy, directory)
+        worker = InTurn(executor) if executor else ThreadPoolExecutor(1, thread_name_prefix="evse-security-ocpp")
+        super().__init__(Desk(station, policy, None if directory is None else Path(directory)), worker)
         self._questions = StatusQuestions(station, self._desk.edition)
         self._reconnect, self._secc_refused = reconnect, secc_refused
-        self._worker: Executor = (
-            ThreadPoolExecutor(1, thread_name_prefix="evse-security-ocpp") if executor is None else InTurn(executor)
-        )
         self._then: dict[str, Then] = {}
-        self._send: Send | None = None
-        self._wake = asyncio.Event()
         self.device_model = DeviceModel(self._desk, self._ask, changed=changed, wake=self._wake.set)
         self._working: asyncio.Task[None] | None = None
 
@@ -81,9 +75,6 @@ class Certificates(Connection, CarMessages):
     def actions(self) -> frozenset[str]:
         """The messages that concern certificates in this edition."""
         return self._desk.actions
-
-    async def _ask(self, question: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, question)
 
     # ---- what the CSMS asks
 
@@ -122,11 +113,6 @@ class Certificates(Connection, CarMessages):
         if self._working is not None:
             self._working.cancel()
             self._working = None
-
-    async def happened(self, event: SecurityEvent, info: str = "") -> None:
-        """Queue a security event for the CSMS (A04)."""
-        await self._ask(lambda: self._desk.happened(event, info))
-        self._wake.set()
 
     async def _work(self, send: Send) -> None:
         """Send what is to be sent, again and again, as long as there is this connection.
@@ -170,10 +156,9 @@ class Certificates(Connection, CarMessages):
         return min(looked.wait, wait)
 
     def _due_questions(self) -> tuple[tuple[Asked, ...], float]:
-        policy = self._desk.renewals.policy
-        if not policy.speaks_plug_and_charge:
+        if not self.policy.speaks_plug_and_charge:
             return (), LONGEST_LOOK
-        return self._questions.due(time.monotonic(), policy.ocsp_refresh)
+        return self._questions.due(time.monotonic(), self.policy.ocsp_refresh)
 
     async def _send_events(self, send: Send) -> None:
         while True:
@@ -197,8 +182,8 @@ class Certificates(Connection, CarMessages):
             answer = await asked(send, self.edition, "SignCertificate", request.payload, plug_and_charge_only=is_pnc)
             if answer.get("status") != "Accepted":
                 problem, is_refused = f"the CSMS answers {answer.get('status')!s:.50}", is_pnc
-        except NotDelivered:
-            if self._send is send:  # else it goes out on the next connection
+        except NotDelivered as lost:
+            if self._send is send and not lost.is_gone:  # else it goes out on the next connection
                 await self._ask(lambda: self._desk.renewals.unsent(request.use))
             raise
         except (Declined, MalformedRequest) as declined:

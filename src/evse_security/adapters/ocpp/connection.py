@@ -5,48 +5,47 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
 
-from evse_security.adapters.ocpp.desk import Desk
+from evse_security.adapters.ocpp.at_desk import AtDesk
 from evse_security.adapters.ocpp.events import SecurityEvent
-from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
-from evse_security.adapters.ocpp.root_trial import TrustedRoots, failure_of
+from evse_security.adapters.ocpp.profiles import ProfileRefused
+from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots
 from evse_security.adapters.ocpp.trial import Blame, ClientCertificate
-from evse_security.vocabulary import CaCertificateType, LeafCertificateType
+from evse_security.vocabulary import CaCertificateType
 
-T = TypeVar("T")
+_NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 
-_NO_WAY = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
+
+def failure_of(problem: BaseException | None) -> Failure:
+    """What an exception says."""
+    if problem is None:
+        return Failure.UNKNOWN
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return Failure.UNVERIFIED
+    return Failure.UNREACHED if _is_unreached(problem) else Failure.OTHER
 
 
 def blame_of(problem: BaseException | None) -> Blame:
-    """What an exception says: only what came over TLS is the word of the CSMS, as others can cut or forge the rest.
-
-    That `asyncio` reached none of several addresses is an OSError without a number.
-    """
-    if isinstance(problem, ssl.SSLCertVerificationError | socket.gaierror):
-        return Blame.NONE
-    if isinstance(problem, OSError) and (problem.errno in _NO_WAY or (type(problem) is OSError and not problem.errno)):
+    """What it says of the client certificate: only what came over TLS is the CSMS's word; others can cut the rest."""
+    if failure_of(problem) in (Failure.UNVERIFIED, Failure.UNREACHED):
         return Blame.NONE
     status = getattr(getattr(problem, "response", None), "status_code", None)  # of `websockets`
     return Blame.CERTAIN if isinstance(status, int) and 400 <= status < 500 else Blame.DOUBT
 
 
-class Connection(ABC):
+def _is_unreached(problem: BaseException) -> bool:
+    """Whether there was not even a TCP connection. Of several addresses that failed asyncio makes one with a text."""
+    if isinstance(problem, ConnectionRefusedError | socket.gaierror):
+        return True
+    return type(problem) is OSError and (problem.errno in _NO_WAY or (problem.errno is None and bool(problem.args)))
+
+
+class Connection(AtDesk):
     """The certificates of a station, as far as connections are made with them."""
 
-    _desk: Desk
-    _reconnect: Callable[[], object] | None
-
-    @abstractmethod
-    async def _ask(self, question: Callable[[], T]) -> T:
-        """Ask in the thread in which store and disk are worked on."""
-
-    @abstractmethod
-    async def happened(self, event: SecurityEvent, info: str = "") -> None:
-        """Queue a security event for the CSMS (A04)."""
+    _reconnect: Callable[[], object] | None = None
 
     # ---- before
 
@@ -76,14 +75,9 @@ class Connection(ABC):
         To ask when the CSMS sets NetworkConfigurationPriority, or SecurityProfile in 1.6, and of a lower profile at
         SetNetworkProfile already. `may_go_down` is AllowSecurityProfileDowngrade; None: as the variable says.
         """
-        installed = await self._ask(lambda: self._desk.station.chains(LeafCertificateType.CSMS))
-        return refused_profile(
-            current,
-            wanted,
-            has_root=bool(installed.roots),
-            has_leaf=bool(installed.chains),
-            has_password=has_password,
-            may_go_down=self._desk.renewals.policy.allows_downgrade if may_go_down is None else may_go_down,
+        may = self.policy.allows_downgrade if may_go_down is None else may_go_down
+        return await self._ask(
+            lambda: self._desk.refused_profile(current, wanted, has_password=has_password, may_go_down=may)
         )
 
     def reconnect_by(self, reconnect: Callable[[], object]) -> None:
@@ -100,8 +94,9 @@ class Connection(ABC):
         under = "" if roots is None else roots.key
         if certificate is not None:
             leaf = certificate.fingerprint
-            if await self._ask(lambda: self._desk.renewals.connected(leaf, under)):
-                await self.happened(SecurityEvent.DISCARDED_RENEWED_CERTIFICATE, leaf)
+            tell = partial(self._desk.happened, SecurityEvent.DISCARDED_RENEWED_CERTIFICATE, leaf)
+            if await self._ask(lambda: self._desk.renewals.connected(leaf, under, tell)):
+                self._wake.set()
         if roots is not None:
             shown = "" if certificate is None else certificate.fingerprint
             await self._ask(lambda: self._desk.trust.connected(roots, shown))
@@ -115,17 +110,19 @@ class Connection(ABC):
         """A connection failed: the next one is tried with the other certificate or root, if there are two.
 
         `problem` is what was raised, `ssl.SSLCertVerificationError` where the CSMS did not verify: then the certificate
-        was not even shown. Where it may have been the network, a renewed one is tried three times. Whether to try again
-        at once, as it is the turn of the CSMS root before.
+        was not even shown; nor was it where nobody was reached. Where it may have been the network, a renewed one is
+        tried three times. Whether to try again at once, as it is the turn of the CSMS root before.
         """
-        failure = failure_of(problem)
+        failure, blame = failure_of(problem), blame_of(problem)
         under = "" if roots is None else roots.key
-        if certificate is not None:
-            leaf, blame = certificate.fingerprint, blame_of(problem)
+        if certificate is not None and blame is not Blame.NONE:
+            leaf = certificate.fingerprint
             await self._ask(lambda: self._desk.renewals.failed(leaf, under, blame))
         if roots is None:
             return False
-        falls_back, tells = await self._ask(lambda: self._desk.trust.failed(roots, failure))
+        why = f"not under the new CSMS root: {problem}"
+        tell = partial(self._desk.happened, SecurityEvent.INVALID_CSMS_CERTIFICATE, why)
+        falls_back, tells = await self._ask(lambda: self._desk.trust.failed(roots, failure, tell))
         if tells:
-            await self.happened(SecurityEvent.INVALID_CSMS_CERTIFICATE, f"not under the new CSMS root: {problem}")
+            self._wake.set()
         return falls_back

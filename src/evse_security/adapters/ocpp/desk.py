@@ -17,6 +17,7 @@ from evse_security.adapters.ocpp.events import SecurityEvent, Waiting, queued
 from evse_security.adapters.ocpp.firmware import MOST_BYTES, of_certificate, of_file
 from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.policy import WRITABLE, CertificatePolicy
+from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
 from evse_security.adapters.ocpp.refusals import RootOnTrial, Unsupported, tech_info, with_reason
 from evse_security.adapters.ocpp.renewals import Renewals
 from evse_security.adapters.ocpp.trust import CsmsTrust
@@ -30,6 +31,7 @@ from evse_security.vocabulary import (
     CertificateType,
     DeleteCertificateResult,
     InstallCertificateResult,
+    LeafCertificateType,
 )
 
 log = logging.getLogger(__name__)
@@ -125,6 +127,16 @@ class Desk:
         """Queue a security event for the CSMS."""
         now = self.station.time().now
         self.memory.queue(queued(self.memory.waiting, Waiting.of(event, self.edition, info, now)))
+
+    def refused_profile(
+        self, current: int, wanted: int, *, has_password: bool = True, may_go_down: bool = False
+    ) -> ProfileRefused | None:
+        """Why the station must not change to a security profile, by what is installed; None where it may (A05)."""
+        installed = self.station.chains(LeafCertificateType.CSMS)
+        has_root, has_leaf = bool(installed.roots), bool(installed.chains)
+        return refused_profile(
+            current, wanted, has_root=has_root, has_leaf=has_leaf, has_password=has_password, may_go_down=may_go_down
+        )
 
     # ---- certificates (M03–M05)
 

@@ -19,7 +19,6 @@ FROM_CSMS = frozenset(
         "TriggerMessage",
     }
 )
-FROM_STATION = frozenset({"Authorize", "SignCertificate", "GetCertificateStatus", "Get15118EVCertificate"})
 LONGEST = 64 * 1024
 """Characters of the text inside. The longest that OCPP allows is a chain of 10,000."""
 

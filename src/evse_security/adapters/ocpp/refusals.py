@@ -8,8 +8,6 @@ from evse_security.adapters.ocpp.editions import Edition, Payload
 from evse_security.adapters.ocpp.words import LONGEST_REASON, REASON_CODES
 from evse_security.errors import EvseSecurityError
 
-LONGEST_TECH_INFO = 255
-
 
 @dataclass(eq=False)
 class NothingPending(EvseSecurityError):
@@ -114,5 +112,5 @@ def with_reason(status: str, why: EvseSecurityError | None, edition: Edition) ->
 
 
 def tech_info(why: EvseSecurityError | None) -> str:
-    """A reason as a security event's `techInfo`."""
-    return "" if why is None else f"{why.code}: {why}"[:LONGEST_TECH_INFO]
+    """A reason as a security event's `techInfo`, before it is cut to what OCPP takes."""
+    return "" if why is None else f"{why.code}: {why}"

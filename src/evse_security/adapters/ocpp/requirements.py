@@ -176,7 +176,7 @@ REQUIREMENTS = (
     Requirement(
         "A05.FR.08–.10",
         _AT_ONCE,
-        "With AllowSecurityProfileDowngrade from 3 to 2, and no lower",
+        "From 3 to 2, and no lower, with AllowSecurityProfileDowngrade: a variable of 2.1, before that `may_go_down`",
         f"{_PROFILES}:test_allow_security_profile_downgrade",
     ),
     Requirement(

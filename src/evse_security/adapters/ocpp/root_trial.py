@@ -7,12 +7,12 @@ signed. At each attempt to connect one root alone is trusted, so what becomes of
 from __future__ import annotations
 
 import hashlib
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
+from evse_security.adapters.ocpp import messages
 from evse_security.vocabulary import CertificateHashData, HashAlgorithm
 
 MOST_NAMED = 8
@@ -40,17 +40,12 @@ class Failure(Enum):
 
     UNVERIFIED = auto()
     """The certificate of the CSMS does not verify under them."""
+    UNREACHED = auto()
+    """Nothing, and nothing of the client certificate either: nobody was there to be shown it."""
     OTHER = auto()
     """Nothing: it was the network, or the CSMS."""
     UNKNOWN = auto()
     """Nobody said why it failed."""
-
-
-def failure_of(problem: BaseException | None) -> Failure:
-    """What an exception says."""
-    if problem is None:
-        return Failure.UNKNOWN
-    return Failure.UNVERIFIED if isinstance(problem, ssl.SSLCertVerificationError) else Failure.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +77,7 @@ def failed(trial: RootTrial, root: str, failure: Failure) -> RootTrial:
 
     Nothing else is concluded, whatever the reason was.
     """
-    if failure is Failure.OTHER or root not in (trial.new, trial.old):
+    if failure in (Failure.OTHER, Failure.UNREACHED) or root not in (trial.new, trial.old):
         return trial
     return replace(trial, old_next=root == trial.new)
 
@@ -105,15 +100,7 @@ def to_json(memory: RootMemory) -> dict[str, Any]:
     trial = memory.trial
     return {
         "trial": None if trial is None else {name: getattr(trial, name) for name in RootTrial.__slots__},
-        "named": {
-            fingerprint: {
-                "hashAlgorithm": data.hash_algorithm.value,
-                "issuerNameHash": data.issuer_name_hash,
-                "issuerKeyHash": data.issuer_key_hash,
-                "serialNumber": data.serial_number,
-            }
-            for fingerprint, data in memory.named.items()
-        },
+        "named": {fingerprint: messages.written(data) for fingerprint, data in memory.named.items()},
     }
 
 

@@ -21,6 +21,8 @@ class NotDelivered(EvseSecurityError):
     template = "{action} was not answered: {problem}"
     action: str
     problem: str
+    is_gone: bool = False
+    """Whether the connection is: then a request goes out on the next one, and is not repeated after a pause."""
 
 
 class Unanswered(NotDelivered):

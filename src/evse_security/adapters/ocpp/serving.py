@@ -12,9 +12,7 @@ from evse_security.adapters.ocpp.desk import Desk
 from evse_security.adapters.ocpp.device_model import Item, Mutability, Served
 from evse_security.adapters.ocpp.editions import Payload
 from evse_security.adapters.ocpp.events import SecurityEvent
-from evse_security.adapters.ocpp.profiles import refused_profile
 from evse_security.adapters.ocpp.uses import SigningUse
-from evse_security.vocabulary import LeafCertificateType
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +136,9 @@ def write_down(desk: Desk, variable: Served, value: str) -> None:
     if not variable.writes:
         return
     if variable.writes == "security_profile":
-        _check_profile(desk, int(value))
+        refused = desk.refused_profile(desk.renewals.policy.security_profile, int(value))
+        if refused is not None:
+            raise refused
     remember(desk, variable.writes, value)
     for use in (one for one in SigningUse if not desk.renewals.policy.asks_for(one)):
         desk.memory.put(use, desk.memory.renewal(use).idle())
@@ -149,10 +149,3 @@ def remember(desk: Desk, field: str, value: str) -> None:
     desk.renewals.policy = desk.renewals.policy.changed(field, value)
     desk.memory.settings[field] = value
     desk.memory.save()
-
-
-def _check_profile(desk: Desk, wanted: int) -> None:
-    installed, current = desk.station.chains(LeafCertificateType.CSMS), desk.renewals.policy.security_profile
-    has_root, has_leaf = bool(installed.roots), bool(installed.chains)
-    if refused := refused_profile(current, wanted, has_root=has_root, has_leaf=has_leaf):
-        raise refused

@@ -48,11 +48,15 @@ class Trial:
     """Whether the last attempt with the new one failed: then it is the old one's turn."""
     under: str = ""
     """The CSMS roots that were trusted then."""
+    old_failed: bool = False
+    """Whether the last attempt with the old one failed: then it is the new one's turn, whatever a clock shows."""
     doubts: int = 0
     """Attempts with the new one that failed since, of which nobody knows why. A restart forgives them."""
 
     def use(self, now: datetime) -> str:
         """The certificate of the next attempt."""
+        if self.old_failed:
+            return self.new
         return self.old if self.new_failed or now < self.begins else self.new
 
 
@@ -75,7 +79,10 @@ def connected(trial: Trial, fingerprint: str, takeover: Takeover, under: str = "
     """
     if fingerprint == trial.new:
         return Verdict(None, trial.old if takeover is Takeover.at_once else "")
-    if fingerprint != trial.old or not trial.new_failed or takeover is not Takeover.at_once:
+    if fingerprint != trial.old:
+        return Verdict(trial)
+    trial = replace(trial, old_failed=False)
+    if not trial.new_failed or takeover is not Takeover.at_once:
         return Verdict(trial)
     if trial.under != under:
         return Verdict(replace(trial, new_failed=False))
@@ -86,14 +93,15 @@ def failed(trial: Trial, fingerprint: str, under: str = "", blame: Blame = Blame
     """A connection failed: it is the other one's turn. The reason may be the network, so nothing is concluded.
 
     The new one is tried some times before: what is cut once would otherwise be discarded when the old one connects.
+    A clock may show too little for ever, where only the CSMS would set it: the old one must not be all that is tried.
     """
     if blame is Blame.NONE or fingerprint not in (trial.new, trial.old):
         return trial
     if fingerprint == trial.old:
-        return replace(trial, new_failed=False, doubts=0)
+        return replace(trial, new_failed=False, old_failed=True, doubts=0)
     if blame is Blame.DOUBT and trial.doubts + 1 < MOST_DOUBTS:
         return replace(trial, doubts=trial.doubts + 1)
-    return replace(trial, new_failed=True, under=under, doubts=0)
+    return replace(trial, new_failed=True, old_failed=False, under=under, doubts=0)
 
 
 def to_json(trial: Trial | None) -> dict[str, Any] | None:
@@ -106,6 +114,7 @@ def to_json(trial: Trial | None) -> dict[str, Any] | None:
         "begins": trial.begins.isoformat(),
         "new_failed": trial.new_failed,
         "under": trial.under,
+        "old_failed": trial.old_failed,
     }
 
 
@@ -118,14 +127,15 @@ def from_json(written: object) -> Trial | None:
     new, old, begins = (written.get(name) for name in ("new", "old", "begins"))
     if not (isinstance(new, str) and isinstance(old, str) and isinstance(begins, str)):
         raise ValueError("a trial lacks a certificate")
-    moment = datetime.fromisoformat(begins)
+    try:
+        moment = datetime.fromisoformat(begins)
+        began = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a trial begins beyond all time") from None
     if moment.tzinfo is None:
         raise ValueError("a trial begins without a zone")
     under = written.get("under", "")
     if not isinstance(under, str):
         raise ValueError("a trial has no text for its roots")
-    try:
-        begins_at = moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("a trial begins beyond all time") from None
-    return Trial(new, old, begins_at, written.get("new_failed") is True, under)
+    new_failed, old_failed = (written.get(name) is True for name in ("new_failed", "old_failed"))
+    return Trial(new, old, began, new_failed, under, old_failed)

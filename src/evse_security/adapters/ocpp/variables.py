@@ -198,7 +198,8 @@ VARIABLES = (
         "V2GCertificateInstallationEnabled",
         "",
         "secc_installation",
-        "off: no SECC leaf is asked for but a combined one, triggers are Rejected, a request that waits is dropped",
+        "off: no SECC leaf is asked for, a combined one neither; triggers are Rejected (of the combined one "
+        "NotImplemented), a request that waits is dropped",
     ),
     _switch(
         ISO15118,
