@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from evse_security.adapters.ocpp import Certificates, Edition, NotDelivered, SecurityEvent, SigningUse
+from evse_security.adapters.ocpp.sending import Unanswered
 from tests.adapters.ocpp.csms import ANSWERS, SIGN, Csms, Stage, charge_point, play, real_bench, server_context, serving
 from tests.adapters.ocpp.kit import Bench, policy
 from tests.adapters.ocpp.stations import kept_connected
@@ -92,6 +93,33 @@ def test_a_chain_for_another_station_is_refused_and_the_right_one_is_still_taken
         assert await stage.csms.ask("CertificateSigned", **right) == {"status": "Accepted"}
 
     play(tmp_path, edition, scene)
+
+
+def test_a_csms_that_never_answers_to_events_does_not_keep_a_leaf_from_being_renewed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "certs", Edition.V21)
+    said: list[str] = []
+
+    async def send(action: str, _: dict[str, Any]) -> dict[str, Any]:
+        said.append(action)
+        if action == "SecurityEventNotification":
+            raise Unanswered(action, "no answer in time")
+        return {"status": "Accepted"}
+
+    async def run() -> None:
+        certificates = Certificates(bench.station, policy=policy(Edition.V21), directory=bench.state)
+        await certificates.happened(SecurityEvent.STARTUP)
+        await certificates.answer("TriggerMessage", {"requestedMessage": "SignChargingStationCertificate"})
+        certificates.after("TriggerMessage")
+        certificates.online(send)
+        async with asyncio.timeout(20):
+            while "SignCertificate" not in said:
+                await asyncio.sleep(0.01)
+        certificates.offline()
+        certificates.close()
+
+    asyncio.run(run())
+    assert said == ["SecurityEventNotification", "SignCertificate"]
+    assert [one.type for one in bench.restarted().memory.waiting] == ["StartupOfTheDevice"]
 
 
 # ---- gone in the middle of a message

@@ -300,6 +300,27 @@ def test_a_password_that_the_program_cannot_take_is_rejected(
     assert bench.restarted().memory.waiting == ()
 
 
+@pytest.mark.parametrize("status", ["Accepted", "Rejected"])
+def test_a_program_may_take_a_password_in_its_own_time(tmp_path: Path, status: str) -> None:
+    """A coroutine function is one that anybody writes here; unheard, it would leave the station with the old one."""
+    bench = Bench(tmp_path / "certs", Edition.V16)
+    heard: list[str] = []
+
+    async def changed(_: str, value: str) -> None:
+        await asyncio.sleep(0)
+        if status == "Rejected":
+            raise OSError("no room")
+        heard.append(value)
+
+    answer = asked(
+        bench,
+        lambda certificates: certificates.device_model.change_configuration("AuthorizationKey", SECRET),
+        changed=changed,
+    )
+    assert answer == {"status": status}
+    assert heard == ([SECRET] if status == "Accepted" else [])
+
+
 @pytest.mark.parametrize(
     ("wanted", "status"), [("1", "Rejected"), ("2", "Accepted"), ("3", "Rejected"), ("4", "Rejected")]
 )

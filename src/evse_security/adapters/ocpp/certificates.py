@@ -22,7 +22,7 @@ from evse_security.adapters.ocpp.editions import Payload
 from evse_security.adapters.ocpp.events import SecurityEvent, Waiting
 from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.renewals import LONGEST_LOOK, Looked, Outgoing
-from evse_security.adapters.ocpp.sending import Declined, NotDelivered, Send, asked
+from evse_security.adapters.ocpp.sending import Declined, NotDelivered, Send, Unanswered, asked
 from evse_security.adapters.ocpp.serving import Changed, DeviceModel
 from evse_security.adapters.ocpp.turns import InTurn
 from evse_security.errors import MalformedRequest
@@ -135,8 +135,15 @@ class Certificates(Connection, CarMessages):
                     await self._wake.wait()
 
     async def _round(self, send: Send) -> float:
-        """1. Events, in their order. 2. Signing requests. 3. Status of V2G certificates."""
-        await self._send_events(send)
+        """1. Events, in their order. 2. Signing requests. 3. Status of V2G certificates.
+
+        A CSMS that does not answer to events, though it is there, keeps no leaf from being renewed.
+        """
+        unheard: Unanswered | None = None
+        try:
+            await self._send_events(send)
+        except Unanswered as silence:
+            unheard = silence
         looked: Looked = await self._ask(self._desk.renewals.look)
         for problem in looked.problems:
             await self.happened(SecurityEvent.CSR_GENERATION_FAILED, problem)
@@ -145,6 +152,8 @@ class Certificates(Connection, CarMessages):
         questions, wait = await self._ask(self._due_questions)
         for one in questions:
             await self._status(send, one)
+        if unheard is not None:
+            raise unheard
         return min(looked.wait, wait)
 
     def _due_questions(self) -> tuple[tuple[Asked, ...], float]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from evse_security.adapters.ocpp.certificates import Certificates
 from evse_security.adapters.ocpp.editions import Edition, Payload
-from evse_security.adapters.ocpp.sending import Declined, NotDelivered
+from evse_security.adapters.ocpp.sending import Declined, NotDelivered, Unanswered
 from evse_security.errors import InvalidConfiguration
 
 _NOT_OURS = {
@@ -151,7 +151,7 @@ class CertificateHandlers(_ChargePoint):
         except OCPPError as problem:
             raise Declined(action, f"{type(problem).__name__}: {problem.description:.200}") from None
         except TimeoutError:
-            raise NotDelivered(action, "no answer in time") from None
+            raise Unanswered(action, "no answer in time") from None
         except Exception as problem:  # whatever kind of connection it is
             raise NotDelivered(action, type(problem).__name__, is_gone=True) from None
         return dict(snake_to_camel_case(remove_nones(asdict(answer))))

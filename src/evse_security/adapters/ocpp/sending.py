@@ -11,7 +11,7 @@ from evse_security.adapters.ocpp.editions import Edition, Payload
 from evse_security.errors import EvseSecurityError
 
 Send = Callable[[str, Payload], Awaitable[Payload]]
-"""Sends a message of the station and returns its answer. Raises `NotDelivered` or `Declined`."""
+"""Sends a message of the station and returns its answer. Raises `NotDelivered` (`Unanswered`) or `Declined`."""
 
 
 @dataclass(eq=False)
@@ -23,6 +23,10 @@ class NotDelivered(EvseSecurityError):
     problem: str
     is_gone: bool = False
     """Whether the connection is: then a request goes out on the next one, and is not repeated after a pause."""
+
+
+class Unanswered(NotDelivered):
+    """A message that got no answer in time, on a connection that is there: other messages may be answered."""
 
 
 @dataclass(eq=False)

@@ -112,10 +112,9 @@ class DeviceModel:
 
     async def _tell(self, variable: Served, value: str) -> bool:
         try:
-            if self._changed is not None:
-                heard = self._changed(variable.name, value)
-                if inspect.isawaitable(heard):
-                    await heard
+            told = None if self._changed is None else self._changed(variable.name, value)
+            if inspect.isawaitable(told):  # else a password would be Accepted, and used by nobody
+                await told
         except Exception as problem:  # whatever it was: the CSMS gets an answer, and no log the value
             log.warning("setting %s failed: %s", variable.name, type(problem).__name__)
             return variable.mutability is not Mutability.write_only
