@@ -31,7 +31,7 @@ async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 async def serve(options: argparse.Namespace) -> None:
     """Serve until stopped."""
-    with Station.open(StationConfig.under(options.certs)) as station:
+    with Station.open(StationConfig.under(options.certs.absolute())) as station:
         context = server_context(
             station,
             secc_id=options.secc_id,

@@ -180,7 +180,7 @@ class IssuerNotFound(ChainRefused):
     issuer: str
     namesake: bool = False
     rank = 1
-    template = "no certificate of the issuer {issuer} of {certificate} was sent along or is installed"
+    template = "no certificate of the issuer {issuer} of {certificate} was sent along or is installed as a CA"
 
     def __str__(self) -> str:
         remark = "; one of that name is installed, but with another key (the key identifiers differ)"

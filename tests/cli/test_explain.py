@@ -42,7 +42,7 @@ def test_without_the_root_the_path_says_where_it_ends(run: Run, certs: Path) -> 
     bundle.write_text((certs / "ca/mo/MO_ROOT_CA.pem").read_text())
     ran = run("--certs", certs, "explain", "V2G")
     assert ran.code == 1
-    reason = f"no certificate of the issuer {ROOT} of {SUB1} was sent along or is installed"
+    reason = f"no certificate of the issuer {ROOT} of {SUB1} was sent along or is installed as a CA"
     assert f": in use for want of a better one, but peers will refuse it: {reason} [IssuerNotFound]\n" in ran.out
     assert f"   path {LEAF}: refused: {reason} [IssuerNotFound]\n" in ran.out
 
@@ -82,11 +82,11 @@ def test_a_file_says_what_each_command_would_make_of_it(run: Run, certs: Path) -
         "install_ca_certificate V2G, MO, CSMS, MF, OEM: no: exactly one certificate expected, 3 found [NotExactlyOne]",
         "update_leaf_certificate V2G: yes: it would be accepted [Accepted]",
         f"update_leaf_certificate CSMS: no: no certificate of the issuer {ROOT} of {SUB1} was sent along or is "
-        "installed [IssuerNotFound]",
+        "installed as a CA [IssuerNotFound]",
         "verify_certificate V2G: yes: it would be accepted [Accepted]",
         f"   path {LEAF} <- {SUB2} <- {SUB1} <- {ROOT}: taken",
         f"verify_certificate MO, CSMS, MF: no: no certificate of the issuer {ROOT} of {SUB1} was sent along or is "
-        "installed [IssuerNotFound]",
+        "installed as a CA [IssuerNotFound]",
     ]
     assert {path: path.lstat().st_mtime_ns for path in certs.rglob("*")} == before
 

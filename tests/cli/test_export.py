@@ -47,6 +47,15 @@ def test_the_password_of_the_key_goes_with_it(run: Run, certs: Path, pki: Pki, t
     assert "secret" not in ran.out + ran.err
 
 
+def test_nothing_is_exported_into_the_store(run: Run, certs: Path) -> None:
+    """It would read the copy of the key as one of its own."""
+    before = sorted(certs.rglob("*"))
+    ran = run("--certs", certs, "export", "iso15118", certs / "client/cso")
+    assert ran.code != 0
+    assert "lies in the directory of secc_leaf_cert_directory" in ran.err
+    assert sorted(certs.rglob("*")) == before
+
+
 def test_a_new_export_replaces_the_whole(run: Run, certs: Path, tmp_path: Path) -> None:
     to = tmp_path / "josev"
     assert run("--certs", certs, "export", "iso15118", to).code == 0

@@ -213,6 +213,16 @@ def test_of_secc_leaves_of_both_editions_none_follows_the_other(old: int, new: i
     assert finding.certificate.startswith("CN=SECC" if old < new else "CN=New")
 
 
+def test_responses_are_missed_about_the_secc_leaves_of_both_editions() -> None:
+    """Cars of the other edition ask for one, too."""
+    asked = {"responder_urls": ("http://ocsp.example",)}
+    other = {"not_before": NOW - DAY, "not_after": NOW + YEAR, "key": KeyKind.SECP521R1, **asked}
+    w = pki("Root > Sub1 > Sub2 > New", SECC=asked, New=other)
+    findings = diagnose(seen(station(w).with_leaf(w, "New", "Sub2", "Sub1", number=2))).findings
+    named = {str(one.certificate).split(",")[0] for one in findings if one.code == "OcspMissing"}
+    assert named == {"CN=SECC", "CN=New"}
+
+
 def test_a_chain_whose_leaf_is_not_first_hides_the_leaf() -> None:
     w = pki()
     finding = the("ChainOutOfOrder", seen(station(w).without(SINGLE).put(CHAIN, w.pem("Sub1", "Sub2", "SECC"))))
@@ -459,6 +469,12 @@ def test_where_the_issuer_is_missing_nobody_is_told_to_ask_a_responder() -> None
 
 
 # ---- the clock and the file that it is judged by
+
+
+def test_a_clock_that_is_not_believed_makes_no_leaf_look_expired() -> None:
+    """It is shown all the same: nobody is to ask for another."""
+    found = seen(station(pki()), moment=Moment(NOW + 100 * YEAR, "the clock shows 2130", NOW))
+    assert codes(found) - ALWAYS == {"ClockNotBelieved"}
 
 
 def test_the_files_that_were_written_later_are_named() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evse_security.cli.options import open_station
+from evse_security.cli.options import open_station, settings_of
 from evse_security.cli.voice import Unusable, answer, complain
 from evse_security.visible import printable
 
@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from evse_security.adapters.iso15118_files import export
     from evse_security.chains import Edition
 
+    settings_of(arguments).station_config().check_apart("DIR", arguments.directory.absolute())
     with open_station(arguments, only_reads=True) as station:
         try:
             done = export(station, arguments.directory, Edition[EDITIONS[arguments.edition]], arguments.oem_roots)

@@ -181,7 +181,7 @@ def _of_certificates(sight: Sight, now: datetime) -> Iterator[Metric]:
         GaugeMetricFamily(name, text, labels=_CERTIFICATE)
         for name, text in (
             ("evse_security_certificate_days_to_expiry", "Days until a certificate expires; below 0 since it has."),
-            ("evse_security_certificate_used", "1 for the leaf in use and for CAs that are trusted."),
+            ("evse_security_certificate_used", "1 for leaves in use and for CAs that are trusted."),
             ("evse_security_ocsp_age_seconds", "Seconds since a cached OCSP response was made (thisUpdate)."),
             ("evse_security_ocsp_seconds_to_next_update", "Seconds until a cached OCSP response is out of date."),
         )

@@ -166,13 +166,16 @@ class Domain:
         return frozenset(found)
 
     def leaf_use(self, leaf: Leaf) -> Use:
-        """Whether a leaf is the one in use, and why."""
+        """Whether a leaf is the one in use, or that which cars of the other edition are shown, and why."""
         if self.chosen is not None and leaf.certificate == self.chosen.certificate:
             problem = self.flaw(leaf)
             if problem is None:
                 return _yes(IN_USE)
             text = f"in use for want of a better one, but peers will refuse it: {problem}"
             return _yes(Reason(problem.code, text))
+        if self.beside is not None and leaf.certificate == self.beside.certificate and self.flaw(leaf) is None:
+            newer = self.chosen.file.path.name if self.chosen is not None else ""
+            return _yes(Reason("InUse", f"in use for cars of its edition of ISO 15118; the one in {newer} is newer"))
         return self._why_not(leaf)
 
     def _why_not(self, leaf: Leaf) -> Use:
@@ -192,8 +195,6 @@ class Domain:
         if problem is not None:
             return _no(problem.code, f"not used: {problem}")  # 5
         newer = "" if self.chosen is None else self.chosen.file.path.name
-        if self.beside is not None and leaf.certificate == self.beside.certificate:
-            return _no("NotNewest", f"in use for cars of its edition at most: the one in {newer} is newer")  # 6
         return _no("NotNewest", f"not used: another leaf is newer, the one in {newer}")  # 6
 
     def flaw(self, leaf: Leaf) -> ChainRefused | None:

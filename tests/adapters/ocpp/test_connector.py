@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from evse_security.adapters.ocpp import Edition
-from evse_security.adapters.ocpp.connector import Endpoint, pause
+from evse_security.adapters.ocpp import Certificates, Edition, TrustedRoots, tls_context
+from evse_security.adapters.ocpp.connector import Connector, Endpoint, pause
 from evse_security.errors import InvalidConfiguration
 from tests.adapters.ocpp.connecting import connecting, enrolled
 from tests.adapters.ocpp.csms import Csms, Stage, charge_point, real_bench, server_context, serving
+from tests.adapters.ocpp.kit import Bench, policy
 from tests.builders import DAY
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
@@ -112,3 +113,29 @@ def test_without_tls_there_is_no_endpoint_and_passwords_are_not_shown() -> None:
     with pytest.raises(InvalidConfiguration):
         Endpoint(url="ws://csms.example/CS1")
     assert "hidden" not in repr(Endpoint(url="wss://csms.example/CS1", profile=2, password="hidden"))
+
+
+def test_where_no_root_is_installed_a_connector_of_ones_own_is_told_so() -> None:
+    with pytest.raises(InvalidConfiguration, match="csms_ca_bundle: holds no root that is valid"):
+        tls_context(TrustedRoots((), "", on_trial=False), None)
+
+
+def test_security_profile_3_without_a_client_certificate_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("websockets", reason="the package websockets is not installed")
+    bench = Bench(tmp_path / "certs")
+
+    async def run() -> None:
+        certificates = Certificates(bench.station, policy=policy(Edition.V201))
+        endpoint = Endpoint(url="wss://localhost:9/CS1", profile=3)
+        connecting = asyncio.create_task(Connector(endpoint, certificates, lambda _: asyncio.sleep(0)).run())
+        async with asyncio.timeout(10):
+            while "no connection to" not in caplog.text:
+                await asyncio.sleep(0.01)
+        connecting.cancel()
+        await asyncio.wait({connecting})
+        certificates.close()
+
+    asyncio.run(run())
+    assert "wss://localhost:9/CS1, security profile 3: there is no client certificate" in caplog.text

@@ -136,8 +136,12 @@ def test_tc_l_05_another_certificate_is_refused_before_the_download(
     tmp_path: Path, edition: Edition, holder: str
 ) -> None:
     async def scene(stage: Stage, url: str) -> None:
-        assert await update(stage, f"{url}/never", holder=holder) == "InvalidCertificate"
+        assert await update(stage, url, holder=holder) == "InvalidCertificate"
         assert (await stage.event(WRONG_CERTIFICATE))["techInfo"]
+        assert await update(stage, url) == "Accepted"
+        assert await outcome(stage) == "SignatureVerified"
+        status = "SignedFirmwareStatusNotification" if edition is Edition.V16 else "FirmwareStatusNotification"
+        assert [one["status"] for one in stage.csms.said(status)] == ["Downloaded", "SignatureVerified"]
 
     run(tmp_path, edition, scene)
 

@@ -10,6 +10,7 @@ from evse_security.clock import Moment
 from evse_security.http.page.rows import Clock, Row, row, urgency
 from evse_security.http.page.trees import LONGEST_TREE, PER_PAGE, SHOWN, overview_view, places, siblings
 from evse_security.http.page.words import Badge, Tone
+from evse_security.lab.keys import KeyKind
 from evse_security.store.overview import DomainOverview, Node, Overview, overview
 from evse_security.store.reasons import Role
 from evse_security.store.rules.ask import OcspState
@@ -71,7 +72,7 @@ def test_the_first_page_of_a_station() -> None:
     view = overview_view(drawn(station(w)), CLOCK)
     v2g = view.domains[0]
     assert (v2g.domain, v2g.leaves, v2g.roots) == ("V2G", 2, 1)
-    assert v2g.in_use is not None and v2g.in_use.title == "SECC"
+    assert names(v2g.in_use) == ["SECC"]
     assert names(v2g.trees[0].children[0].children) == ["SECC", "Other"]
     assert [(key.kind, key.age) for key in view.pending] == [("V2G", "2 days ago")]
     assert names(view.soon) == ["SECC"]  # Other ends sooner, but nobody uses it
@@ -127,6 +128,15 @@ def test_many_roots_with_many_sub_cas_are_bounded_altogether() -> None:
     assert (len(view.trees), view.more) == (SHOWN, 140 - SHOWN)
     shown = view.trees[-1]
     assert shown.more == 30  # what there was no room for is told
+
+
+def test_the_secc_leaf_of_the_other_edition_is_in_use_too_and_told_of_when_it_expires() -> None:
+    """Half of the cars are shown it: a technician who reads "not used" deletes it."""
+    w = pki(Other={"key": KeyKind.SECP521R1}, SECC={"not_after": NOW + 10 * DAY})
+    view = overview_view(drawn(station(w)), CLOCK)
+    assert sorted(names(view.domains[0].in_use)) == ["Other", "SECC"]
+    assert names(view.soon) == ["SECC"]
+    assert view.soon[0].state == Badge("in use", Tone.GOOD)
 
 
 def test_what_leads_to_the_leaf_in_use_is_never_left_out() -> None:

@@ -44,7 +44,7 @@ class Certificates(Connection, CarMessages):
         station: Station,
         *,
         policy: CertificatePolicy,
-        directory: Path | None = None,
+        directory: str | Path | None = None,
         reconnect: Callable[[], object] | None = None,
         secc_refused: Callable[[], object] | None = None,
         changed: Changed | None = None,
@@ -60,7 +60,7 @@ class Certificates(Connection, CarMessages):
         `executor` does the work of many stations in one process; None: this one has a thread of its own.
         """
         worker = InTurn(executor) if executor else ThreadPoolExecutor(1, thread_name_prefix="evse-security-ocpp")
-        super().__init__(Desk(station, policy, directory), worker)
+        super().__init__(Desk(station, policy, None if directory is None else Path(directory)), worker)
         self._questions = StatusQuestions(station, self._desk.edition)
         self._reconnect, self._secc_refused = reconnect, secc_refused
         self._then: dict[str, Then] = {}

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from evse_security.adapters.ocpp.certificates import Certificates
 from evse_security.adapters.ocpp.editions import Edition
@@ -65,6 +66,7 @@ class Endpoint:
     profile: int = 3
     """Security profile: 2 with a password, 3 with a client certificate."""
     identity: str = ""
+    """Who logs in with the password; empty: who the last part of the URL says."""
     password: str = field(default="", repr=False)
     first_wait: float = 1.0
     """Seconds before it is tried again, doubled each time."""
@@ -75,15 +77,21 @@ class Endpoint:
     def __post_init__(self) -> None:
         if not self.url.startswith("wss://"):
             raise InvalidConfiguration("url", "must begin with wss://: without TLS certificates protect nobody")
+        if not urlsplit(self.url).hostname:
+            raise InvalidConfiguration("url", "names no host: wss://HOST/PATH/IDENTITY is expected")
         if self.profile not in (2, 3):
             raise InvalidConfiguration("profile", "must be 2 or 3")
+        for name in ("first_wait", "longest_wait"):
+            if not getattr(self, name) > 0:
+                raise InvalidConfiguration(name, "must be more than 0 seconds: an absent CSMS is not to be stormed")
 
     @property
     def headers(self) -> dict[str, str]:
         """HTTP Basic authentication in profile 2."""
         if self.profile == 3 or not self.password:
             return {}
-        pair = f"{self.identity}:{self.password}".encode()
+        identity = self.identity or unquote(urlsplit(self.url).path.rpartition("/")[2])
+        pair = f"{identity}:{self.password}".encode()
         return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
 
@@ -135,6 +143,8 @@ class Connector:
             endpoint = self._endpoint
             certificate = await self._certificates.client_certificate() if endpoint.profile == 3 else None
             roots = await self._certificates.csms_trust()
+            if endpoint.profile == 3 and certificate is None:
+                log.warning("%s, security profile 3: there is no client certificate that can be shown", endpoint.url)
             try:
                 async with await self._open(endpoint, roots, certificate) as connection:
                     if connection.subprotocol is None:

@@ -3,8 +3,8 @@
     class MyStation(CertificateHandlers201, ChargePoint): ...
     station = MyStation("CS1", connection, certificates=certificates)
 
-They come before `ChargePoint` among the bases. Handlers that the class has for the same messages are asked for what is
-not about certificates: another vendor's DataTransfer, an UpdateFirmware whose certificate is good.
+They come before `ChargePoint` among the bases. Handlers that the class has for the same messages, `on` and `after`, are
+asked for what is not about certificates: another vendor's DataTransfer, an UpdateFirmware whose certificate is good.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ class CertificateHandlers(_ChargePoint):
             raise InvalidConfiguration("edition", f"{type(self).__name__} does not speak {certificates.edition}")
         self.certificates = certificates
         self._gone = asyncio.Event()
+        self._left_to_own: dict[str, str] = {}
+        """The last message of each action that was answered by the class's own handler."""
         for action in certificates.actions:
             self._take_over(action)
 
@@ -95,6 +97,7 @@ class CertificateHandlers(_ChargePoint):
                 return message(action, answer)
             if own is None:
                 return message(action, _NOT_OURS[action])
+            self._left_to_own[action] = call_unique_id
             result = own(**_for(own, named, call_unique_id))
             return await result if inspect.isawaitable(result) else result
 
@@ -103,6 +106,8 @@ class CertificateHandlers(_ChargePoint):
     def _after(self, action: str, own: Callable[..., Any] | None) -> Callable[..., Any]:
         def handle(call_unique_id: str, **named: Any) -> Any:
             self.certificates.after(action)
+            if action in _NOT_OURS and self._left_to_own.get(action) != call_unique_id:
+                return None  # no download begins of a firmware that was refused
             return None if own is None else own(**_for(own, named, call_unique_id))
 
         return handle

@@ -10,6 +10,7 @@ from evse_security.adapters.ocpp.events import SecurityEvent
 from evse_security.adapters.ocpp.root_trial import TrustedRoots
 from evse_security.adapters.ocpp.trial import ClientCertificate
 from evse_security.adapters.tls_client import trusting
+from evse_security.errors import InvalidConfiguration
 
 _VERSIONS = {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION"}
 """Not WRONG_VERSION_NUMBER: whoever answers so speaks no TLS at all, and need not be the CSMS."""
@@ -59,7 +60,12 @@ def _names(certificate: Mapping[str, Any]) -> set[str]:
 def tls_context(
     roots: TrustedRoots, certificate: ClientCertificate | None, *, allow_wildcards: bool = False
 ) -> ssl.SSLContext:
-    """As `client_context`, with the roots and the client certificate that are tried. Reads files. Raises OSError."""
+    """As `client_context`, with the roots and the client certificate that are tried. Reads files.
+
+    Raises OSError, and `InvalidConfiguration` where there is no root.
+    """
+    if not roots.fingerprints:
+        raise InvalidConfiguration("csms_ca_bundle", "holds no root that is valid: no CSMS can be trusted")
     context = trusting([roots.pem])
     context.sslobject_class = _Handshake if allow_wildcards else _ExactNames
     if certificate is not None:

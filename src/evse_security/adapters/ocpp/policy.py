@@ -22,6 +22,14 @@ RANGES = {
 }
 LONGEST_NAME, COUNTRY = 64, 2
 """Characters of an organization or a common name (RFC 5280 has 64), and of a country."""
+_TYPES: Mapping[str, tuple[type, str]] = {
+    "Edition": (Edition, f"an Edition: {', '.join(Edition)}"),
+    "Takeover | None": (Takeover, f"a Takeover, or None: {', '.join(Takeover)}"),
+    "str": (str, "a text"),
+    "int": (int, "a whole number"),
+    "bool": (bool, "True or False"),
+}
+"""What a field may be, by how it is declared, and that in words."""
 WRITABLE = frozenset(
     {
         "wait",
@@ -91,22 +99,41 @@ class CertificatePolicy:
     """ContractValidationOffline: without the CSMS this station judges contracts itself."""
 
     def __post_init__(self) -> None:
+        """1. Types. 2. What each field may be. 3. What they may be together."""
+        for one in fields(self):
+            self._check_type(one.name, str(one.type))  # 1
         for name, allowed in RANGES.items():
             if getattr(self, name) not in allowed:
                 raise InvalidConfiguration(name, f"must be from {allowed.start} to {allowed.stop - 1}")
         for name in ("organization", "serial_number"):
             if not getattr(self, name):
                 raise InvalidConfiguration(name, "must not be empty: OCPP reads from it whose station it is")
-        if self.combined and self.edition is Edition.V16:
-            raise InvalidConfiguration("combined", "OCPP 1.6 has no certificate for the CSMS and for cars")
+        self._check_names()  # 2
         if self.v2g20_key_type not in ("", "secp521r1", "ed448"):
             raise InvalidConfiguration("v2g20_key_type", "must be secp521r1 or ed448")
+        if self.combined and self.edition is Edition.V16:
+            raise InvalidConfiguration("combined", "OCPP 1.6 has no certificate for the CSMS and for cars")  # 3
+        may_be = uses(self.edition, combined=self.combined)
+        for use in self.enrol:
+            if use not in may_be:
+                raise InvalidConfiguration("enrol", f"{use!r} is none of what is asked for: {', '.join(may_be)}")
+
+    def _check_names(self) -> None:
         for name in ("organization", "serial_number", "secc_id"):
-            text = getattr(self, name)
-            if len(text) > LONGEST_NAME or (text and not is_line(text)):
-                raise InvalidConfiguration(name, f"must be a line of at most {LONGEST_NAME} characters")
+            _check_line(name, getattr(self, name))
+        for number, secc_id in self.secc_ids.items():
+            if not isinstance(number, int):
+                raise InvalidConfiguration("secc_ids", f"{number!r} is no number of an EVSE")
+            _check_line("secc_ids", secc_id)
         if self.country and not (self.country.isascii() and self.country.isalpha() and len(self.country) == COUNTRY):
             raise InvalidConfiguration("country", "must be a code of two letters (ISO 3166-1), or empty")
+
+    def _check_type(self, name: str, declared: str) -> None:
+        """A text where a number is meant, or "no" for False, would be found out when it is too late."""
+        value, (wanted, words) = getattr(self, name), _TYPES.get(declared, (object, ""))
+        is_left_out = value is None and declared.endswith("| None")
+        if not (isinstance(value, wanted) or is_left_out) or (wanted is int and isinstance(value, bool)):
+            raise InvalidConfiguration(name, f"must be {words}")
 
     @property
     def takes_over(self) -> Takeover:
@@ -143,3 +170,8 @@ class CertificatePolicy:
         if not text.isascii() or not text.isdigit() or len(text) > 9:
             raise InvalidConfiguration(name, "must be a whole number")
         return replace(self, **{name: int(text)})  # type: ignore[arg-type]
+
+
+def _check_line(name: str, text: object) -> None:
+    if not isinstance(text, str) or len(text) > LONGEST_NAME or (text and not is_line(text)):
+        raise InvalidConfiguration(name, f"must be a line of at most {LONGEST_NAME} characters")

@@ -133,6 +133,8 @@ class CsmsTrust:
     def listed(self, chains: Sequence[CertificateHashDataChainWithOem]) -> tuple[CertificateHashDataChainWithOem, ...]:
         """What is installed, with roots that another one signed as the roots that they are (M03)."""
         named = {identity(data): data for data in self._named().values()}
+        if not named:
+            return tuple(chains)
         found = [one for one in chains if identity(one.certificate_hash_data) not in named]
         return (*(_without(one, named) for one in found), *(_entry(data) for data in named.values()))
 

@@ -40,7 +40,8 @@ class DomainView:
     title: str
     about: str
     path: str
-    in_use: Row | None
+    in_use: tuple[Row, ...]
+    """More than one where cars of each edition of ISO 15118 are shown another."""
     has_leaves: bool
     leaves: int
     roots: int
@@ -121,12 +122,12 @@ def _expiring(overview: Overview, clock: Clock) -> Iterator[tuple[str, Node]]:
 
 def _domain(domain: DomainOverview, clock: Clock) -> DomainView:
     leaves = roots = 0
-    in_use = None
+    in_use: list[Node] = []
     for node in walk(domain.trees):
         leaves += node.role == "leaf"
         roots += node.role == "root" and node.used
         if node.role == "leaf" and node.used:
-            in_use = node
+            in_use.append(node)
     heading, about = ABOUT[domain.domain]
     drawing = _Drawing(domain.domain.value, clock)
     return DomainView(
@@ -134,7 +135,7 @@ def _domain(domain: DomainOverview, clock: Clock) -> DomainView:
         title=heading,
         about=about,
         path=str(domain.path),
-        in_use=None if in_use is None else row(in_use, domain.domain.value, clock),
+        in_use=tuple(row(node, domain.domain.value, clock) for node in in_use[:MOST_LISTED]),
         has_leaves=domain.domain in WITH_LEAVES,
         leaves=leaves,
         roots=roots,

@@ -145,7 +145,7 @@ def _leaf(domain: Domain, store: LeafStore, leaf: Leaf, seen: Inspection) -> Ite
                 own = seen.as_sent(domain, leaf)
                 verdict = own if isinstance(own, VerifiedChain) else verdict
             yield from _sent(verdict, store, leaf)
-        else:
+        elif seen.moment.doubt is None or not isinstance(verdict, Expired | NotYetValid):
             yield _refused(verdict, domain, leaf, store, seen)
 
 

@@ -156,17 +156,19 @@ def _fresh(entry: OcspEntry, seen: Inspection) -> bool:
 
 
 def _missing(seen: Inspection) -> Iterator[Finding]:
-    """Certificates of the SECC chain in use that name a responder, and of which nothing is cached.
+    """Certificates of the SECC chains in use that name a responder, and of which nothing is cached.
 
-    Where the issuer is not known nobody can ask: that it is missing is another finding.
+    There is a chain for each edition of ISO 15118. Where the issuer is not known nobody can ask: that it is missing is
+    another finding.
     """
     domain = next(one for one in seen.domains if LeafCertificateType.V2G in one.leaf_types)
-    chain = () if domain.chosen is None else domain.chosen.file.certificates
-    lacking = [each for each in chain if ocsp.responder_url(each) is not None and not _kept(each, seen)]
-    if lacking and domain.chosen is not None:
-        what = f"no OCSP response about {' and '.join(each.name for each in lacking)}"
-        paths = (domain.chosen.file.path,)
-        yield found("OcspMissing", what, paths, certificate=lacking[0], mend=_QUESTIONS, advice=_ADVICE)
+    for leaf in filter(None, (domain.chosen, domain.beside)):
+        chain = leaf.file.certificates
+        lacking = [each for each in chain if ocsp.responder_url(each) is not None and not _kept(each, seen)]
+        if lacking:
+            what = f"no OCSP response about {' and '.join(each.name for each in lacking)}"
+            paths = (leaf.file.path,)
+            yield found("OcspMissing", what, paths, certificate=lacking[0], mend=_QUESTIONS, advice=_ADVICE)
 
 
 def _kept(certificate: Certificate, seen: Inspection) -> bool:
