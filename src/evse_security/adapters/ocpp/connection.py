@@ -9,7 +9,6 @@ from evse_security.adapters.ocpp.events import SecurityEvent
 from evse_security.adapters.ocpp.profiles import ProfileRefused
 from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots, failure_of
 from evse_security.adapters.ocpp.trial import ClientCertificate
-from evse_security.vocabulary import CaCertificateType
 
 
 class Connection(AtDesk):
@@ -30,12 +29,6 @@ class Connection(AtDesk):
         `VERIFY_X509_PARTIAL_CHAIN` for it.
         """
         return await self._ask(self._desk.trust.roots)
-
-    async def csms_roots(self) -> str:
-        """Path of a file with all CSMS roots that are installed; empty where none is. See `csms_trust`."""
-        return await self._ask(
-            lambda: self._desk.station.interface().get_verify_file(certificate_type=CaCertificateType.CSMS)
-        )
 
     async def refused_profile(
         self, current: int, wanted: int, *, has_password: bool = True, may_go_down: bool | None = None
