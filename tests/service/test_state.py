@@ -94,3 +94,19 @@ def test_a_directory_is_one_services_alone_until_it_ends_in_whatever_way(tmp_pat
 def test_where_nothing_can_be_remembered_nothing_is_kept_from_others(tmp_path: Path) -> None:
     assert Claim(None).take()
     assert Claim(tmp_path / "not" / "there").take()
+
+
+def test_of_two_that_make_the_directory_at_once_one_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, make = tmp_path / "state", os.mkdir
+    first, second = Claim(place), Claim(place)
+
+    def slow(path: Path, mode: int) -> None:
+        monkeypatch.setattr(os, "mkdir", make)
+        assert first.take()
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", slow)
+    assert not second.take()
+    first.release()
+    assert second.take()
+    second.release()

@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from evse_security.cars import EDITIONS
 from evse_security.chains import Chain, Edition, Installed, OemRoots, roots_in
 from evse_security.errors import EvseSecurityError, NotWritable
 from evse_security.interface.r2026_04 import Interface
-from evse_security.service.state import force
+from evse_security.service.state import Claim, force
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
 LINK, GENERATION = "iso15118_2", ".iso15118_2-"
@@ -28,6 +29,8 @@ MAX_SUB_CAS = 2
 """Josev has names for so many."""
 MAX_KEY_BYTES = 64 * 1024
 """More has no key that the store reads."""
+PATIENCE, _PAUSE = 5.0, 0.01
+"""Seconds to wait for another process that exports to the same directory."""
 
 
 @dataclass(eq=False)
@@ -74,8 +77,8 @@ def export(station: Store, directory: Path, edition: Edition, oem_roots: Path | 
             private = {"seccLeaf.key": file.read(MAX_KEY_BYTES)}
         private |= {"seccLeafPassword.txt": f"{chain.password or ''}\n".encode()}
         is_new = not _is_there(directory / LINK, public, private)
-        if is_new:
-            _replace(directory, public, private)
+        if is_new or _others(directory):
+            is_new = _renewed(directory, public, private)
     except OSError as problem:
         raise NotWritable(str(problem.filename or directory), problem.strerror or type(problem).__name__) from None
     more = tuple(domain.upper() for domain, found in roots.items() if len(found) > 1)
@@ -133,9 +136,37 @@ def _holds(directory: Path, files: Mapping[str, bytes], forbidden: int) -> bool:
         return False
 
 
-def _replace(directory: Path, public: Mapping[str, bytes], private: Mapping[str, bytes]) -> None:
-    """Write a new generation, then have the link lead there, then remove the others. Raises OSError."""
+def _others(directory: Path) -> list[Path]:
+    """What is left of other generations than the one that the link leads to: it may hold a key that is to be gone."""
+    link = directory / LINK
+    current = os.readlink(link) if link.is_symlink() else ""
+    return [one for one in directory.glob(f"{GENERATION}*") if one.name != current]
+
+
+def _renewed(directory: Path, public: Mapping[str, bytes], private: Mapping[str, bytes]) -> bool:
+    """Replace what is not as it should be, and remove what is left of others. Whether anything was. Raises OSError.
+
+    One process after another: who removes what is left would remove what another one is just writing. Who is kept from
+    that for too long (anybody who may read the directory can) writes, and removes nothing.
+    """
     directory.mkdir(parents=True, exist_ok=True)
+    claim = Claim(directory)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not (is_alone := claim.take()) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
+        is_new = not _is_there(directory / LINK, public, private)
+        if is_new:
+            _replace(directory, public, private)
+        for other in _others(directory) if is_alone else ():
+            other.unlink() if other.is_symlink() else shutil.rmtree(other, ignore_errors=True)
+        return is_new
+    finally:
+        claim.release()
+
+
+def _replace(directory: Path, public: Mapping[str, bytes], private: Mapping[str, bytes]) -> None:
+    """Write a new generation, then have the link lead there. Raises OSError."""
     link, number = directory / LINK, secrets.token_hex(8)
     if link.exists() and not link.is_symlink():
         raise OSError(17, "is there already, and was not exported from a station", str(link))
@@ -145,6 +176,7 @@ def _replace(directory: Path, public: Mapping[str, bytes], private: Mapping[str,
         _write(generation / "private_keys", private, 0o700, 0o600)
         _write(generation / "certs", public, 0o755, 0o644)
         force(generation)
+        force(directory)  # else a power cut may leave a link to what is not there
         new_link.symlink_to(generation.name)
         new_link.replace(link)
     except OSError:
@@ -152,9 +184,6 @@ def _replace(directory: Path, public: Mapping[str, bytes], private: Mapping[str,
         shutil.rmtree(generation, ignore_errors=True)
         raise
     force(directory)
-    for other in directory.glob(f"{GENERATION}*"):
-        if other.name != generation.name:
-            other.unlink() if other.is_symlink() else shutil.rmtree(other, ignore_errors=True)
 
 
 def _write(directory: Path, files: Mapping[str, bytes], directory_mode: int, mode: int) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from evse_security.errors import EvseSecurityError
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 1 << 21
-"""Bytes of such a file: more than any needs. 400 events for a CSMS have 1.3 MiB where a character takes 12."""
+"""Bytes of such a file: more than any needs. One with 400 events whose texts are no ASCII has 1.3 million."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -110,7 +111,8 @@ def _directory(place: Path) -> int:
     try:
         return os.open(place, _DIRECTORY)
     except FileNotFoundError:
-        os.mkdir(place, 0o700)
+        with suppress(FileExistsError):  # another service begins at the same time
+            os.mkdir(place, 0o700)
         force(place.parent)
     return os.open(place, _DIRECTORY)
 

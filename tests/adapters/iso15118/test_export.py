@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -12,12 +15,16 @@ from typing import Any
 import pytest
 
 from evse_security import Station, StationConfig
+from evse_security.adapters import iso15118_files
 from evse_security.adapters.iso15118_export import REMINDED, ExportPart
+from evse_security.adapters.iso15118_files import GENERATION, LINK, export
 from evse_security.agents.placed import PlacedWatch
-from evse_security.errors import InvalidConfiguration
+from evse_security.chains import Edition
+from evse_security.errors import InvalidConfiguration, NotWritable
 from evse_security.service.config import ServiceConfig
 from evse_security.service.events import EventKind
 from evse_security.service.service import Service
+from evse_security.service.state import Claim
 from tests.agents.stations import PATIENCE, Watched, put, stock, watched
 from tests.builders import DAY, NOW, world
 
@@ -175,3 +182,85 @@ def test_a_directory_of_the_store_is_refused(tmp_path: Path) -> None:
         pytest.raises(InvalidConfiguration, match="iso15118_export_directory"),
     ):
         Service(station, ServiceConfig(iso15118_export_directory=tmp_path / "client/cso"))
+
+
+def exported(to: Path) -> list[str]:
+    """All generations that lie there, and what the link leads to at last."""
+    return [*sorted(path.name for path in to.glob(f"{GENERATION}*")), os.readlink(to / LINK)]
+
+
+def test_two_that_export_to_one_directory_take_nothing_from_each_other(tmp_path: Path) -> None:
+    """A command beside the service. Each removes what is left of others, and not what the other is writing."""
+    to = tmp_path / "josev"
+    seen: list[bool] = []
+    for number, leaf in enumerate(("SECC", "Newer")):
+        stock(tmp_path / f"certs{number}", W, leaf, "Sub")
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(tmp_path / "certs0"), str(to)], cwd=Path(__file__).parents[3]
+    )
+    try:
+        station = Station.open(StationConfig.under(tmp_path / "certs1", clock=lambda: NOW))
+        while child.poll() is None:
+            with contextlib.suppress(NotWritable):
+                export(station, to, Edition.ISO15118_2)
+            seen.append((to / CHAIN).exists() or (to / CHAIN).exists())  # a look may pass a generation that goes
+    finally:
+        child.kill()
+        child.wait()
+    assert child.returncode == 0
+    assert all(seen) and len(seen) > 10
+    assert len(exported(to)) == 2
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from evse_security import Station, StationConfig
+from evse_security.adapters.iso15118_files import Edition, export
+from tests.builders import NOW
+
+station = Station.open(StationConfig.under(Path(sys.argv[1]), clock=lambda: NOW))
+for _ in range(200):
+    export(station, Path(sys.argv[2]), Edition.ISO15118_2)
+"""
+
+
+def test_what_a_power_cut_left_of_a_generation_goes_with_its_key(tmp_path: Path) -> None:
+    stock(tmp_path / "certs", W, "SECC", "Sub")
+    to = tmp_path / "josev"
+    station = Station.open(StationConfig.under(tmp_path / "certs", clock=lambda: NOW))
+    assert export(station, to, Edition.ISO15118_2).is_new
+    (to / f"{GENERATION}cut" / "private_keys").mkdir(parents=True)
+    (to / f"{GENERATION}cut.link").symlink_to(f"{GENERATION}cut")
+    assert not export(station, to, Edition.ISO15118_2).is_new
+    assert len(exported(to)) == 2
+
+
+def test_a_generation_is_on_the_disk_before_the_link_leads_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock(tmp_path / "certs", W, "SECC", "Sub")
+    to = tmp_path / "josev"
+    steps: list[Path] = []
+    replace = Path.replace
+
+    def renamed(path: Path, target: Path) -> Path:
+        steps.append(target)
+        return replace(path, target)
+
+    monkeypatch.setattr(iso15118_files, "force", steps.append)
+    monkeypatch.setattr(Path, "replace", renamed)
+    export(Station.open(StationConfig.under(tmp_path / "certs", clock=lambda: NOW)), to, Edition.ISO15118_2)
+    assert steps[-3:] == [to, to / LINK, to]
+
+
+def test_nobody_keeps_it_from_writing_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stock(tmp_path / "certs", W, "SECC", "Sub")
+    to = tmp_path / "josev"
+    to.mkdir()
+    monkeypatch.setattr(iso15118_files, "PATIENCE", 0.1)
+    holder = Claim(to)
+    assert holder.take()
+    export(Station.open(StationConfig.under(tmp_path / "certs", clock=lambda: NOW)), to, Edition.ISO15118_2)
+    assert chain_in(to) == W.pem("SECC", "Sub")
+    holder.release()

@@ -66,11 +66,3 @@ def test_every_event_fits_its_message(event: SecurityEvent, edition: Edition) ->
     payload = Waiting.of(event, edition, "x" * 1000, NOW).payload
     assert len(payload["type"]) <= 50
     assert len(payload["techInfo"]) == 255
-
-
-def test_what_fills_the_queue_is_read_back_whatever_it_says(tmp_path: Path) -> None:
-    """Names in certificates come from whoever made them; a file that is too large would take all events with it."""
-    longest = max((one.value.v2 for one in SecurityEvent), key=len)
-    worst = Waiting(longest, "2030-01-01T00:00:00.000Z", "\U0001f50c" * 255, critical=True)
-    Memory(tmp_path).queue((worst,) * MOST_WAITING)
-    assert Memory(tmp_path).waiting == (worst,) * MOST_WAITING

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from evse_security.adapters.ocpp import Edition, TrustedRoots
+from evse_security.adapters.ocpp.connection import failure_of
 from evse_security.adapters.ocpp.messages import identity, written
-from evse_security.adapters.ocpp.root_trial import Failure, RootTrial, connected, failed, failure_of
+from evse_security.adapters.ocpp.root_trial import Failure, RootTrial, connected, failed
 from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.adapters.ocpp.variables import served
 from evse_security.errors import MustStay

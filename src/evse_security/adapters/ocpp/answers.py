@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from evse_security.adapters.ocpp.editions import Takeover
 from evse_security.adapters.ocpp.refusals import InvalidCommonName, NothingPending
 from evse_security.adapters.ocpp.uses import SIGNED, SigningUse
 from evse_security.agents.renewal.record import Record
-from evse_security.clock import SKEW
+from evse_security.clock import SKEW, Moment
 from evse_security.errors import NotYetValid
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.enrolled import asked_otherwise, token_of_request
@@ -54,11 +53,14 @@ def _meant(payload: Mapping[str, Any]) -> SigningUse | None:
     return SIGNED.get(str(payload.get("certificateType", "")))
 
 
-def check(leaf: Certificate, csr: str, takeover: Takeover, now: datetime) -> None:
-    """That a leaf is for whom its request (PEM) asked, and valid where it is to be used at once. Raises why not."""
+def check(leaf: Certificate, csr: str, takeover: Takeover, time: Moment) -> None:
+    """That a leaf is for whom its request (PEM) asked, and valid where it is to be used at once. Raises why not.
+
+    A clock that is not believed tells nothing of that.
+    """
     other = asked_otherwise(csr, leaf)
     if other is not None:
         attribute, found, wanted = other
         raise InvalidCommonName(attribute, leaf.name, found, wanted)
-    if takeover is Takeover.at_once and leaf.not_yet_valid(now, SKEW):
-        raise NotYetValid(leaf.name, f"{leaf.not_before:%Y-%m-%d %H:%M:%SZ}", f"{now:%Y-%m-%d %H:%M:%SZ}")
+    if takeover is Takeover.at_once and time.doubt is None and leaf.not_yet_valid(time.now, SKEW):
+        raise NotYetValid(leaf.name, f"{leaf.not_before:%Y-%m-%d %H:%M:%SZ}", f"{time.now:%Y-%m-%d %H:%M:%SZ}")

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+import ssl
 from collections.abc import Callable
+from functools import partial
 
 from evse_security.adapters.ocpp.at_desk import AtDesk
 from evse_security.adapters.ocpp.events import SecurityEvent
 from evse_security.adapters.ocpp.profiles import ProfileRefused
-from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots, failure_of
+from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots
 from evse_security.adapters.ocpp.trial import ClientCertificate
+
+_NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
+
+
+def failure_of(problem: BaseException | None) -> Failure:
+    """What an exception says."""
+    if problem is None:
+        return Failure.UNKNOWN
+    if isinstance(problem, ssl.SSLCertVerificationError):
+        return Failure.UNVERIFIED
+    return Failure.UNREACHED if _is_unreached(problem) else Failure.OTHER
+
+
+def _is_unreached(problem: BaseException) -> bool:
+    """Whether there was not even a TCP connection. Of several addresses that failed asyncio makes one with a text."""
+    if isinstance(problem, ConnectionRefusedError | socket.gaierror):
+        return True
+    return type(problem) is OSError and (problem.errno in _NO_WAY or (problem.errno is None and bool(problem.args)))
 
 
 class Connection(AtDesk):
@@ -57,8 +79,9 @@ class Connection(AtDesk):
         under = "" if roots is None else roots.key
         if certificate is not None:
             leaf = certificate.fingerprint
-            if await self._ask(lambda: self._desk.renewals.connected(leaf, under)):
-                await self.happened(SecurityEvent.DISCARDED_RENEWED_CERTIFICATE, leaf)
+            tell = partial(self._desk.happened, SecurityEvent.DISCARDED_RENEWED_CERTIFICATE, leaf)
+            if await self._ask(lambda: self._desk.renewals.connected(leaf, under, tell)):
+                self._wake.set()
         if roots is not None:
             shown = "" if certificate is None else certificate.fingerprint
             await self._ask(lambda: self._desk.trust.connected(roots, shown))
@@ -72,16 +95,19 @@ class Connection(AtDesk):
         """A connection failed: the next one is tried with the other certificate or root, if there are two.
 
         `problem` is what was raised, `ssl.SSLCertVerificationError` where the CSMS did not verify: then the certificate
-        was not even shown. Whether to try again at once, as it is the turn of the CSMS root before.
+        was not even shown; nor was it where nobody was reached. Whether to try again at once, as it is the turn of the
+        CSMS root before.
         """
         failure = failure_of(problem)
         under = "" if roots is None else roots.key
-        if certificate is not None and failure is not Failure.UNVERIFIED:
+        if certificate is not None and failure not in (Failure.UNVERIFIED, Failure.UNREACHED):
             leaf = certificate.fingerprint
             await self._ask(lambda: self._desk.renewals.failed(leaf, under))
         if roots is None:
             return False
-        falls_back, tells = await self._ask(lambda: self._desk.trust.failed(roots, failure))
+        why = f"not under the new CSMS root: {problem}"
+        tell = partial(self._desk.happened, SecurityEvent.INVALID_CSMS_CERTIFICATE, why)
+        falls_back, tells = await self._ask(lambda: self._desk.trust.failed(roots, failure, tell))
         if tells:
-            await self.happened(SecurityEvent.INVALID_CSMS_CERTIFICATE, f"not under the new CSMS root: {problem}")
+            self._wake.set()
         return falls_back

@@ -141,22 +141,31 @@ class Connector:
         while True:
             self._renewed.clear()
             endpoint = self._endpoint
-            certificate = await self._certificates.client_certificate() if endpoint.profile == 3 else None
-            roots = await self._certificates.csms_trust()
-            if endpoint.profile == 3 and certificate is None:
-                log.warning("%s, security profile 3: there is no client certificate that can be shown", endpoint.url)
             try:
-                async with await self._open(endpoint, roots, certificate) as connection:
-                    if connection.subprotocol is None:
-                        raise NoProtocol(endpoint.url, PROTOCOLS[self._certificates.edition])
-                    self._reached(endpoint)
-                    await self._certificates.connected(certificate, roots)
-                    await self._speak(connection, endpoint, certificate)
-                continue_at_once = self._renewed.is_set()
-            except Exception as problem:  # whatever it was: a station that gives up is lost
-                continue_at_once = await self._failed(endpoint, certificate, roots, problem)
+                continue_at_once = await self._connect(endpoint)
+            except Exception:  # whatever it was: a station that gives up is lost
+                log.exception("the store cannot be asked for what to connect with")
+                self._missed(endpoint)
+                continue_at_once = False
             if not continue_at_once:
                 await self._wait(pause(endpoint, max(self._failures, 1), self._chance()))
+
+    async def _connect(self, endpoint: Endpoint) -> bool:
+        """Connect once, and stay as long as there is a connection. Whether to connect again at once."""
+        certificate = await self._certificates.client_certificate() if endpoint.profile == 3 else None
+        roots = await self._certificates.csms_trust()
+        if endpoint.profile == 3 and certificate is None:
+            log.warning("%s, security profile 3: there is no client certificate that can be shown", endpoint.url)
+        try:
+            async with await self._open(endpoint, roots, certificate) as connection:
+                if connection.subprotocol is None:
+                    raise NoProtocol(endpoint.url, PROTOCOLS[self._certificates.edition])
+                self._reached(endpoint)
+                await self._certificates.connected(certificate, roots)
+                await self._speak(connection, endpoint, certificate)
+            return self._renewed.is_set()
+        except Exception as problem:
+            return await self._failed(endpoint, certificate, roots, problem)
 
     def _reached(self, endpoint: Endpoint) -> None:
         self._told = None

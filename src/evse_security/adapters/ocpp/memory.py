@@ -34,7 +34,8 @@ class Memory:
         self._renewals = None if directory is None else StateFile(directory / RENEWALS)
         self._events = None if directory is None else StateFile(directory / EVENTS)
         self._roots = None if directory is None else StateFile(directory / ROOTS)
-        self._forgetful = False
+        self._unwritten: dict[StateFile, Any] = {}
+        """What the disk has not taken yet."""
         self.records: dict[SigningUse, Record] = {}
         self.accepted: dict[SigningUse, str] = {}
         """Fingerprints of the leaves that were installed last: who sends one twice did not hear the answer."""
@@ -66,7 +67,7 @@ class Memory:
                 log.warning("what was remembered for the CSMS is lost: %s", problem)
 
     def _take_renewals(self, content: Mapping[str, Any]) -> None:
-        leaves, accepted, settings = (content.get(name) or {} for name in ("leaves", "accepted", "settings"))
+        leaves, accepted, settings = (_members(content.get(name)) for name in ("leaves", "accepted", "settings"))
         found = {SigningUse(use): records.from_json(one) for use, one in leaves.items()}
         known = {SigningUse(use): _text(one) for use, one in accepted.items()}
         installing = _text(content.get("installing", ""), _LONGEST_CHAIN)
@@ -117,14 +118,29 @@ class Memory:
             self._write(self._roots, {"version": VERSION, **root_trial.to_json(roots)})
 
     def _write(self, file: StateFile | None, content: Any) -> None:
-        try:
-            if file is not None:
+        if file is not None:
+            was_told = bool(self._unwritten)
+            self._unwritten[file] = content
+            self.write_again(was_told=was_told)
+
+    def write_again(self, *, was_told: bool = True) -> None:
+        """Write down what the disk did not take before: nothing else would, until something changes."""
+        for file, content in tuple(self._unwritten.items()):
+            try:
                 file.save(content)
-            self._forgetful = False
-        except OSError as problem:
-            if not self._forgetful:
-                log.warning("what is agreed with the CSMS is not remembered across restarts: %s", problem)
-            self._forgetful = True
+            except OSError as problem:
+                if not was_told:
+                    log.warning("what is agreed with the CSMS is not remembered across restarts: %s", problem)
+                was_told = True
+            else:
+                if self._unwritten.get(file) is content:  # and nothing newer, nor another thread was quicker
+                    self._unwritten.pop(file, None)
+
+
+def _members(written: object) -> Mapping[str, Any]:
+    if not isinstance(written, Mapping | None):
+        raise ValueError("no object")
+    return written or {}
 
 
 def _text(value: object, longest: int = _LONGEST_SETTING) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from evse_security.pki import pem
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.enrolled import edition_of_request
 from evse_security.pki.profile import Edition
-from evse_security.renewing import RenewalFacts
+from evse_security.renewing import LeafFacts, LeafUse, RenewalFacts
 from evse_security.station import Station
 from evse_security.vocabulary import CertificateInfo, LeafCertificateType
 
@@ -57,7 +57,8 @@ class Renewals:
     def __init__(self, station: Station, policy: CertificatePolicy, memory: Memory) -> None:
         """With what is remembered of them."""
         self.station, self.policy, self.memory = station, policy, memory
-        self._triggers: set[SigningUse] = set()
+        self._failed_beside = ""
+        """Fingerprint of the leaf beside those on trial that was tried since they failed."""
         self._take_over_from_before()
         for use, record in memory.records.items():
             self._keep_key(use, record)
@@ -91,8 +92,8 @@ class Renewals:
         return None if common else Unsupported(f"a {use} leaf without a configured name (SeccId)")
 
     def trigger(self, use: SigningUse) -> None:
-        """The CSMS wants a new request: one that waits is dropped (Hubject HUB20 42-003)."""
-        self._triggers.add(use)
+        """The CSMS wants a new request, even after a power cut: one that waits is dropped (Hubject HUB20 42-003)."""
+        self.memory.put(use, replace(self.memory.renewal(use), trigger="the CSMS"))
 
     def look(self) -> Looked:
         """What is to be done now."""
@@ -134,15 +135,13 @@ class Renewals:
         record, policy = self.memory.renewal(use), self._policy(use)
         facts = self._facts(use, record.csr)
         record = rules.settle(record, facts, policy)
-        if use in self._triggers:
-            self._triggers.discard(use)
-            record = replace(record, trigger="the CSMS")
         idle = record.cause is Cause.none and not record.trigger
         is_first = rules.newest(facts) is None and use not in self.policy.enrol
         if idle and (is_first or use in leaves.covered(self.station, self.policy)):
             return record, None
         decision = rules.decide(record, facts, policy)
-        if decision.step is Step.nothing and record.outcome is Outcome.begun and record.csr is not None:
+        is_pause = decision.step is Step.nothing and decision.at is not None
+        if is_pause and record.outcome is Outcome.begun and record.csr is not None:
             # It was on its way when the connection went, or the power: that was no attempt.
             record, decision = (
                 replace(record, attempts=max(record.attempts - 1, 0)),
@@ -205,8 +204,7 @@ class Renewals:
             return None
         use = answers.pending(leaf, payload, self.memory.records, self.policy.uses)  # 3
         try:
-            csr, now = self.memory.renewal(use).csr or "", self.station.time().now
-            answers.check(leaf, csr, self.policy.takes_over, now)  # 4, 5
+            answers.check(leaf, self.memory.renewal(use).csr or "", self.policy.takes_over, self.station.time())  # 4, 5
             self._install(use, given, leaf)  # 6
         except EvseSecurityError as why:
             self._end(use, why)
@@ -247,7 +245,8 @@ class Renewals:
         return Trial(leaf.fingerprint, old, leaf.not_before)
 
     def _mend(self) -> None:
-        """A combined certificate that a power cut left in one place goes into the other, too."""
+        """What a full disk did not take is written; a combined certificate of a power cut goes into both places."""
+        self.memory.write_again()
         given = self.memory.installing
         if not given:
             return
@@ -275,24 +274,34 @@ class Renewals:
     def client_certificate(self) -> ClientCertificate | None:
         """The certificate for the next connection; None where there is none."""
         self._mend()
-        trial = self.memory.trial
-        if trial is not None:
-            first = trial.use(self.station.time().now)
-            for fingerprint in (first, trial.old, trial.new):
-                info = self._info(fingerprint)
-                if info is not None:
-                    return ClientCertificate(fingerprint, info)
-        leaf = self.station.renewal_facts(LeafCertificateType.CSMS).leaf
-        info = None if leaf is None else self._info(leaf.fingerprint)
-        return None if leaf is None or info is None else ClientCertificate(leaf.fingerprint, info)
+        trial, leaf = self.memory.trial, self.station.renewal_facts(LeafCertificateType.CSMS).leaf
+        found = ((one, self._info(one)) for one in self._order(trial, leaf))
+        return next((ClientCertificate(one, info) for one, info in found if info is not None), None)
+
+    def _order(self, trial: Trial | None, leaf: LeafFacts | None) -> tuple[str, ...]:
+        """The leaves to connect with, the first that is there.
+
+        Of those on trial none may be of use any more: then one that others brought beside them is tried in between, and
+        where the renewed one is not there (a power cut before it was, somebody took it out) there is no trial.
+        """
+        others = () if leaf is None else (leaf.fingerprint,)
+        if trial is None:
+            return others
+        if self._info(trial.new) is None:
+            return (*others, trial.old)
+        time = self.station.time()
+        tried = (trial.use(time.at_least or time.now), trial.old, trial.new)
+        is_beside = leaf is not None and leaf.use is LeafUse.in_use and leaf.fingerprint not in tried
+        is_next = is_beside and trial.old_failed and self._failed_beside not in others
+        return (*others, *tried) if is_next else (*tried, *others)
 
     def _info(self, fingerprint: str) -> CertificateInfo | None:
         return self.station.leaf_info(LeafCertificateType.CSMS, fingerprint)
 
-    def connected(self, fingerprint: str, under: str = "") -> bool:
+    def connected(self, fingerprint: str, under: str = "", tell: Callable[[], object] = bool) -> bool:
         """A connection came about with this certificate, `under` these CSMS roots.
 
-        Whether a renewed one was discarded over it.
+        Whether a renewed one was discarded over it; `tell` has the CSMS told before that is remembered as done.
         """
         trial = self.memory.trial
         if trial is None:
@@ -305,6 +314,7 @@ class Renewals:
                 with suppress(EvseSecurityError):  # the store has told why; one too many does no harm
                     self.station.discard_leaf(kind, verdict.discard)
         if verdict.renewed_one:
+            tell()
             self.memory.accepted = {use: one for use, one in accepted.items() if one != verdict.discard}
         if verdict.trial != trial:
             self.memory.trial = verdict.trial
@@ -314,6 +324,7 @@ class Renewals:
     def failed(self, fingerprint: str, under: str = "") -> None:
         """A connection with this certificate failed, `under` these CSMS roots."""
         trial = self.memory.trial
+        self._failed_beside = fingerprint if trial is not None and fingerprint not in (trial.new, trial.old) else ""
         after = None if trial is None else trials.failed(trial, fingerprint, under)
         if after != trial:
             self.memory.trial = after

@@ -7,7 +7,6 @@ signed. At each attempt to connect one root alone is trusted, so what becomes of
 from __future__ import annotations
 
 import hashlib
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -41,17 +40,12 @@ class Failure(Enum):
 
     UNVERIFIED = auto()
     """The certificate of the CSMS does not verify under them."""
+    UNREACHED = auto()
+    """Nothing, and nothing of the client certificate either: nobody was there to be shown it."""
     OTHER = auto()
     """Nothing: it was the network, or the CSMS."""
     UNKNOWN = auto()
     """Nobody said why it failed."""
-
-
-def failure_of(problem: BaseException | None) -> Failure:
-    """What an exception says."""
-    if problem is None:
-        return Failure.UNKNOWN
-    return Failure.UNVERIFIED if isinstance(problem, ssl.SSLCertVerificationError) else Failure.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +77,7 @@ def failed(trial: RootTrial, root: str, failure: Failure) -> RootTrial:
 
     Nothing else is concluded, whatever the reason was.
     """
-    if failure is Failure.OTHER or root not in (trial.new, trial.old):
+    if failure in (Failure.OTHER, Failure.UNREACHED) or root not in (trial.new, trial.old):
         return trial
     return replace(trial, old_next=root == trial.new)
 

@@ -33,9 +33,13 @@ class Trial:
     """Whether the last attempt with the new one failed: then it is the old one's turn."""
     under: str = ""
     """The CSMS roots that were trusted then."""
+    old_failed: bool = False
+    """Whether the last attempt with the old one failed: then it is the new one's turn, whatever a clock shows."""
 
     def use(self, now: datetime) -> str:
         """The certificate of the next attempt."""
+        if self.old_failed:
+            return self.new
         return self.old if self.new_failed or now < self.begins else self.new
 
 
@@ -58,7 +62,10 @@ def connected(trial: Trial, fingerprint: str, takeover: Takeover, under: str = "
     """
     if fingerprint == trial.new:
         return Verdict(None, trial.old if takeover is Takeover.at_once else "")
-    if fingerprint != trial.old or not trial.new_failed or takeover is not Takeover.at_once:
+    if fingerprint != trial.old:
+        return Verdict(trial)
+    trial = replace(trial, old_failed=False)
+    if not trial.new_failed or takeover is not Takeover.at_once:
         return Verdict(trial)
     if trial.under != under:
         return Verdict(replace(trial, new_failed=False))
@@ -66,12 +73,15 @@ def connected(trial: Trial, fingerprint: str, takeover: Takeover, under: str = "
 
 
 def failed(trial: Trial, fingerprint: str, under: str = "") -> Trial:
-    """A connection failed: it is the other one's turn. The reason may be the network, so nothing is concluded."""
+    """A connection failed: it is the other one's turn. The reason may be the network, so nothing is concluded.
+
+    A clock may show too little for ever, where only the CSMS would set it: the old one must not be all that is tried.
+    """
     if fingerprint not in (trial.new, trial.old):
         return trial
     if fingerprint == trial.old:
-        return replace(trial, new_failed=False)
-    return replace(trial, new_failed=True, under=under)
+        return replace(trial, new_failed=False, old_failed=True)
+    return replace(trial, new_failed=True, old_failed=False, under=under)
 
 
 def to_json(trial: Trial | None) -> dict[str, Any] | None:
@@ -84,6 +94,7 @@ def to_json(trial: Trial | None) -> dict[str, Any] | None:
         "begins": trial.begins.isoformat(),
         "new_failed": trial.new_failed,
         "under": trial.under,
+        "old_failed": trial.old_failed,
     }
 
 
@@ -96,10 +107,15 @@ def from_json(written: object) -> Trial | None:
     new, old, begins = (written.get(name) for name in ("new", "old", "begins"))
     if not (isinstance(new, str) and isinstance(old, str) and isinstance(begins, str)):
         raise ValueError("a trial lacks a certificate")
-    moment = datetime.fromisoformat(begins)
+    try:
+        moment = datetime.fromisoformat(begins)
+        began = moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a trial begins beyond all time") from None
     if moment.tzinfo is None:
         raise ValueError("a trial begins without a zone")
     under = written.get("under", "")
     if not isinstance(under, str):
         raise ValueError("a trial has no text for its roots")
-    return Trial(new, old, moment.astimezone(UTC), written.get("new_failed") is True, under)
+    new_failed, old_failed = (written.get(name) is True for name in ("new_failed", "old_failed"))
+    return Trial(new, old, began, new_failed, under, old_failed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import ssl
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from evse_security.adapters.ocpp import root_trial
@@ -115,13 +115,18 @@ class CsmsTrust:
             self._kept_for = leaf if isinstance(why, MustStay) else None
             log.warning("the CSMS root before stays, and is not trusted any more: %s", why)
 
-    def failed(self, roots: TrustedRoots, failure: Failure) -> tuple[bool, bool]:
-        """A connection failed under these roots. Whether the fallback is next, and whether the CSMS is to be told."""
+    def failed(self, roots: TrustedRoots, failure: Failure, tell: Callable[[], object] = bool) -> tuple[bool, bool]:
+        """A connection failed under these roots. Whether the fallback is next, and whether the CSMS is to be told.
+
+        `tell` has it told before that is remembered as done.
+        """
         trial = self._running()
         if trial is None or trial.proven or len(roots.fingerprints) != 1:
             return False, False
         after = root_trial.failed(trial, roots.key, failure)
         tells = failure is Failure.UNVERIFIED and roots.key == trial.new and not trial.told
+        if tells:
+            tell()
         self._remember(replace(after, told=after.told or tells))
         return after.use == trial.old != roots.key, tells
 
