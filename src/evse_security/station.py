@@ -268,12 +268,12 @@ class Station:
         with telling("install_leaf"):
             self._commands.install_leaf(certificate_chain, _some(certificate_types))
 
-    def await_certificate(self, certificate_type: LeafCertificateType, csr: str | None) -> None:
+    def await_certificate(self, whose: str, csr: str | None) -> None:
         """Keep the key of a signing request (PEM) from being swept, in place of another one's; None: of nobody's.
 
-        This holds for this station as long as it is open.
+        `whose`: who waits for it, and for what. This holds for this station as long as it is open.
         """
-        await_certificate(self._core, certificate_type, csr)
+        await_certificate(self._core, whose, csr)
 
     def chains(self, certificate_type: LeafCertificateType) -> Installed:
         """The V2G or CSMS chains that a TLS stack may send now, newest first; the same object until that changes."""

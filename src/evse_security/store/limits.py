@@ -14,7 +14,6 @@ from evse_security.store.listing import directory_name
 from evse_security.store.rules.sweep import sweep
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.stamp import size_of
-from evse_security.vocabulary import LeafCertificateType
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,8 @@ class Limits:
     max_ca_certificates: int | None
     csr_lifetime: timedelta
     keep_newest: int
-    awaited: dict[LeafCertificateType, bytes] = field(default_factory=dict, compare=False)
-    """Tokens of keys whose certificates are on their way, however long that takes: no sweep takes them."""
+    awaited: dict[str, bytes] = field(default_factory=dict, compare=False)
+    """Tokens of keys whose certificates are on their way, by who waits: no sweep takes them, however long it is."""
 
     @property
     def kept(self) -> frozenset[bytes]:

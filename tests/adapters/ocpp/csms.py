@@ -208,7 +208,7 @@ async def connected(csms: Csms, bench: Bench, *, extra: type | None = None, **ch
     bases = (mixin, extra, base) if extra else (mixin, base)
     station_class: Any = type("MyStation", bases, {})
     certificates = Certificates(bench.station, policy=policy(csms.edition, **changes), directory=bench.state)
-    context = ssl.create_default_context(cafile=await certificates.csms_roots())
+    context = ssl.create_default_context(cadata=(await certificates.csms_trust()).pem)
     url = f"wss://localhost:{csms.port}/CS1"
     try:
         async with connect(url, ssl=context, subprotocols=[PROTOCOLS[csms.edition]], close_timeout=1) as connection:

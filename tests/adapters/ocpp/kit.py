@@ -119,12 +119,16 @@ class Bench:
     installed: Mapping[str, str] = field(default_factory=lambda: {"CSMS": "CsmsRoot", "V2G": "V2GRoot", "MF": "MFRoot"})
 
     def __post_init__(self) -> None:
-        self.station = Station.open(StationConfig.under(self.certs, clock=self.time, **self.config))
         self.state = self.certs.parent / "state"
-        self.desk = self.restarted()
+        self.reopened()
         for kind, holder in self.installed.items():
             arguments = {"certificate": self.made[holder].pem, "certificate_type": kind}
             assert self.station.dispatch("install_ca_certificate", arguments) == "Accepted"
+
+    def reopened(self) -> None:
+        """The station and its desk as in another process."""
+        self.station = Station.open(StationConfig.under(self.certs, clock=self.time, **self.config))
+        self.desk = self.restarted()
 
     def restarted(self) -> Desk:
         """The desk as after a power cut."""

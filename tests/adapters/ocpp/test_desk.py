@@ -114,6 +114,34 @@ def test_a_chain_longer_than_agreed_is_refused(tmp_path: Path) -> None:
     assert answer["statusInfo"]["reasonCode"] == "TooLargeElement"
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize("edition", [Edition.V201, Edition.V21])
+def test_a_key_whose_certificate_takes_days_is_not_swept(tmp_path: Path, edition: Edition, *, restarts: bool) -> None:
+    """Where somebody looks at each request; garbage is collected after an hour."""
+    bench = bench_of(tmp_path, edition)
+    wanted = {"SignChargingStationCertificate": "CsmsSub", "SignV2GCertificate": "CpoSub2"}
+    requests = {bench.trigger(one): authority for one, authority in wanted.items()}
+    if restarts:
+        bench.reopened()
+    for _ in range(3):
+        bench.time.now += DAY
+        bench.station.sweep()
+        again = bench.desk.renewals.look().requests
+        assert {one.payload["csr"] for one in again} == requests.keys(), "once a day the same request"
+    for request, authority in requests.items():
+        answer = bench.answer("CertificateSigned", certificateChain=bench.chain(request, authority))
+        assert answer == {"status": "Accepted"}
+
+
+def test_after_a_trigger_nothing_keeps_the_key_of_the_request_before(bench: Bench) -> None:
+    bench.trigger("SignChargingStationCertificate")
+    bench.trigger("SignChargingStationCertificate")
+    assert len(list(bench.certs.glob("client/csms/*.key"))) == 2
+    bench.time.now += DAY
+    bench.station.sweep()
+    assert len(list(bench.certs.glob("client/csms/*.key"))) == 1
+
+
 def test_after_a_refused_chain_nothing_is_asked_until_a_trigger(bench: Bench) -> None:
     chain = bench.chain(bench.trigger("SignChargingStationCertificate"), "StrangerSub")
     bench.answer("CertificateSigned", certificateChain=chain)

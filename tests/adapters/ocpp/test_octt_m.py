@@ -47,7 +47,7 @@ async def install(stage: Stage, kind: str, holder: str) -> dict[str, Any]:
 def test_tc_m_01_install_a_csms_root(tmp_path: Path, edition: Edition) -> None:
     async def scene(stage: Stage) -> None:
         assert await install(stage, root_type(edition), "Stranger") == {"status": "Accepted"}
-        assert stage.bench.made["Stranger"].pem in Path(await stage.station.certificates.csms_roots()).read_text()
+        assert stage.bench.made["Stranger"].pem in (await stage.station.certificates.csms_trust()).pem
 
     play(tmp_path, edition, scene)
 

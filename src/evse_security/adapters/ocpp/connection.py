@@ -13,7 +13,6 @@ from evse_security.adapters.ocpp.events import SecurityEvent
 from evse_security.adapters.ocpp.profiles import ProfileRefused
 from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots
 from evse_security.adapters.ocpp.trial import Blame, ClientCertificate
-from evse_security.vocabulary import CaCertificateType
 
 _NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 
@@ -60,12 +59,6 @@ class Connection(AtDesk):
         `VERIFY_X509_PARTIAL_CHAIN` for it.
         """
         return await self._ask(self._desk.trust.roots)
-
-    async def csms_roots(self) -> str:
-        """Path of a file with all CSMS roots that are installed; empty where none is. See `csms_trust`."""
-        return await self._ask(
-            lambda: self._desk.station.interface().get_verify_file(certificate_type=CaCertificateType.CSMS)
-        )
 
     async def refused_profile(
         self, current: int, wanted: int, *, has_password: bool = True, may_go_down: bool | None = None

@@ -22,7 +22,6 @@ _OF_2, _OF_20 = "secp256r1", "secp521r1"
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _WORST_FIRST = (
     RequestState.lost,
-    RequestState.aging,
     RequestState.waits,
     RequestState.none,
     RequestState.answered,
@@ -62,7 +61,9 @@ def _facts(
     station: Station, policy: CertificatePolicy, use: SigningUse, kind: LeafCertificateType, csr: str | None
 ) -> RenewalFacts:
     of = edition(station, policy, use) if kind is LeafCertificateType.V2G else None
-    return station.renewal_facts(kind, csr, of)
+    found = station.renewal_facts(kind, csr, of)
+    is_kept = found.request is RequestState.aging  # no sweep takes its key (`Station.await_certificate`)
+    return replace(found, request=RequestState.waits) if is_kept else found
 
 
 def _end(found: RenewalFacts) -> datetime:

@@ -133,7 +133,8 @@ class Memory:
                     log.warning("what is agreed with the CSMS is not remembered across restarts: %s", problem)
                 was_told = True
             else:
-                del self._unwritten[file]
+                if self._unwritten.get(file) is content:  # and nothing newer, nor another thread was quicker
+                    self._unwritten.pop(file, None)
 
 
 def _members(written: object) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from evse_security.adapters.ocpp.editions import TAKEOVER, Edition, Takeover
+from evse_security.adapters.ocpp.profiles import HIGHEST, LOWEST
 from evse_security.adapters.ocpp.uses import SigningUse, uses
 from evse_security.errors import InvalidConfiguration
 from evse_security.visible import is_line
@@ -17,7 +18,7 @@ RANGES = {
     "repeats": range(1000),
     "max_chain_size": range(1, 10_001),
     "ocsp_refresh": range(60, 7 * 86_400 + 1),
-    "security_profile": range(4),
+    "security_profile": range(LOWEST, HIGHEST + 1),
 }
 LONGEST_NAME, COUNTRY = 64, 2
 """Characters of an organization or a common name (RFC 5280 has 64), and of a country."""

@@ -61,6 +61,16 @@ class Renewals:
         self._failed_beside = ""
         """Fingerprint of the leaf beside those on trial that was tried since they failed."""
         self._take_over_from_before()
+        for use, record in memory.records.items():
+            self._keep_key(use, record)
+
+    def put(self, use: SigningUse, record: Record) -> None:
+        """Remember what goes on, and have the key of a request that waits kept for as long as its CA takes."""
+        self.memory.put(use, record)
+        self._keep_key(use, record)
+
+    def _keep_key(self, use: SigningUse, record: Record) -> None:
+        self.station.await_certificate(f"ocpp:{use}", record.csr)
 
     def _take_over_from_before(self) -> None:
         """A request of ISO 15118-20 that was remembered as one of the only kind of SECC leaf there was."""
@@ -95,12 +105,12 @@ class Renewals:
         for use in self.policy.uses:
             record, decision = self._decided(use)
             if decision is None or decision.step is Step.nothing:
-                self.memory.put(use, record)
+                self.put(use, record)
                 if decision is not None and decision.at is not None:
                     wait = min(wait, (decision.at - self.station.time().now).total_seconds())
                 continue
             record = self._with_request(use, record, problems)
-            self.memory.put(use, record)  # before it is sent: after a power cut its answer is still known
+            self.put(use, record)  # before it is sent: after a power cut its answer is still known
             if record.csr is not None and record.outcome is Outcome.begun:
                 requests.append(Outgoing(use, self._payload(use, record)))
             wait = min(wait, rules.pause(self._policy(use), record.attempts).total_seconds())
@@ -168,14 +178,14 @@ class Renewals:
         record = self.memory.renewal(use)
         if record.outcome is Outcome.begun:  # else its answer was quicker
             became = record.became(Outcome.asked) if problem is None else record.became(Outcome.failed, problem)
-            self.memory.put(use, became)
+            self.put(use, became)
 
     def unsent(self, use: SigningUse) -> None:
         """A request did not reach the CSMS: that was no attempt."""
         record = self.memory.renewal(use)
         if record.outcome is Outcome.begun:
             attempts = max(record.attempts - 1, 0)
-            self.memory.put(use, replace(record, attempts=attempts).became(Outcome.failed, "the CSMS was not reached"))
+            self.put(use, replace(record, attempts=attempts).became(Outcome.failed, "the CSMS was not reached"))
 
     # ---- the answer
 
@@ -276,7 +286,7 @@ class Renewals:
         # A full disk is no fault of the certificate: nobody would ask for another one when there is room.
         outcome = Outcome.failed if isinstance(why, NotWritable | StoreFull) else Outcome.refused
         if record.csr is not None:
-            self.memory.put(use, record.became(outcome, str(why)))
+            self.put(use, record.became(outcome, str(why)))
 
     # ---- the client certificate
 

@@ -144,7 +144,7 @@ def write_down(desk: Desk, variable: Served, value: str) -> None:
             raise refused
     remember(desk, variable.writes, value)
     for use in (one for one in SigningUse if not desk.renewals.policy.asks_for(one)):
-        desk.memory.put(use, desk.memory.renewal(use).idle())
+        desk.renewals.put(use, desk.memory.renewal(use).idle())
 
 
 def remember(desk: Desk, field: str, value: str) -> None:
