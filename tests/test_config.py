@@ -288,6 +288,14 @@ def test_a_csms_root_that_is_replaced_takes_no_other_domains_roots_with_it(other
     assert under(**shared).csms_ca_bundle == CERTS / "ca/shared.pem"
 
 
+@pytest.mark.parametrize("other", ["v2g_ca_bundle", "mo_ca_bundle", "mf_ca_bundle", "oem_ca_bundle"])
+def test_nobody_installs_a_csms_root_under_the_name_of_another_domain(other: str) -> None:
+    shared = {"csms_ca_bundle": "ca", other: "ca/other.pem"}
+    assert "of its own" in refused(
+        "additional_root_certificate_check", additional_root_certificate_check=True, **shared
+    )
+
+
 def test_what_type_checkers_see_are_the_fields() -> None:
     [declared] = [node for node in ast.parse(inspect.getsource(StationConfig)).body if isinstance(node, ast.ClassDef)]
     guarded = next(node for node in declared.body if isinstance(node, ast.If))

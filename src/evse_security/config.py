@@ -218,7 +218,7 @@ class StationConfig:
         if self.audit_log is not None:
             self.check_apart("audit_log", self.audit_log.parent)
         csms, *others = (_normal(path) for _, path in self._bundles())
-        if self.additional_root_certificate_check and csms in others:
+        if self.additional_root_certificate_check and any(csms == one or csms in one.parents for one in others):
             raise InvalidConfiguration("additional_root_certificate_check", "needs a csms_ca_bundle of its own")
 
     def _bundles(self) -> Iterator[tuple[str, Path]]:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from evse_security.core import Core, told
-from evse_security.errors import OcspOtherCertificate, OcspRefused, Refusal, Revoked
+from evse_security.errors import OcspOtherCertificate, OcspRefused, Refusal, Revoked, WrongUsage
 from evse_security.outcomes import answers
 from evse_security.pki import names, ocsp, pem
 from evse_security.pki.certificate import Certificate
@@ -26,6 +26,9 @@ from evse_security.vocabulary import CertificateValidationResult, LeafCertificat
 
 MAX_RESPONSES = 16
 """Responses that are looked at: a chain has three certificates, and a car brings one for each."""
+_OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
+_OTHER_ROLES = ("CPO", "CSO", "CPS", "OEM")
+"""How the domain components end of SECCs, provisioning services and cars."""
 _TYPES = (LeafCertificateType.MO, LeafCertificateType.V2G)
 """Contracts lead to a root of their mobility operator, or to a V2G root."""
 
@@ -79,6 +82,7 @@ def check_contract(core: Core, certificate_chain: str, responses: Sequence[bytes
         received = pem.chain(certificate_chain, "the contract certificate chain")
         trust = snapshot.trust(TRUST[one] for one in _TYPES)
         chain = verified(received[0], received[1:], trust, Policy(_TYPES, core.profile), moment)
+        _check_role(chain.leaf)
         asking = _Asking(snapshot, responses[:MAX_RESPONSES], moment.now)
         statuses = tuple(asking.status(*pair) for pair in pairwise(chain.path))
         if asking.revoked is not None:
@@ -95,6 +99,18 @@ def check_contract(core: Core, certificate_chain: str, responses: Sequence[bytes
         statuses=statuses,
         ocsp_request_data=tuple(contract_questions(snapshot, received)) if received else (),
     )
+
+
+def _check_role(leaf: Certificate) -> None:
+    """Refuse what says itself that it is no contract: under a V2G root are SECCs, too, and their keys are in the field.
+
+    Contracts have DC=MO or none (ISO 15118-2 Annex F), and nobody but OCSP responders signs responses. Raises
+    `WrongUsage`.
+    """
+    if leaf.extended_key_usage == frozenset({_OCSP_SIGNING}):
+        raise WrongUsage(leaf.name, "it is an OCSP responder's, and no contract")
+    if names.has(leaf.subject, names.DOMAIN_COMPONENT, lambda text: text.upper().endswith(_OTHER_ROLES)):
+        raise WrongUsage(leaf.name, "its DC is of another role, and no contract's")
 
 
 class _Asking:

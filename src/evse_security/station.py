@@ -201,6 +201,12 @@ class Station:
             self._inventory = snapshot, found
         return found
 
+    def identified(self, data: CertificateHashData) -> frozenset[str]:
+        """Fingerprints of the installed certificates that a deletion by this identity is about."""
+        snapshot, wanted = self._core.look()[0], asked_for(data)
+        found = () if wanted is None else snapshot.identified(wanted)
+        return frozenset(one.fingerprint for one in found)
+
     def ocsp_questions(self) -> tuple[OcspQuestion, ...]:
         """What to ask OCSP responders about the SECC chains, and what is cached of their answers."""
         snapshot, moment = self._core.look()

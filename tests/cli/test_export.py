@@ -56,6 +56,12 @@ def test_nothing_is_exported_into_the_store(run: Run, certs: Path) -> None:
     assert sorted(certs.rglob("*")) == before
 
 
+def test_a_file_is_no_place_for_an_export(run: Run, certs: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = run("--certs", certs, "export", "iso15118", tmp_path / "file")
+    assert (ran.code, ran.err) == (2, f"evse-security: {tmp_path}/file is no directory\n")
+
+
 def test_a_new_export_replaces_the_whole(run: Run, certs: Path, tmp_path: Path) -> None:
     to = tmp_path / "josev"
     assert run("--certs", certs, "export", "iso15118", to).code == 0

@@ -368,6 +368,14 @@ def test_23_07_the_fallback_may_not_sign_a_second_successor() -> None:
         decided(shelf, of(w, "Other2"), CSMS)
 
 
+def test_23_07_roots_that_signed_each_other_let_no_stranger_in() -> None:
+    w = world("Root1 > Root2 > Cross1 >", "Root2 > Root3 >", "Stranger >", Cross1={"same_as": "Root1"})
+    shelf = Shelf(CHECKED).put(CSMS_BUNDLE, w.pem("Root2", "Cross1"))
+    with pytest.raises(NotSignedByPredecessor):
+        decided(shelf, of(w, "Stranger"), CSMS)
+    assert names_in(accepted(shelf, of(w, "Root3"), CSMS).text(CSMS_BUNDLE)) == ["Root2", "Root3"]
+
+
 def test_23_07_one_with_the_name_but_not_the_signature_of_the_installed_root_is_refused() -> None:
     w = world("Root1 > Root2 >", Root2={"signed_by": "Mallory"})
     with pytest.raises(BadSignature):

@@ -76,6 +76,8 @@ class ExportPart:
             return
         if done.is_new or (self._told is not None and done.oem_problem is None):
             log.info("exported for PyPI iso15118 to %s: %s", done.directory, printable(str(done.chain)))
+            for domain in done.more_roots:
+                log.warning("there is room for one %s root, and more are installed: the first is copied", domain)
         if done.oem_problem is None:
             self._told = None
         else:

@@ -214,5 +214,5 @@ def listing() -> Iterator[str]:
     }
     width = max(map(len, summaries))
     for name, summary in summaries.items():
-        having = " ".join(revision if name in commands(revision) else " " * len(revision) for revision in REVISIONS)
+        having = " ".join(revision if name in commands(revision) else " " * len(revision) for revision in EVERYTHING)
         yield f"{name:{width}}  {having}  {summary}"

@@ -35,6 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     from evse_security.chains import Edition
 
     settings_of(arguments).station_config().check_apart("DIR", arguments.directory.absolute())
+    if arguments.directory.exists() and not arguments.directory.is_dir():
+        raise Unusable(f"{arguments.directory} is no directory")
     with open_station(arguments, only_reads=True) as station:
         try:
             done = export(station, arguments.directory, Edition[EDITIONS[arguments.edition]], arguments.oem_roots)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from evse_security.actor import acting_for
 from evse_security.additions import OemStoreUpdate, StoreUpdate
 from evse_security.clock import Clock
-from evse_security.errors import EvseSecurityError, ServiceBusy
+from evse_security.errors import EvseSecurityError, InvalidConfiguration, ServiceBusy
 from evse_security.interface import NEWEST
 from evse_security.serve.codec import encoder
 from evse_security.service.config import ServiceConfig
@@ -52,6 +53,8 @@ class Service:
             directory = getattr(config, key)
             if directory is not None:
                 station.config.check_apart(key, directory)
+                if os.path.exists(directory) and not os.path.isdir(directory):
+                    raise InvalidConfiguration(key, f"{directory} is no directory")
         self.config = config
         self.clock: Clock = station.config.clock
         self.events = events or Events(self.clock)

@@ -8,7 +8,7 @@ import pytest
 from cryptography.x509.ocsp import OCSPCertStatus
 
 from evse_security.adapters.iso15118 import ExiLimit, exi_from_ocpp, exi_to_ocpp, verify_contract
-from evse_security.errors import MalformedRequest
+from evse_security.errors import MalformedRequest, WrongUsage
 from evse_security.lab.hierarchy import Variant, responder_of, template_of
 from evse_security.lab.keys import KeyKind
 from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
@@ -59,6 +59,19 @@ def test_a_forged_contract_is_refused(site: Site, kind: KeyKind) -> None:
     assert report.reason is not None
     assert report.path == ()
     assert alone.result is CertificateValidationResult.IssuerNotFound
+
+
+def test_nothing_else_under_these_roots_passes_for_a_contract(site: Site, kind: KeyKind) -> None:
+    """The key of any SECC would do for free electricity: a V2G root vouches for contracts as well."""
+    made = pki(kind)
+    site.stock(kind)
+    put(site.certs, "ca/mo/MO_ROOT_CA.pem", made["MO_ROOT_CA"].pem)
+    with site.open() as station:
+        reports = {holder: verify_contract(station, made[holder].chain_pem()) for holder in made}
+    assert [holder for holder, report in reports.items() if report.is_valid] == ["CONTRACT_LEAF"]
+    for holder in ("SECC_LEAF", "CPS_LEAF", "MO_SUB_CA2_OCSP", "CPO_SUB_CA2_OCSP"):
+        assert isinstance(reports[holder].reason, WrongUsage)
+        assert reports[holder].path == ()
 
 
 def test_without_a_root_nothing_is_believed(site: Site) -> None:

@@ -176,6 +176,26 @@ def test_installed_oem_roots_that_cannot_be_read_are_told_until_they_can(tmp_pat
     watched(certs, work)
 
 
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "josev").touch()
+    with (
+        Station.open(StationConfig.under(tmp_path / "certs")) as station,
+        pytest.raises(InvalidConfiguration, match=r"iso15118_export_directory: .*josev is no directory"),
+    ):
+        Service(station, ServiceConfig(iso15118_export_directory=tmp_path / "josev"))
+
+
+def test_that_roots_are_left_out_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stock(tmp_path / "certs", W, "SECC", "Sub")
+    put(tmp_path / "certs", "ca/mo/MO_ROOT_CA.pem", W["Root"].pem + world("Other")["Other"].pem)
+
+    async def work(seen: Watched, to: Path) -> None:
+        await until(lambda: chain_in(to) != "")
+        await until(lambda: "there is room for one MO root" in caplog.text)
+
+    exporting(tmp_path, work)
+
+
 def test_a_directory_of_the_store_is_refused(tmp_path: Path) -> None:
     with (
         Station.open(StationConfig.under(tmp_path)) as station,

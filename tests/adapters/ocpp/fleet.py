@@ -60,10 +60,9 @@ class Member:
     certificates: Certificates
     connecting: asyncio.Task[None] | None = None
 
-    @property
-    def leaf(self) -> str:
+    async def leaf(self) -> str:
         """The certificate that it would connect with."""
-        found = self.certificates._desk.renewals.client_certificate()
+        found = await self.certificates.client_certificate()
         assert found is not None
         return found.fingerprint
 
@@ -165,6 +164,10 @@ class Fleet:
 
     # ---- what is waited for
 
+    async def leaves(self) -> list[str]:
+        """The certificate of each."""
+        return [await one.leaf() for one in self.members]
+
     async def settled(self) -> None:
         """Wait until every station is connected, and nothing is under way."""
         while self.signing or not all(one.is_settled for one in self.members):
@@ -212,26 +215,26 @@ async def connected(fleet: Fleet, executor: Executor | None, **patience: float) 
 
 async def renewed_over_time(fleet: Fleet) -> None:
     """Turn the clock until all are renewed, an hour at a time."""
-    before = [one.leaf for one in fleet.members]
+    before = await fleet.leaves()
     leaves = [rules.newest(one.station.renewal_facts(KIND)) for one in fleet.members]
     begins = [rules.due(leaf, DAYS) for leaf in leaves if leaf is not None]
     fleet.clock.now = min(begins) - HOUR
     while fleet.clock.now < max(begins) + HOUR:
         fleet.clock.now += HOUR
         await fleet.look()
-    assert all(old != one.leaf for old, one in zip(before, fleet.members, strict=True))
+    assert all(old != new for old, new in zip(before, await fleet.leaves(), strict=True))
 
 
 async def renewed_after_an_outage(fleet: Fleet, seconds: float) -> float:
     """Take the CSMS away for so long, bring it back when all are overdue, wait for all. Returns when it came back."""
-    before = [one.leaf for one in fleet.members]
+    before = await fleet.leaves()
     await fleet.away()
     fleet.clock.now += LIFE - 10 * DAY
     await asyncio.sleep(seconds)
     fleet.counts = Counts()
     overdue, begun = fleet.clock.now, time.monotonic()
     await fleet.open()
-    while any(old == one.leaf for old, one in zip(before, fleet.members, strict=True)):
+    while any(old == new for old, new in zip(before, await fleet.leaves(), strict=True)):
         await asyncio.sleep(0.05)
         # A request that was cut off is repeated after CertSigningWaitMinimum, so time goes on.
         fleet.clock.now = overdue + timedelta(seconds=time.monotonic() - begun)

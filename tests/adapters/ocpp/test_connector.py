@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import ssl
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from evse_security.adapters.ocpp import Certificates, Edition, TrustedRoots, tls_context
+from evse_security.adapters.ocpp.connection import blame_of
 from evse_security.adapters.ocpp.connector import Connector, Endpoint, pause
+from evse_security.adapters.ocpp.trial import MOST_DOUBTS, Blame, Trial, failed
 from evse_security.errors import InvalidConfiguration
 from tests.adapters.ocpp.connecting import connecting, enrolled
 from tests.adapters.ocpp.csms import Csms, Stage, charge_point, real_bench, server_context, serving
 from tests.adapters.ocpp.kit import Bench, policy
-from tests.builders import DAY
+from tests.builders import DAY, NOW
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
@@ -84,6 +89,92 @@ def test_a_renewed_certificate_that_the_csms_refuses_is_discarded_and_told(tmp_p
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("cut", range(1, MOST_DOUBTS))
+def test_who_cuts_a_connection_does_not_get_the_renewed_certificate_discarded(tmp_path: Path, cut: int) -> None:
+    """Somebody on the way to the CSMS, who has no certificate, or a network that fails once."""
+    charge_point(Edition.V21)
+    bench = real_bench(tmp_path, Edition.V21)
+    old = enrolled(bench)
+    cuts: list[int] = []
+
+    async def run() -> None:
+        csms = Csms(Edition.V21)
+        context = server_context(bench, tmp_path / "tls", profile=3)
+        async with serving(csms, context):
+            there = csms.port
+
+            async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                if cuts and cuts.pop():
+                    await reader.read(100)  # a ClientHello
+                else:
+                    await passing(there, reader, writer)
+                writer.close()
+
+            async with await asyncio.start_server(between, "127.0.0.1", 0) as server:
+                csms.port = server.sockets[0].getsockname()[1]
+                async with connecting(csms, bench, profile=3) as certificates:
+                    await csms.until_said("BootNotification")
+                    cuts.extend([1] * cut)
+                    stage = Stage(csms, bench, None)
+                    assert await stage.enrol(not_after=bench.time.now + 90 * DAY) == {"status": "Accepted"}
+                    await csms.until_said("BootNotification", 2)
+                    certificate = await certificates.client_certificate()
+                    assert certificate is not None and certificate.fingerprint != old
+                    assert cuts == [] and bench.station.leaf_info("CSMS", old) is None  # type: ignore[arg-type]
+
+    asyncio.run(run())
+
+
+async def passing(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Hand over what comes from either side, until one ends."""
+    there = await asyncio.open_connection("127.0.0.1", port)
+
+    async def one_way(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(1 << 16):
+            sink.write(data)
+
+    ways = [asyncio.ensure_future(one_way(reader, there[1])), asyncio.ensure_future(one_way(there[0], writer))]
+    await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    for way in ways:
+        way.cancel()
+    there[1].close()
+
+
+class Rejected(Exception):
+    """As of `websockets`."""
+
+    def __init__(self, status: int) -> None:
+        self.response = SimpleNamespace(status_code=status)
+
+
+@pytest.mark.parametrize(
+    ("problem", "blame"),
+    [
+        (ssl.SSLCertVerificationError(1, "x"), Blame.NONE),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "x"), Blame.NONE),
+        (OSError("Multiple exceptions: …"), Blame.NONE),
+        (socket.gaierror(-2, "x"), Blame.NONE),
+        (ConnectionResetError(errno.ECONNRESET, "x"), Blame.DOUBT),
+        (TimeoutError(), Blame.DOUBT),
+        (ssl.SSLError(1, "an alert that anybody can send"), Blame.DOUBT),
+        (FileNotFoundError(errno.ENOENT, "x"), Blame.DOUBT),
+        (EOFError(), Blame.DOUBT),
+        (Rejected(502), Blame.DOUBT),
+        (Rejected(403), Blame.CERTAIN),
+        (None, Blame.DOUBT),
+    ],
+)
+def test_what_a_failure_says_of_the_client_certificate(problem: BaseException | None, blame: Blame) -> None:
+    trial = Trial("new", "old", NOW)
+    assert blame_of(problem) is blame
+    attempts = {Blame.NONE: 0, Blame.DOUBT: MOST_DOUBTS, Blame.CERTAIN: 1}[blame]
+    for left in range(MOST_DOUBTS, 0, -1):
+        assert trial.use(NOW) == ("old" if 0 < attempts <= MOST_DOUBTS - left else "new")
+        trial = failed(trial, "new", "", blame)
+    assert trial.use(NOW) == ("old" if attempts else "new")
+    assert failed(trial, "old", "", blame).use(NOW) == "new"
+
+
 @pytest.mark.parametrize("edition", [Edition.V16, Edition.V201])
 def test_base_editions_reconnect_with_the_new_one_and_keep_the_old(tmp_path: Path, edition: Edition) -> None:
     charge_point(edition)
@@ -101,6 +192,41 @@ def test_base_editions_reconnect_with_the_new_one_and_keep_the_old(tmp_path: Pat
             assert bench.station.leaf_info("CSMS", old) is not None  # type: ignore[arg-type]
 
     asyncio.run(run())
+
+
+def test_a_station_is_sent_nowhere_else(tmp_path: Path) -> None:
+    """Whoever answers for the CSMS once could keep a station at another address, and older `websockets` take the
+    password there."""
+    charge_point(Edition.V21)
+    bench = real_bench(tmp_path, Edition.V21)
+    asked: list[bytes] = []
+
+    async def run() -> None:
+        csms, elsewhere = Csms(Edition.V21), Csms(Edition.V21)
+        context = server_context(bench, tmp_path / "tls", profile=2)
+        async with serving(elsewhere, context):
+
+            async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                asked.append(await reader.readuntil(b"\r\n\r\n"))
+                place = f"Location: wss://localhost:{elsewhere.port}/CS1\r\n"
+                writer.write(f"HTTP/1.1 302 Found\r\n{place}Content-Length: 0\r\n\r\n".encode())
+                writer.close()
+
+            async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+                csms.port = server.sockets[0].getsockname()[1]
+                async with connecting(csms, bench, profile=2):
+                    while len(asked) < 3:
+                        await asyncio.sleep(0.01)
+            assert elsewhere.connections == []
+
+    asyncio.run(run())
+
+
+def test_the_password_has_a_place_of_its_own() -> None:
+    """A URL is logged."""
+    with pytest.raises(InvalidConfiguration) as refused:
+        Endpoint(url="wss://CS1:hidden@csms.example/CS1")
+    assert "hidden" not in str(refused.value)
 
 
 def test_waits_double_and_spread() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from evse_security.adapters.ocpp import Edition, SecurityEvent
 from evse_security.adapters.ocpp.events import MOST_WAITING, Waiting, from_json, queued, to_json
-from evse_security.adapters.ocpp.memory import EVENTS, Memory
+from evse_security.adapters.ocpp.memory import EVENTS, RENEWALS, Memory
 from tests.adapters.ocpp.kit import Bench
 from tests.builders import NOW
 
@@ -29,10 +30,33 @@ def test_the_queue_survives_being_written_down() -> None:
     assert from_json(to_json(waiting)) == waiting
 
 
+def test_no_names_in_certificates_make_a_full_queue_too_large_to_be_read_again(tmp_path: Path) -> None:
+    """What a CSMS has in its certificates is told of: in JSON one such character takes twelve octets."""
+    bench = Bench(tmp_path / "certs", Edition.V21)
+    said = Waiting.of(SecurityEvent.DISCARDED_RENEWED_CERTIFICATE, Edition.V21, "\U0001f600" * 300, NOW)
+    bench.desk.memory.queue((said,) * MOST_WAITING)
+    assert Memory(bench.state).waiting == (said,) * MOST_WAITING
+
+
 @pytest.mark.parametrize("written", [7, [7], [{}], [{"type": "x", "timestamp": 1, "techInfo": ""}]])
 def test_what_is_no_queue_is_refused(written: object) -> None:
     with pytest.raises(ValueError, match=r"."):
         from_json(written)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"leaves": ["CSMS"]},
+        {"accepted": "CSMS"},
+        {"settings": ["wait"]},
+        {"trial": {"new": "a", "old": "b", "begins": "0001-01-01T00:00:00+14:00"}},
+    ],
+)
+def test_what_is_no_memory_is_set_aside_and_the_station_goes_on(tmp_path: Path, written: dict[str, object]) -> None:
+    (tmp_path / RENEWALS).write_text(json.dumps({"version": 1, **written}))
+    assert Memory(tmp_path).records == {}
+    assert (tmp_path / f"{RENEWALS}.damaged").exists()
 
 
 def test_a_damaged_file_is_set_aside_and_the_station_goes_on(tmp_path: Path) -> None:

@@ -19,7 +19,9 @@ from evse_security.adapters.ocpp import Certificates, Edition, SecurityEvent, Si
 from evse_security.adapters.ocpp.connector import Connector, Endpoint
 from evse_security.adapters.ocpp.events import MOST_WAITING
 from evse_security.adapters.ocpp.renewals import LONGEST_LOOK
+from evse_security.adapters.ocpp.trial import MOST_DOUBTS
 from evse_security.service.state import StateFile
+from evse_security.store.files import Files
 from evse_security.vocabulary import LeafCertificateType
 from tests.adapters.ocpp.kit import Bench, policy
 from tests.adapters.ocpp.test_roots import CHECKED, install
@@ -84,6 +86,21 @@ def test_a_certificate_is_not_refused_for_a_clock_that_is_lost(tmp_path: Path) -
     assert bench.answer("CertificateSigned", certificateChain=chain) == {"status": "Accepted"}
 
 
+def test_a_trigger_is_served_though_a_clock_leapt_ahead_and_no_right_time_is_believed(tmp_path: Path) -> None:
+    """The key that was made meanwhile is dated years ahead; the leaf would expire, and the CSMS refuse it."""
+    bench = Bench(tmp_path / "certs", Edition.V201)
+    enrolled(bench)
+    bench.desk.renewals.look()
+    bench.time.now = NOW + 3650 * DAY
+    assert len(bench.desk.renewals.look().requests) == 1
+    bench.time.now = NOW + 50 * DAY
+    assert bench.station.time().doubt is not None
+    assert bench.desk.renewals.look().requests == ()
+    renewed = enrolled(bench, not_after=NOW + 400 * DAY)
+    certificate = bench.desk.renewals.client_certificate()
+    assert certificate is not None and certificate.fingerprint == renewed
+
+
 # ---- leaves beside the trial
 
 
@@ -142,7 +159,8 @@ def test_a_request_that_was_cut_off_is_not_sent_where_none_is_to_be_sent_any_mor
     assert bench.restarted().renewals.look().requests == ()
     bench.changes = {}
     bench.time.now = at("1970-01-01")
-    assert bench.restarted().renewals.look().requests == ()
+    found = bench.restarted().renewals.look()
+    assert found.requests == () and found.wait <= 60  # the CSMS may be setting it just now
     bench.time.now = NOW + timedelta(seconds=1)
     found = bench.restarted().renewals.look()
     assert found.requests == (request,) and found.wait < LONGEST_LOOK
@@ -251,7 +269,8 @@ def test_a_csms_that_is_not_reached_says_nothing_of_a_renewed_certificate(tmp_pa
     certificates = Certificates(bench.station, policy=policy(Edition.V21), directory=bench.state)
 
     async def run() -> None:
-        for why, following in ((problem, new), (ConnectionResetError(), old)):
+        cut = [(ConnectionResetError(), new)] * (MOST_DOUBTS - 1) + [(ConnectionResetError(), old)]
+        for why, following in (*[(problem, new)] * MOST_DOUBTS, *cut):
             certificate, roots = await certificates.client_certificate(), await certificates.csms_trust()
             assert certificate is not None and certificate.fingerprint == new
             assert await certificates.connection_failed(certificate, roots, why) is False
@@ -291,3 +310,18 @@ def test_a_store_that_cannot_be_asked_for_a_while_ends_no_connector(
 
 async def _speak(_: object) -> None:
     raise AssertionError
+
+
+def test_a_full_disk_ends_no_renewal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would ask again before a trigger, though there is room by then."""
+    bench = Bench(tmp_path / "certs", Edition.V201)
+    csr = bench.trigger(TRIGGER)
+    chain = bench.chain(csr)
+    with monkeypatch.context() as full:
+        full.setattr(Files, "write_new", _no_room)
+        assert bench.answer("CertificateSigned", certificateChain=chain)["status"] == "Rejected"
+    assert bench.desk.renewals.look().requests == ()
+    bench.time.now += timedelta(seconds=60)
+    [request] = bench.restarted().renewals.look().requests
+    assert request.payload["csr"] == csr
+    assert bench.answer("CertificateSigned", certificateChain=chain) == {"status": "Accepted"}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from evse_security.adapters.ocpp import Edition
+from evse_security.errors import MalformedRequest
 from evse_security.lab.authority import name
 from tests.adapters.ocpp.csms import Stage, play, real_bench
 from tests.adapters.ocpp.kit import LONG, SECC, SERVER, Bench
@@ -343,6 +344,24 @@ def test_m07_a_cars_chain_is_asked_about_with_one_message(tmp_path: Path) -> Non
     play(tmp_path, Edition.V21, scene, bench=bench, answers={"GetCertificateChainStatus": answer})
 
 
+def test_m07_a_car_that_names_no_responder_is_not_good_for_want_of_questions(tmp_path: Path) -> None:
+    bench = with_leaf(tmp_path, Edition.V21)
+    named = {"responder_urls": (RESPONDER,), **LONG}
+    made = world("OEMRoot > OemSub > Silent", "OtherRoot > Mute > Car", OemSub=named, Silent=LONG, Mute=LONG, Car=LONG)
+
+    def answer(payload: Mapping[str, Any]) -> dict[str, Any]:
+        said = {"status": "Good", "source": "OCSP", "nextUpdate": "2030-01-01T00:00:00Z"}
+        requests = payload["certificateStatusRequests"]
+        return {"certificateStatus": [{**said, "certificateHashData": one["certificateHashData"]} for one in requests]}
+
+    async def scene(stage: Stage) -> None:
+        ask = stage.station.certificates.chain_statuses
+        assert await ask(made.pem("Silent", "OemSub", "OEMRoot")) == ("Good", "Unknown")
+        assert await ask(made.pem("Car", "Mute", "OtherRoot")) == ("Unknown", "Unknown")
+
+    play(tmp_path, Edition.V21, scene, bench=bench, answers={"GetCertificateChainStatus": answer})
+
+
 @pytest.mark.parametrize("edition", ALL)
 def test_c07_authorize_names_the_certificates_of_a_contract(tmp_path: Path, edition: Edition) -> None:
     bench = with_leaf(tmp_path, edition)
@@ -359,6 +378,31 @@ def test_c07_authorize_names_the_certificates_of_a_contract(tmp_path: Path, edit
         assert answer["idTokenInfo"]["status"] == "Accepted"
         [asked] = stage.csms.said("Authorize")
         assert len(asked["iso15118CertificateHashData"]) == 2
+
+    play(tmp_path, edition, scene, bench=bench)
+
+
+@pytest.mark.parametrize("edition", ALL)
+def test_c07_a_contract_that_is_not_known_to_hold_is_left_to_the_csms(tmp_path: Path, edition: Edition) -> None:
+    """Whoever made a hierarchy of his own has a responder of his own that calls it good."""
+    bench = with_leaf(tmp_path, edition)
+    named = {"responder_urls": (RESPONDER,), **LONG}
+    made = world("MORoot > MoSub > Contract", "MoSub > Unasked", MoSub=named, Contract=named, Unasked=LONG)
+    forged = world("Mallory > MallorySub > Forged", MallorySub=named, Forged=named)
+
+    async def scene(stage: Stage) -> None:
+        await stage.csms.ask_pnc(
+            "InstallCertificate", certificateType="MORootCertificate", certificate=made["MORoot"].pem
+        )
+        certificates, token = stage.station.certificates, {"idToken": "DEABCC000000001", "type": "eMAID"}
+        chains = [forged.pem("Forged", "MallorySub", "Mallory"), made.pem("Unasked", "MoSub")]
+        for chain in chains:
+            await certificates.authorize(token, chain)
+            asked = stage.csms.said("Authorize")[-1]
+            assert asked["certificate"] == chain
+            assert "iso15118CertificateHashData" not in asked
+        with pytest.raises(MalformedRequest):
+            await certificates.authorize(token, "no chain")
 
     play(tmp_path, edition, scene, bench=bench)
 

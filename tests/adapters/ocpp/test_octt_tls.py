@@ -222,3 +222,32 @@ def test_what_an_answer_is_told_as(answer: bytes, event: SecurityEvent | None) -
     with pytest.raises(ssl.SSLError) as failed:
         station.do_handshake()
     assert security_event(failed.value) is event
+
+
+def test_who_answers_now_so_now_so_does_not_fill_the_queue(tmp_path: Path) -> None:
+    """Of each event one is kept until a CSMS is reached: critical ones push the rest out, and then find no room."""
+    charge_point(Edition.V21)
+    bench = real_bench(tmp_path, Edition.V21)
+    alerts = [b"\x15\x03\x01\x00\x02\x02\x46", b"\x15\x03\x03\x00\x02\x02\x28"]
+    answered: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        answered.append(alerts[len(answered) % len(alerts)])
+        writer.write(answered[-1])
+        writer.close()
+
+    async def run() -> None:
+        csms = Csms(Edition.V21)
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            csms.port = server.sockets[0].getsockname()[1]
+            async with connecting(csms, bench, profile=2) as certificates:
+                while len(answered) < 8:
+                    await asyncio.sleep(0.01)
+                await certificates.client_certificate()
+
+    asyncio.run(run())
+    assert sorted(one.type for one in bench.restarted().memory.waiting) == [
+        "InvalidTLSCipherSuite",
+        "InvalidTLSVersion",
+    ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evse_security.adapters.ocpp import CertificatePolicy, Certificates, Edition, SigningUse
+from evse_security.adapters.ocpp import CertificateHandlers201, CertificatePolicy, Certificates, Edition, SigningUse
 from evse_security.adapters.ocpp.connector import Endpoint
 from evse_security.errors import InvalidConfiguration
 from tests.adapters.ocpp.kit import Bench, policy
@@ -61,6 +61,13 @@ def test_who_logs_in_is_who_the_url_says(identity: str, user: str) -> None:
     endpoint = Endpoint(url="wss://csms.example/ocpp/CS%201", profile=2, identity=identity, password="secret")
     pair = base64.b64decode(endpoint.headers["Authorization"].removeprefix("Basic "))
     assert pair.decode() == f"{user}:secret"
+
+
+def test_the_bases_of_a_station_have_an_order() -> None:
+    v201 = pytest.importorskip("ocpp.v201", reason="the package ocpp is not installed")
+    type("Station", (CertificateHandlers201, v201.ChargePoint), {})
+    with pytest.raises(TypeError, match="Station: the CertificateHandlers come before ChargePoint"):
+        type("Station", (v201.ChargePoint, CertificateHandlers201), {})
 
 
 def test_the_directory_may_be_a_text(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,17 @@ import pytest
 
 from evse_security.adapters.ocpp import Edition, TrustedRoots
 from evse_security.adapters.ocpp.connection import failure_of
-from evse_security.adapters.ocpp.messages import identity, written
+from evse_security.adapters.ocpp.messages import written
 from evse_security.adapters.ocpp.root_trial import Failure, RootTrial, connected, failed
 from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.adapters.ocpp.variables import served
 from evse_security.errors import MustStay
 from evse_security.pki import pem
-from evse_security.pki.hashdata import certificate_id
+from evse_security.pki.hashdata import CertID, certificate_id
 from evse_security.store.journal import Verdict
-from evse_security.vocabulary import LeafCertificateType
-from tests.adapters.ocpp.kit import Bench
-from tests.builders import DAY, world
+from evse_security.vocabulary import HashAlgorithm, LeafCertificateType
+from tests.adapters.ocpp.kit import Bench, pki
+from tests.builders import DAY, NOW, at, world
 
 CHECKED = {"additional_root_certificate_check": True}
 KIND = {Edition.V16: "CentralSystemRootCertificate"}
@@ -297,9 +298,50 @@ def test_the_doctor_misses_nobody_above_a_root_that_is_trusted_by_itself(tmp_pat
     assert "OrphanSubCa" not in {one.code for one in bench.station.diagnose().findings}
 
 
-def test_identities_have_no_case(tmp_path: Path) -> None:
+SPELLINGS: dict[str, Callable[[CertID], dict[str, Any]]] = {
+    "no case": lambda one: {**written(one.hash_data), "serialNumber": f"{one.serial:X}"},
+    "leading zeros": lambda one: {**written(one.hash_data), "serialNumber": f"00{one.serial:x}"},
+    "blanks": lambda one: {**written(one.hash_data), "serialNumber": f" {one.serial:x}"},
+}
+"""Other words that the store knows a certificate by."""
+
+
+def spelled(bench: Bench, holder: str, issuer: str) -> Iterator[dict[str, Any]]:
+    certificate, signer = (pem.single(bench.made[one].pem, one) for one in (holder, issuer))
+    for spelling in SPELLINGS.values():
+        yield spelling(certificate_id(certificate, signer))
+    for algorithm in HashAlgorithm:
+        yield written(certificate_id(certificate, signer, algorithm).hash_data)
+
+
+def test_no_spelling_of_its_identity_gets_the_last_root_out_and_a_strangers_in(tmp_path: Path) -> None:
     bench = bench_of(tmp_path)
+    for data in spelled(bench, "CsmsRoot", "CsmsRoot"):
+        assert bench.answer("DeleteCertificate", certificateHashData=data)["status"] == "Failed"
+        assert install(bench, "Stranger")["status"] == "Rejected"
+        assert trusted(bench) == ["CsmsRoot"]
+
+
+def test_no_spelling_gets_the_proven_root_out_while_the_one_before_is_kept_for_the_client(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path)
+    csr = bench.trigger("SignChargingStationCertificate")
+    chain = bench.chain(csr)
+    assert bench.answer("CertificateSigned", certificateChain=chain)["status"] == "Accepted"
     install(bench, "Next")
-    bench.desk.trust.connected(bench.desk.trust.roots(), "")
-    [data] = bench.desk.trust.listed(())
-    assert bench.desk.trust.is_in_use(tuple(one.lower() for one in identity(data.certificate_hash_data)))
+    bench.desk.trust.connected(bench.desk.trust.roots(), pem.chain(chain, "leaf")[0].fingerprint)
+    assert trusted(bench) == ["Next"]
+    for data in spelled(bench, "Next", "CsmsRoot"):
+        assert bench.answer("DeleteCertificate", certificateHashData=data)["status"] == "Failed"
+        assert trusted(bench) == ["Next"]
+
+
+def test_a_root_that_has_expired_is_none_to_be_left_with(tmp_path: Path) -> None:
+    made = pki("Short >", Short={"not_before": at("2020-01-02"), "not_after": NOW + DAY})
+    bench = Bench(tmp_path / "certs", made=made)
+    assert install(bench, "Short") == {"status": "Accepted"}
+    bench.time.now += 2 * DAY
+    assert (
+        bench.answer("DeleteCertificate", certificateHashData=named(bench, "CsmsRoot", "CsmsRoot"))["status"]
+        == "Failed"
+    )
+    assert bench.answer("DeleteCertificate", certificateHashData=named(bench, "Short", "Short"))["status"] == "Accepted"

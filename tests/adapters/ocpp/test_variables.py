@@ -248,6 +248,38 @@ def test_a_password_goes_to_the_program_and_nowhere_else(
     assert not any(SECRET in path.read_text() for path in bench.state.iterdir())
 
 
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_program_may_take_its_time_over_a_password_and_is_waited_for(tmp_path: Path, *, is_kept: bool) -> None:
+    """Accepted, and not kept, would be a station that cannot log in any more."""
+    heard: list[str] = []
+
+    async def changed(_: str, value: str) -> None:
+        await asyncio.sleep(0)
+        if not is_kept:
+            raise OSError("no room")
+        heard.append(value)
+
+    async def scene(certificates: Certificates) -> Any:
+        one = item("SecurityCtrlr", "BasicAuthPassword", attributeValue=SECRET)
+        return await certificates.device_model.set_variables([one])
+
+    answer = asked(Bench(tmp_path / "certs"), scene, changed=changed)
+    assert answer[0]["attributeStatus"] == ("Accepted" if is_kept else "Rejected")
+    assert heard == [SECRET] * is_kept
+
+
+def test_the_stations_own_device_model_may_be_waited_for(tmp_path: Path) -> None:
+    async def own(asked_for: Mapping[str, Any]) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return {**asked_for, "attributeStatus": "Accepted", "attributeValue": "7"}
+
+    async def scene(certificates: Certificates) -> Any:
+        model, wanted = certificates.device_model, [item("EVSE", "Power")]
+        return [*await model.get_variables(wanted, own), *await model.set_variables(wanted, own)]
+
+    assert [one["attributeValue"] for one in asked(Bench(tmp_path / "certs"), scene)] == ["7", "7"]
+
+
 @pytest.mark.parametrize("edition", ALL)
 def test_a_password_that_the_program_cannot_take_is_rejected(
     tmp_path: Path, edition: Edition, caplog: pytest.LogCaptureFixture

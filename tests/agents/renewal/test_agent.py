@@ -1,6 +1,7 @@
 """The agent on a real station, with a clock that is an argument: when it asks, whom, how often, and what it tells."""
 
 import asyncio
+import errno
 import json
 import os
 from base64 import b64encode
@@ -18,6 +19,7 @@ from evse_security.lab.keys import KeyKind
 from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
 from evse_security.service.events import Event, EventKind
 from evse_security.service.renewals import Triggered
+from evse_security.store.files import Files
 from tests.agents.renewal.stage import CSMS, NAMED, V2G, Answers, Stage, staged
 from tests.agents.stations import put
 from tests.builders import DAY, NOW, at, csms, world
@@ -314,6 +316,25 @@ def test_what_a_csms_sends_that_is_of_no_use_ends_the_attempts_until_a_trigger(t
         assert await stage.answer(stage.requests()[1]) == "Accepted"
         await stage.at(NOW + 10 * DAY)
         assert stage.status().state == "fresh"
+
+    staged(tmp_path, work, **NAMED)
+
+
+def test_a_disk_that_was_full_when_the_answer_came_does_not_end_the_attempts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def work(stage: Stage) -> None:
+        await stage.at(NOW)
+        [csr] = stage.requests()
+        with monkeypatch.context() as full:
+            full.setattr(Files, "write_new", no_room)
+            assert await stage.answer(csr) != "Accepted"
+        await stage.at(NOW + DAY)
+        assert len(stage.requests()) == 2
+        assert await stage.answer(stage.requests()[1]) == "Accepted"
 
     staged(tmp_path, work, **NAMED)
 

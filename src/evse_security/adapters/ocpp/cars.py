@@ -10,6 +10,9 @@ from evse_security.adapters.ocpp.at_desk import AtDesk
 from evse_security.adapters.ocpp.editions import Edition, Payload
 from evse_security.adapters.ocpp.refusals import NotEnabled
 from evse_security.adapters.ocpp.sending import NotDelivered, Send, asked
+from evse_security.errors import BadText, MalformedRequest
+from evse_security.pki import pem
+from evse_security.vocabulary import OCSPRequestData
 
 MOST_CONTRACTS = 16
 """Answers to one request of a car, however many more the CSMS promises."""
@@ -29,15 +32,20 @@ class CarMessages(AtDesk):
         return self._send
 
     async def authorize_members(self, contract_chain: str) -> Payload:
-        """What Authorize says of a contract chain (PEM): its hash data, or the chain itself where that has none.
+        """What Authorize says of a contract chain (PEM): its hash data where this station believes it, else the chain.
 
-        Raises `NotEnabled` where PnCEnabled forbids the former, or CentralContractValidationAllowed the latter (C07).
+        By hash data a CSMS learns whether anything is revoked, and nothing of who signed it; and a responder that is
+        named there may be anybody's. Also the chain goes where not all of it names one. Raises `MalformedRequest` for
+        what is no chain, and `NotEnabled` where PnCEnabled forbids the former, or CentralContractValidationAllowed the
+        latter (C07).
         """
         self._must_be(self.policy.plug_and_charge, "PnCEnabled")
-        found = await self._ask(
-            lambda: self._desk.station.interface().get_mo_ocsp_request_data(certificate_chain=contract_chain)
-        )
-        members = messages.authorize_members(found.ocsp_request_data_list, self.edition)
+        report = await self._ask(lambda: self._desk.station.check_contract(contract_chain))
+        if isinstance(report.reason, BadText):
+            raise MalformedRequest("contract_chain", str(report.reason))
+        questions = report.ocsp_request_data
+        has_all = report.is_valid and len(questions) == len(report.statuses)
+        members = messages.authorize_members(questions, self.edition) if has_all else {}
         self._must_be(bool(members) or self.policy.central_validation, "CentralContractValidationAllowed")
         return members or {"certificate": contract_chain}
 
@@ -87,18 +95,24 @@ class CarMessages(AtDesk):
                 return
 
     async def chain_statuses(self, chain: str) -> tuple[str, ...]:
-        """The status of each certificate of a car's chain that can be asked about (2.1, M07); missing ones: Unknown.
+        """The status of each certificate of a car's chain (PEM), leaf first (2.1, M07); where there is none: Unknown.
 
-        Raises as `authorize`.
+        Those that cannot be asked about, as they name no responder or the edition has no such message, come last:
+        `all(...)` of what is returned says no of a chain that says nothing of itself. Raises as `authorize`.
         """
-        found = await self._ask(
-            lambda: self._desk.station.interface().get_mo_ocsp_request_data(certificate_chain=chain)
-        )
-        questions = found.ocsp_request_data_list
+        questions, unasked = await self._ask(lambda: self._questions_of(chain))
         payload = messages.chain_status(questions)
+        named = [one.certificate_hash_data for one in questions if one.certificate_hash_data and one.responder_url]
         if payload is None or self.edition is not Edition.V21:
-            return ()
+            return ("Unknown",) * (len(named) + unasked)
         name = "GetCertificateChainStatus"
         answer = await self._line(name)(name, payload)
-        named = [one.certificate_hash_data for one in questions if one.certificate_hash_data and one.responder_url]
-        return messages.chain_statuses(answer, named)
+        return (*messages.chain_statuses(answer, named), *("Unknown",) * unasked)
+
+    def _questions_of(self, chain: str) -> tuple[tuple[OCSPRequestData, ...], int]:
+        """What to ask about a chain, and how many of its certificates below a root that leaves out."""
+        found = self._desk.station.interface().get_mo_ocsp_request_data(certificate_chain=chain)
+        data = [one.certificate_hash_data for one in found.ocsp_request_data_list if one.responder_url]
+        asked = {int(one.serial_number, 16) for one in data if one is not None}
+        below = (one for one in pem.chain(chain, "the chain") if not one.self_signed)
+        return found.ocsp_request_data_list, sum(one.serial not in asked for one in below)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -56,7 +57,7 @@ class Certificates(Connection, CarMessages):
         `secc_refused` when the CSMS rejects a request for an SECC leaf, as OCPP recommends to do without Plug & Charge
         then (A02.FR.21). Hubject's rules do not: whether to is the program's to decide.
         `changed` hears of variables that the CSMS has set, by name and value; only where it is given there are those
-        on which your program alone can act (SecurityProfile in 1.6, the password).
+        on which your program alone can act (SecurityProfile in 1.6, the password). Both may be coroutine functions.
         `executor` does the work of many stations in one process; None: this one has a thread of its own.
         """
         worker = InTurn(executor) if executor else ThreadPoolExecutor(1, thread_name_prefix="evse-security-ocpp")
@@ -181,7 +182,9 @@ class Certificates(Connection, CarMessages):
             problem = str(declined)
         await self._ask(lambda: self._desk.renewals.asked(request.use, problem))
         if is_refused and self._secc_refused is not None:
-            self._secc_refused()
+            heard = self._secc_refused()
+            if inspect.isawaitable(heard):
+                await heard
 
     async def _status(self, send: Send, question: Asked) -> None:
         try:

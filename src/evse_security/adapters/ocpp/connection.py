@@ -12,7 +12,7 @@ from evse_security.adapters.ocpp.at_desk import AtDesk
 from evse_security.adapters.ocpp.events import SecurityEvent
 from evse_security.adapters.ocpp.profiles import ProfileRefused
 from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots
-from evse_security.adapters.ocpp.trial import ClientCertificate
+from evse_security.adapters.ocpp.trial import Blame, ClientCertificate
 
 _NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 
@@ -24,6 +24,14 @@ def failure_of(problem: BaseException | None) -> Failure:
     if isinstance(problem, ssl.SSLCertVerificationError):
         return Failure.UNVERIFIED
     return Failure.UNREACHED if _is_unreached(problem) else Failure.OTHER
+
+
+def blame_of(problem: BaseException | None) -> Blame:
+    """What it says of the client certificate: only what came over TLS is the CSMS's word; others can cut the rest."""
+    if failure_of(problem) in (Failure.UNVERIFIED, Failure.UNREACHED):
+        return Blame.NONE
+    status = getattr(getattr(problem, "response", None), "status_code", None)  # of `websockets`
+    return Blame.CERTAIN if isinstance(status, int) and 400 <= status < 500 else Blame.DOUBT
 
 
 def _is_unreached(problem: BaseException) -> bool:
@@ -95,14 +103,14 @@ class Connection(AtDesk):
         """A connection failed: the next one is tried with the other certificate or root, if there are two.
 
         `problem` is what was raised, `ssl.SSLCertVerificationError` where the CSMS did not verify: then the certificate
-        was not even shown; nor was it where nobody was reached. Whether to try again at once, as it is the turn of the
-        CSMS root before.
+        was not even shown; nor was it where nobody was reached. Where it may have been the network, a renewed one is
+        tried three times. Whether to try again at once, as it is the turn of the CSMS root before.
         """
-        failure = failure_of(problem)
+        failure, blame = failure_of(problem), blame_of(problem)
         under = "" if roots is None else roots.key
-        if certificate is not None and failure not in (Failure.UNVERIFIED, Failure.UNREACHED):
+        if certificate is not None and blame is not Blame.NONE:
             leaf = certificate.fingerprint
-            await self._ask(lambda: self._desk.renewals.failed(leaf, under))
+            await self._ask(lambda: self._desk.renewals.failed(leaf, under, blame))
         if roots is None:
             return False
         why = f"not under the new CSMS root: {problem}"

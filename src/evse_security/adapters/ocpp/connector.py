@@ -79,6 +79,8 @@ class Endpoint:
             raise InvalidConfiguration("url", "must begin with wss://: without TLS certificates protect nobody")
         if not urlsplit(self.url).hostname:
             raise InvalidConfiguration("url", "names no host: wss://HOST/PATH/IDENTITY is expected")
+        if "@" in self.url.removeprefix("wss://").partition("/")[0]:
+            raise InvalidConfiguration("url", "must not hold a password: it is logged, and has a place of its own")
         if self.profile not in (2, 3):
             raise InvalidConfiguration("profile", "must be 2 or 3")
         for name in ("first_wait", "longest_wait"):
@@ -115,7 +117,7 @@ class Connector:
         """`serve` gets each websocket, speaks OCPP on it, and returns when that ends."""
         self._endpoint, self._certificates, self._serve, self._chance = endpoint, certificates, serve, chance
         self._renewed = asyncio.Event()
-        self._told: SecurityEvent | None = None
+        self._told: set[SecurityEvent] = set()
         self._failures = 0
         self._before: Endpoint | None = None
         self._attempts = 0
@@ -168,7 +170,7 @@ class Connector:
             return await self._failed(endpoint, certificate, roots, problem)
 
     def _reached(self, endpoint: Endpoint) -> None:
-        self._told = None
+        self._told.clear()
         if endpoint is self._endpoint:  # and no other was asked for meanwhile
             self._failures, self._before = 0, None
 
@@ -190,10 +192,16 @@ class Connector:
     async def _open(self, endpoint: Endpoint, roots: TrustedRoots, certificate: ClientCertificate | None) -> Any:
         from websockets.asyncio.client import connect
 
+        class Direct(connect):  # type: ignore[misc, unused-ignore]
+            """A connection to the CSMS of the URL: OCPP knows no redirection."""
+
+            def process_redirect(self, exc: Exception) -> Exception:
+                return exc
+
         if not roots.fingerprints:
             raise NoRoots(endpoint.url)
         context = await asyncio.to_thread(tls_context, roots, certificate, allow_wildcards=endpoint.allow_wildcards)
-        return connect(
+        return Direct(
             endpoint.url,
             ssl=context,
             subprotocols=[PROTOCOLS[self._certificates.edition]],  # type: ignore[list-item, unused-ignore]
@@ -246,7 +254,7 @@ class Connector:
         event = security_event(problem)
         if roots.on_trial and event is SecurityEvent.INVALID_CSMS_CERTIFICATE:
             return falls_back  # told of once in a trial, by `Certificates`
-        if event is not None and event is not self._told:  # a wrong clock must not fill the queue with one event
-            self._told = event
+        if event is not None and event not in self._told:  # neither a wrong clock nor a stranger is to fill the queue
+            self._told.add(event)
             await self._certificates.happened(event, str(problem))
         return falls_back

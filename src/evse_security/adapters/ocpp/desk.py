@@ -170,19 +170,10 @@ class Desk:
 
     def _delete(self, payload: Mapping[str, Any]) -> Answer:
         wanted = messages.hash_data(payload)
-        if self.trust.is_in_use(messages.identity(wanted)) or self._is_last_csms_root(payload):
+        if self.trust.must_stay(wanted):
             return Answer(with_reason("Failed", Unsupported("being without a CSMS root (M04.FR.03)"), self._form))
         result, refusal = self._heard(lambda: self.station.interface().delete_certificate(certificate_hash_data=wanted))
         return Answer(messages.deleted(DeleteCertificateResult(result), refusal, self._form))
-
-    def _is_last_csms_root(self, payload: Mapping[str, Any]) -> bool:
-        """Whether a deletion would leave nobody to trust as the CSMS: the station could not be reached any more."""
-        found = self.station.interface().get_installed_certificates(
-            certificate_types=(CertificateType.CSMSRootCertificate,)
-        )
-        wanted = messages.identity(messages.hash_data(payload))
-        roots = [messages.identity(one.certificate_hash_data) for one in found.certificate_hash_data_chain]
-        return roots == [wanted]
 
     def _list(self, payload: Mapping[str, Any]) -> Answer:
         known = words.PNC_LISTED if self._is_transfer else words.LISTED[self.edition]

@@ -66,6 +66,13 @@ class CertificateHandlers(_ChargePoint):
 
     editions: frozenset[Edition] = frozenset(Edition)
 
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Raises TypeError where the bases are in the wrong order: `ocpp` would answer, or nobody."""
+        super().__init_subclass__(**named)
+        first = cls.__mro__[: cls.__mro__.index(CertificateHandlers)]
+        if any(one.__module__.partition(".")[0] == "ocpp" for one in first):
+            raise TypeError(f"{cls.__name__}: the CertificateHandlers come before ChargePoint among the bases")
+
     def __init__(self, *arguments: Any, certificates: Certificates, **named: Any) -> None:
         """Take over the messages about certificates. Raises `InvalidConfiguration` for another version's policy."""
         super().__init__(*arguments, **named)

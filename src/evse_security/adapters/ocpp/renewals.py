@@ -14,13 +14,14 @@ from evse_security.adapters.ocpp.editions import Payload
 from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.messages import sign_certificate, text
 from evse_security.adapters.ocpp.policy import CertificatePolicy
-from evse_security.adapters.ocpp.refusals import ChainTooLarge, NotEnabled, Unsupported
-from evse_security.adapters.ocpp.trial import ClientCertificate, Trial
+from evse_security.adapters.ocpp.refusals import ChainTooLarge, NotEnabled, NothingPending, Unsupported
+from evse_security.adapters.ocpp.trial import Blame, ClientCertificate, Trial
 from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.record import Cause, Outcome, Record
 from evse_security.agents.renewal.rules import Step
-from evse_security.errors import EvseSecurityError, NotWritable
+from evse_security.clock import believable
+from evse_security.errors import EvseSecurityError, NotWritable, StoreFull
 from evse_security.pki import pem
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.enrolled import edition_of_request
@@ -31,8 +32,8 @@ from evse_security.vocabulary import CertificateInfo, LeafCertificateType
 
 log = logging.getLogger(__name__)
 
-LONGEST_LOOK = 3600.0
-"""Seconds after which is looked again, whatever happens."""
+LONGEST_LOOK, UNTIL_BELIEVED = 3600.0, 60.0
+"""Seconds after which is looked again, whatever happens; and while the clock is not believed: the CSMS may set it."""
 _LONGEST_CHAIN = 100_000
 
 
@@ -100,7 +101,7 @@ class Renewals:
         self._mend()
         requests: list[Outgoing] = []
         problems: list[str] = []
-        wait = LONGEST_LOOK
+        wait = LONGEST_LOOK if self.station.time().doubt is None else UNTIL_BELIEVED
         for use in self.policy.uses:
             record, decision = self._decided(use)
             if decision is None or decision.step is Step.nothing:
@@ -139,6 +140,10 @@ class Renewals:
         is_first = rules.newest(facts) is None and use not in self.policy.enrol
         if idle and (is_first or use in leaves.covered(self.station, self.policy)):
             return record, None
+        if record.trigger and believable(facts.now):
+            # A clock that leapt far ahead for a moment has dated a key: no right one is believed for years, and a CSMS
+            # that was told Accepted would wait as long.
+            facts = replace(facts, doubt=None)
         decision = rules.decide(record, facts, policy)
         is_pause = decision.step is Step.nothing and decision.at is not None
         if is_pause and record.outcome is Outcome.begun and record.csr is not None:
@@ -200,9 +205,15 @@ class Renewals:
             self._end(answers.addressed(payload, self.memory.records), why)
             raise
         leaf = chain[0]
-        if leaf.fingerprint in self.memory.accepted.values():  # 2
+        is_there = self._is_there(leaf.fingerprint)
+        if is_there and leaf.fingerprint in self.memory.accepted.values():  # 2
             return None
-        use = answers.pending(leaf, payload, self.memory.records, self.policy.uses)  # 3
+        try:
+            use = answers.pending(leaf, payload, self.memory.records, self.policy.uses)  # 3
+        except NothingPending:
+            if is_there:  # a power cut came between its installation and the answer
+                return None
+            raise
         try:
             answers.check(leaf, self.memory.renewal(use).csr or "", self.policy.takes_over, self.station.time())  # 4, 5
             self._install(use, given, leaf)  # 6
@@ -210,6 +221,12 @@ class Renewals:
             self._end(use, why)
             raise
         return use
+
+    def _is_there(self, fingerprint: str) -> bool:
+        """Whether a leaf is installed wherever it belongs: what is Accepted must be."""
+        uses = [use for use, one in self.memory.accepted.items() if one == fingerprint]
+        places = [use.kinds for use in uses or (SigningUse.CSMS, SigningUse.V2G)]
+        return any(all(self.station.leaf_info(kind, fingerprint) is not None for kind in kinds) for kinds in places)
 
     def _install(self, use: SigningUse, given: str, leaf: Certificate) -> None:
         running = self.memory.trial
@@ -266,8 +283,10 @@ class Renewals:
 
     def _end(self, use: SigningUse, why: EvseSecurityError) -> None:
         record = self.memory.renewal(use)
+        # A full disk is no fault of the certificate: nobody would ask for another one when there is room.
+        outcome = Outcome.failed if isinstance(why, NotWritable | StoreFull) else Outcome.refused
         if record.csr is not None:
-            self.put(use, record.became(Outcome.refused, str(why)))
+            self.put(use, record.became(outcome, str(why)))
 
     # ---- the client certificate
 
@@ -321,11 +340,11 @@ class Renewals:
             self.memory.save()
         return verdict.renewed_one
 
-    def failed(self, fingerprint: str, under: str = "") -> None:
+    def failed(self, fingerprint: str, under: str = "", blame: Blame = Blame.CERTAIN) -> None:
         """A connection with this certificate failed, `under` these CSMS roots."""
         trial = self.memory.trial
         self._failed_beside = fingerprint if trial is not None and fingerprint not in (trial.new, trial.old) else ""
-        after = None if trial is None else trials.failed(trial, fingerprint, under)
+        after = None if trial is None else trials.failed(trial, fingerprint, under, blame)
         if after != trial:
             self.memory.trial = after
             self.memory.save()

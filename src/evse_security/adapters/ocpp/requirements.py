@@ -182,7 +182,8 @@ REQUIREMENTS = (
     Requirement(
         "C07",
         _ALL,
-        "Authorize names the certificates of a contract chain, or holds the chain where they name no responder",
+        "Authorize names the certificates of a contract chain that holds here, where all name a responder; else it "
+        "holds the chain",
         f"{_M}:test_c07_authorize_names_the_certificates_of_a_contract",
     ),
     Requirement(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from typing import Any
@@ -17,10 +18,11 @@ log = logging.getLogger(__name__)
 
 Ask = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Has something worked out where waiting for the disk disturbs nobody."""
-Own = Callable[[Item], Mapping[str, Any]]
-"""Answers one item that is none of ours: the station's own device model."""
+Own = Callable[[Item], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]
+"""Answers one item that is none of ours: the station's own device model. A function or a coroutine function."""
 Changed = Callable[[str, str], object]
-"""Hears of the name and the value of what the CSMS has set; a secret is refused where it raises."""
+"""Hears of the name and the value of what the CSMS has set; a secret is refused where it raises. It may be a coroutine
+function, which is waited for."""
 Result = Mapping[str, Any]
 
 
@@ -49,11 +51,11 @@ class DeviceModel:
         served = await self._with_values(device_model.names(items))
         results = device_model.get_variables(served, items, self._desk.edition)
         pairs = zip(items, results, strict=True)
-        return [_completed(item, result, own) for item, result in pairs]
+        return [await _completed(item, result, own) for item, result in pairs]
 
     async def set_variables(self, items: Sequence[Item], own: Own | None = None) -> list[Result]:
         """`setVariableResult`, in the order of the items; what is none of ours is answered by `own`."""
-        return [_completed(item, await self._set(item), own) for item in items]
+        return [await _completed(item, await self._set(item), own) for item in items]
 
     async def _set(self, item: Item) -> Result:
         def work(write: device_model.Write) -> Payload:
@@ -103,23 +105,28 @@ class DeviceModel:
         return result, all(taken)
 
     async def _told(self, variable: Served, value: str) -> bool:
-        taken = self._tell(variable, value)
+        taken = await self._tell(variable, value)
         if taken and variable.writes in ("", "security_profile"):
             await self._ask(lambda: self._desk.happened(SecurityEvent.PARAMETERS_CHANGED, variable.name))
         return taken
 
-    def _tell(self, variable: Served, value: str) -> bool:
+    async def _tell(self, variable: Served, value: str) -> bool:
         try:
             if self._changed is not None:
-                self._changed(variable.name, value)
+                heard = self._changed(variable.name, value)
+                if inspect.isawaitable(heard):
+                    await heard
         except Exception as problem:  # whatever it was: the CSMS gets an answer, and no log the value
             log.warning("setting %s failed: %s", variable.name, type(problem).__name__)
             return variable.mutability is not Mutability.write_only
         return True
 
 
-def _completed(item: Item, result: Result, own: Own | None) -> Result:
-    return own(item) if own is not None and device_model.is_unknown(result) else result
+async def _completed(item: Item, result: Result, own: Own | None) -> Result:
+    if own is None or not device_model.is_unknown(result):
+        return result
+    found = own(item)
+    return await found if inspect.isawaitable(found) else found
 
 
 # ---- what a write does

@@ -8,10 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from evse_security.adapters.ocpp.editions import Takeover
 from evse_security.vocabulary import CertificateInfo
+
+MOST_DOUBTS = 3
+"""Attempts in a row that may fail for whatever reason until it is taken for the certificate's fault."""
+
+
+class Blame(Enum):
+    """What a connection that failed says of the client certificate."""
+
+    NONE = auto()
+    """Nothing: it was not shown to anybody."""
+    DOUBT = auto()
+    """The connection was cut. So do CSMSs that refuse a certificate, and so can anybody on the way to it."""
+    CERTAIN = auto()
+    """The CSMS itself refused who had shown it."""
 
 
 class ClientCertificate(NamedTuple):
@@ -35,6 +50,8 @@ class Trial:
     """The CSMS roots that were trusted then."""
     old_failed: bool = False
     """Whether the last attempt with the old one failed: then it is the new one's turn, whatever a clock shows."""
+    doubts: int = 0
+    """Attempts with the new one that failed since, of which nobody knows why. A restart forgives them."""
 
     def use(self, now: datetime) -> str:
         """The certificate of the next attempt."""
@@ -72,16 +89,19 @@ def connected(trial: Trial, fingerprint: str, takeover: Takeover, under: str = "
     return Verdict(None, trial.new, renewed_one=True)
 
 
-def failed(trial: Trial, fingerprint: str, under: str = "") -> Trial:
+def failed(trial: Trial, fingerprint: str, under: str = "", blame: Blame = Blame.CERTAIN) -> Trial:
     """A connection failed: it is the other one's turn. The reason may be the network, so nothing is concluded.
 
+    The new one is tried some times before: what is cut once would otherwise be discarded when the old one connects.
     A clock may show too little for ever, where only the CSMS would set it: the old one must not be all that is tried.
     """
-    if fingerprint not in (trial.new, trial.old):
+    if blame is Blame.NONE or fingerprint not in (trial.new, trial.old):
         return trial
     if fingerprint == trial.old:
-        return replace(trial, new_failed=False, old_failed=True)
-    return replace(trial, new_failed=True, old_failed=False, under=under)
+        return replace(trial, new_failed=False, old_failed=True, doubts=0)
+    if blame is Blame.DOUBT and trial.doubts + 1 < MOST_DOUBTS:
+        return replace(trial, doubts=trial.doubts + 1)
+    return replace(trial, new_failed=True, old_failed=False, under=under, doubts=0)
 
 
 def to_json(trial: Trial | None) -> dict[str, Any] | None:

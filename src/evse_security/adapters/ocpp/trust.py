@@ -148,11 +148,28 @@ class CsmsTrust:
             return {}
         return dict(self._memory.roots.kept(self._installed()).named)
 
-    def is_in_use(self, wanted: tuple[str, ...]) -> bool:
-        """Whether this is the identity of a root that the CSMS has proven to be under: it must stay (M04)."""
+    # ---- what must stay (M04)
+
+    def must_stay(self, wanted: CertificateHashData) -> bool:
+        """Whether nobody may delete what this names, in whatever words the store would know it by.
+
+        It is a root that the CSMS has proven to be under, or without it there would be none to trust (M04.FR.03): then
+        the station could not be reached any more, and any root would be taken for the first.
+        """
+        named = self._station.identified(wanted)
         trial = self._running()
         waiting = trial.new if trial is not None and not trial.proven else ""
-        return any(identity(data) == wanted for one, data in self._named().items() if one != waiting)
+        kept = {one: data for one, data in self._named().items() if one != waiting}
+        if kept.keys() & named or identity(wanted) in map(identity, kept.values()):
+            return True
+        roots = self._valid().keys() or self._listed_roots()
+        return bool(roots) and roots <= named
+
+    def _listed_roots(self) -> frozenset[str]:
+        found = self._station.interface().get_installed_certificates(certificate_types=(_ROOT,))
+        return frozenset().union(
+            *(self._station.identified(one.certificate_hash_data) for one in found.certificate_hash_data_chain)
+        )
 
 
 def _trusted(roots: dict[str, bytes], *, on_trial: bool = False) -> TrustedRoots:

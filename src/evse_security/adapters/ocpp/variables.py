@@ -213,7 +213,7 @@ VARIABLES = (
         "CentralContractValidationAllowed",
         "CentralContractValidationAllowed",
         "central_validation",
-        "off: `authorize` refuses a contract that this station cannot name by hash data, instead of sending it (C07)",
+        "off: `authorize` refuses a contract that this station cannot judge or name by hash data, and sends none (C07)",
     ),
     _switch(
         ISO15118,

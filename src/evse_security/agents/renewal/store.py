@@ -50,6 +50,8 @@ class Store:
         def heard(refused: RefusedChange) -> None:
             if current_actor() == CALLER:
                 self._why[refused.command] = refused.why
+            elif refused.why.code in _OURS:
+                return  # whoever brought it is asked again, as after no answer
             elif refused.command == "update_leaf_certificate" and refused.about in list(LeafCertificateType):
                 hear(LeafCertificateType(refused.about), str(refused.why))
 

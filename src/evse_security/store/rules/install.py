@@ -96,9 +96,9 @@ def _outdated(certificate: Certificate, store: CaStore) -> tuple[Certificate, ..
     no digest that can collide, and no CA above it that allows no CA below (RFC 5280 §4.2.1.9).
     """
     signers = {store.forest.issuer_of(c) for c in store.anchors if not c.self_signed}
-    current = [c for c in store.anchors if c not in signers]
-    if not current:
+    if not store.anchors:
         return ()
+    current = [c for c in store.anchors if c not in signers] or store.anchors  # those that signed each other
     signer = next((c for c in current if certificate.issuer_key == c.subject_key and certificate.signed_by(c)), None)
     if signer is None:
         raise NotSignedByPredecessor(certificate.name, current[0].name)
