@@ -195,14 +195,13 @@ def test_a_damaged_state_file_is_set_aside_and_told(tmp_path: Path, content: byt
 
 
 def test_a_disk_that_takes_nothing_does_not_stop_a_renewal(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("in the way")
-
     async def work(stage: Stage) -> None:
         await stage.at(NOW)
         assert stage.status().state == "waiting"
         warnings = [event for event in stage.service.events.recent() if event.kind is EventKind.warning]
         assert ["remember" in event.data["text"] for event in warnings] == [True, True]
 
+    (tmp_path / "state" / "renewal.json").mkdir(parents=True)
     staged(tmp_path, work, **NAMED)
 
 
