@@ -348,6 +348,33 @@ def test_a_connector_that_went_back_to_another_profile_says_so(tmp_path: Path) -
     assert bench.restarted().renewals.policy.security_profile == 1
 
 
+def test_a_security_profile_that_the_program_cannot_take_is_rejected_and_stays(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "certs", Edition.V16)
+
+    def changed(*_: str) -> None:
+        raise OSError("no connector")
+
+    async def scene(certificates: Certificates) -> Any:
+        return await certificates.device_model.change_configuration("SecurityProfile", "2"), certificates.policy
+
+    answer, now = asked(bench, scene, changed=changed, security_profile=1)
+    assert (answer, now.security_profile) == ({"status": "Rejected"}, 1)
+
+
+def test_a_program_that_went_up_by_itself_is_not_led_down_by_what_the_csms_set_before(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "certs", Edition.V16)
+
+    async def set_to_2(certificates: Certificates) -> Any:
+        return await certificates.device_model.change_configuration("SecurityProfile", "2")
+
+    async def profile(certificates: Certificates) -> int:
+        return certificates.policy.security_profile
+
+    assert asked(bench, set_to_2, changed=lambda *_: None, security_profile=1) == {"status": "Accepted"}
+    assert asked(bench, profile, security_profile=1) == 2
+    assert asked(bench, profile, security_profile=3) == 3
+
+
 def test_without_a_program_that_hears_of_it_the_security_profile_stays(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "certs", Edition.V16)
 

@@ -85,7 +85,9 @@ class Desk:
         """The policy with what the CSMS has set since."""
         for name in WRITABLE & self.memory.settings.keys():
             try:
-                policy = policy.changed(name, self.memory.settings[name])
+                settled = policy.changed(name, self.memory.settings[name])
+                if settled.security_profile >= policy.security_profile or policy.allows_downgrade:
+                    policy = settled  # else the program has gone up since, and does not go down again (A05)
             except InvalidConfiguration as problem:
                 log.warning("a setting of the CSMS is not used any more: %s", problem)
         return policy

@@ -94,6 +94,7 @@ class DeviceModel:
     async def _written(self, work: Callable[[device_model.Write], Payload]) -> tuple[Payload, bool]:
         """The answer to a write, and whether the station's own program took what is its own."""
         heard: list[tuple[Served, str]] = []
+        before = self._desk.renewals.policy
 
         def write(variable: Served, value: str) -> None:
             write_down(self._desk, variable, value)
@@ -101,6 +102,8 @@ class DeviceModel:
 
         result: Payload = await self._ask(lambda: work(write))
         taken = [await self._told(variable, value) for variable, value in heard]
+        if not all(taken) and self._desk.renewals.policy.security_profile != before.security_profile:
+            await self.uses_profile(before.security_profile)
         self._wake()
         return result, all(taken)
 
@@ -117,7 +120,7 @@ class DeviceModel:
                 await told
         except Exception as problem:  # whatever it was: the CSMS gets an answer, and no log the value
             log.warning("setting %s failed: %s", variable.name, type(problem).__name__)
-            return variable.mutability is not Mutability.write_only
+            return variable.mutability is not Mutability.write_only and variable.writes != "security_profile"
         return True
 
 
