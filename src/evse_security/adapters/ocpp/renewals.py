@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from evse_security.adapters.ocpp import answers, leaves
-from evse_security.adapters.ocpp import trial as trials
+from evse_security.adapters.ocpp.client_leaf import ClientLeaf
 from evse_security.adapters.ocpp.editions import Payload
 from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.messages import sign_certificate, text
 from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.refusals import ChainTooLarge, NotEnabled, NothingPending, Unsupported
-from evse_security.adapters.ocpp.trial import Blame, ClientCertificate, Trial
+from evse_security.adapters.ocpp.trial import Blame, ClientCertificate
 from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.record import Cause, Outcome, Record
@@ -26,9 +26,8 @@ from evse_security.pki import pem
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.enrolled import edition_of_request
 from evse_security.pki.profile import Edition
-from evse_security.renewing import LeafFacts, LeafUse, RenewalFacts
+from evse_security.renewing import RenewalFacts
 from evse_security.station import Station
-from evse_security.vocabulary import CertificateInfo, LeafCertificateType
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +57,7 @@ class Renewals:
     def __init__(self, station: Station, policy: CertificatePolicy, memory: Memory) -> None:
         """With what is remembered of them."""
         self.station, self.policy, self.memory = station, policy, memory
-        self._failed_beside = ""
-        """Fingerprint of the leaf beside those on trial that was tried since they failed."""
+        self._client = ClientLeaf(station, memory)
         self._take_over_from_before()
         for use, record in memory.records.items():
             self._keep_key(use, record)
@@ -230,7 +228,8 @@ class Renewals:
 
     def _install(self, use: SigningUse, given: str, leaf: Certificate) -> None:
         running = self.memory.trial
-        self.memory.trial = self._trial(use, leaf)
+        if use.is_client:
+            self.memory.trial = self._client.trial_of(leaf)
         half = self.memory.installing
         if use is SigningUse.COMBINED:
             self.memory.installing = given
@@ -250,17 +249,6 @@ class Renewals:
             self.memory.installing = ""
         self.memory.save()
 
-    def _trial(self, use: SigningUse, leaf: Certificate) -> Trial | None:
-        """What to fall back to, remembered before the new one is there: a power cut may come at any time."""
-        running = self.memory.trial
-        before = self.station.renewal_facts(LeafCertificateType.CSMS).leaf if use.is_client else None
-        if before is None or before.fingerprint == leaf.fingerprint:
-            return running
-        # Of a trial that is not over the old one is the one that has proven itself.
-        has_old = running is not None and self._info(running.old) is not None
-        old = running.old if running is not None and has_old else before.fingerprint
-        return Trial(leaf.fingerprint, old, leaf.not_before)
-
     def _mend(self) -> None:
         """What a full disk did not take is written; a combined certificate of a power cut goes into both places."""
         self.memory.write_again()
@@ -274,7 +262,7 @@ class Renewals:
             log.warning("a combined certificate is not complete yet: %s", problem)
         except EvseSecurityError as why:
             self.memory.installing = ""
-            if self.memory.trial is not None and self._info(self.memory.trial.new) is None:
+            if self.memory.trial is not None and self._client.info(self.memory.trial.new) is None:
                 self.memory.trial = None
             self._end(SigningUse.COMBINED, why)
             self.memory.save()
@@ -293,58 +281,12 @@ class Renewals:
     def client_certificate(self) -> ClientCertificate | None:
         """The certificate for the next connection; None where there is none."""
         self._mend()
-        trial, leaf = self.memory.trial, self.station.renewal_facts(LeafCertificateType.CSMS).leaf
-        found = ((one, self._info(one)) for one in self._order(trial, leaf))
-        return next((ClientCertificate(one, info) for one, info in found if info is not None), None)
-
-    def _order(self, trial: Trial | None, leaf: LeafFacts | None) -> tuple[str, ...]:
-        """The leaves to connect with, the first that is there.
-
-        Of those on trial none may be of use any more: then one that others brought beside them is tried in between, and
-        where the renewed one is not there (a power cut before it was, somebody took it out) there is no trial.
-        """
-        others = () if leaf is None else (leaf.fingerprint,)
-        if trial is None:
-            return others
-        if self._info(trial.new) is None:
-            return (*others, trial.old)
-        time = self.station.time()
-        tried = (trial.use(time.at_least or time.now), trial.old, trial.new)
-        is_beside = leaf is not None and leaf.use is LeafUse.in_use and leaf.fingerprint not in tried
-        is_next = is_beside and trial.old_failed and self._failed_beside not in others
-        return (*others, *tried) if is_next else (*tried, *others)
-
-    def _info(self, fingerprint: str) -> CertificateInfo | None:
-        return self.station.leaf_info(LeafCertificateType.CSMS, fingerprint)
+        return self._client.certificate()
 
     def connected(self, fingerprint: str, under: str = "", tell: Callable[[], object] = bool) -> bool:
-        """A connection came about with this certificate, `under` these CSMS roots.
-
-        Whether a renewed one was discarded over it; `tell` has the CSMS told before that is remembered as done.
-        """
-        trial = self.memory.trial
-        if trial is None:
-            return False
-        verdict = trials.connected(trial, fingerprint, self.policy.takes_over, under)
-        accepted = self.memory.accepted
-        is_combined = verdict.renewed_one and accepted.get(SigningUse.COMBINED) == verdict.discard
-        for kind in reversed(SigningUse.COMBINED.kinds) if is_combined else (LeafCertificateType.CSMS,):
-            if verdict.discard:
-                with suppress(EvseSecurityError):  # the store has told why; one too many does no harm
-                    self.station.discard_leaf(kind, verdict.discard)
-        if verdict.renewed_one:
-            tell()
-            self.memory.accepted = {use: one for use, one in accepted.items() if one != verdict.discard}
-        if verdict.trial != trial:
-            self.memory.trial = verdict.trial
-            self.memory.save()
-        return verdict.renewed_one
+        """A connection came about with this certificate, `under` these CSMS roots: see `ClientLeaf`."""
+        return self._client.connected(fingerprint, self.policy.takes_over, under, tell)
 
     def failed(self, fingerprint: str, under: str = "", blame: Blame = Blame.CERTAIN) -> None:
         """A connection with this certificate failed, `under` these CSMS roots."""
-        trial = self.memory.trial
-        self._failed_beside = fingerprint if trial is not None and fingerprint not in (trial.new, trial.old) else ""
-        after = None if trial is None else trials.failed(trial, fingerprint, under, blame)
-        if after != trial:
-            self.memory.trial = after
-            self.memory.save()
+        self._client.failed(fingerprint, under, blame)
