@@ -204,6 +204,7 @@ def test_threads_lose_nothing_to_each_other(bundle: str, tmp_path: Path) -> None
 def test_what_a_thread_acknowledged_the_others_see(tmp_path: Path) -> None:
     store = Prepared(tmp_path / "store")
     station = store.station()
+    assert len(many()) == ROOTS  # made before the threads, so that all know the same
 
     def install_and_look(n: int) -> bool:
         install(station, n)
