@@ -15,11 +15,15 @@ from typing import Any
 
 import pytest
 
+from evse_security import Station, StationConfig
 from evse_security.adapters.ocpp import Certificates, Edition, SecurityEvent, SigningUse
 from evse_security.adapters.ocpp.connector import Connector, Endpoint
+from evse_security.adapters.ocpp.desk import Desk
 from evse_security.adapters.ocpp.events import MOST_WAITING
+from evse_security.adapters.ocpp.leaps import Leaps
 from evse_security.adapters.ocpp.renewals import LONGEST_LOOK
 from evse_security.adapters.ocpp.trial import MOST_DOUBTS
+from evse_security.agents.renewal.rules import HOLD
 from evse_security.service.state import StateFile
 from evse_security.store.files import Files
 from evse_security.vocabulary import LeafCertificateType
@@ -248,6 +252,47 @@ def test_what_the_csms_is_to_be_told_of_a_trial_is_written_before_the_trial_is_o
     asyncio.run(run())
     certificates.close()
     assert written == ["ocpp-events.json", "ocpp-roots.json" if is_root else "ocpp.json"]
+
+
+# ---- a clock that leaps
+
+
+def test_a_clock_that_leaps_ahead_for_a_moment_does_not_end_all_renewals(tmp_path: Path) -> None:
+    """The key of a request that is made then would keep the right time from being believed until that day."""
+    bench = Bench(tmp_path / "certs", Edition.V21)
+    enrolled(bench, not_after=NOW + 90 * DAY)
+    passed = [0.0]
+    renewals = bench.desk.renewals
+    renewals.leaps = Leaps(lambda: passed[0])
+    assert renewals.look().requests == ()
+    bench.time.now += 4000 * DAY
+    passed[0] += 60
+    looked = renewals.look()
+    assert (looked.requests, looked.wait <= HOLD) == ((), True)
+    bench.time.now = NOW + 70 * DAY
+    passed[0] += 60
+    assert len(renewals.look().requests) == 1
+
+
+def test_a_clock_that_leaps_ahead_and_stays_is_followed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "certs", Edition.V21)
+    enrolled(bench, not_after=NOW + 90 * DAY)
+    passed = [0.0]
+    renewals = bench.desk.renewals
+    renewals.leaps = Leaps(lambda: passed[0])
+    renewals.look()
+    bench.time.now += 70 * DAY
+    assert renewals.look().requests == ()
+    passed[0] += HOLD
+    assert len(renewals.look().requests) == 1
+
+
+def test_the_clock_of_a_machine_is_watched_and_one_of_its_own_is_the_programs(tmp_path: Path) -> None:
+    with Station.open(StationConfig.under(tmp_path / "machine")) as station:
+        leaps = Desk(station, policy(Edition.V21)).renewals.leaps
+        assert leaps is not None
+        assert leaps.held(station.time()) == leaps.held(station.time()) == 0
+    assert Bench(tmp_path / "certs", Edition.V21).desk.renewals.leaps is None
 
 
 # ---- connections

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from evse_security.adapters.ocpp import answers, leaves
 from evse_security.adapters.ocpp.client_leaf import ClientLeaf
 from evse_security.adapters.ocpp.editions import Payload
+from evse_security.adapters.ocpp.leaps import Leaps
 from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.messages import sign_certificate, text
 from evse_security.adapters.ocpp.policy import CertificatePolicy
@@ -20,7 +21,7 @@ from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.record import Cause, Outcome, Record
 from evse_security.agents.renewal.rules import Step
-from evse_security.clock import believable
+from evse_security.clock import believable, system_clock
 from evse_security.errors import EvseSecurityError, NotWritable, StoreFull
 from evse_security.pki import pem
 from evse_security.pki.certificate import Certificate
@@ -58,6 +59,8 @@ class Renewals:
         """With what is remembered of them."""
         self.station, self.policy, self.memory = station, policy, memory
         self._client = ClientLeaf(station, memory)
+        self.leaps = Leaps() if station.config.clock is system_clock else None
+        """Of the machine's clock; whoever brings another one turns it as he likes."""
         self._take_over_from_before()
         for use, record in memory.records.items():
             self._keep_key(use, record)
@@ -99,8 +102,15 @@ class Renewals:
         self._mend()
         requests: list[Outgoing] = []
         problems: list[str] = []
-        wait = LONGEST_LOOK if self.station.time().doubt is None else UNTIL_BELIEVED
+        time = self.station.time()
+        wait = LONGEST_LOOK if time.doubt is None else UNTIL_BELIEVED
+        held = 0.0 if self.leaps is None else self.leaps.held(time)
+        if held:
+            log.info("the clock has leapt ahead: nothing is asked for by itself for %.0f s", held)
+            wait = min(wait, held)
         for use in self.policy.uses:
+            if held and not self.memory.renewal(use).trigger:
+                continue
             record, decision = self._decided(use)
             if decision is None or decision.step is Step.nothing:
                 self.put(use, record)

@@ -23,7 +23,7 @@ from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.memory import Memory
 from evse_security.agents.renewal.record import Cause, Outcome, Record
 from evse_security.agents.renewal.records import Records
-from evse_security.agents.renewal.rules import LONGEST_HOLD, Policy, Step
+from evse_security.agents.renewal.rules import HOLD, LEAP, LONGEST_HOLD, Policy, Step
 from evse_security.agents.renewal.store import Store
 from evse_security.agents.renewal.telling import PART, Telling
 from evse_security.errors import EvseSecurityError
@@ -40,11 +40,6 @@ LOOK = 60.0
 """Seconds after which the clock and the store are looked at in any case: the clock may be set meanwhile."""
 _AWAITED = (EventKind.certificate_store_update, EventKind.clock, EventKind.ocsp)
 """Events after which something else may be due: a leaf came or went, the clock was set, a leaf is revoked."""
-LEAP, HOLD = 86_400.0, 600.0
-"""Seconds by which a clock that was believed must leap ahead for it to be waited whether it stays there; and how long.
-
-A request that is made with a time far ahead dates its key, and no right time is believed then until that day.
-"""
 ROUNDS = 8
 """Steps that may follow each other at once: what was settled may make another one due."""
 

@@ -22,6 +22,11 @@ from evse_security.vocabulary import LeafCertificateType
 DAY = timedelta(days=1)
 SPREAD = 4
 """A fleet that was installed on one day does not ask on one day: it begins up to a quarter of the window earlier."""
+LEAP, HOLD = 86_400.0, 600.0
+"""Seconds by which a clock that was believed must leap ahead for it to be waited whether it stays there; and how long.
+
+A request that is made with a time far ahead dates its key, and no right time is believed then until that day.
+"""
 LONGEST_HOLD = DAY
 """However long a CA wants to be left alone: a leaf must not expire over it."""
 
