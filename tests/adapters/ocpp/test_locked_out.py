@@ -24,6 +24,7 @@ from evse_security.adapters.ocpp.leaps import Leaps
 from evse_security.adapters.ocpp.renewals import LONGEST_LOOK
 from evse_security.adapters.ocpp.trial import MOST_DOUBTS
 from evse_security.agents.renewal.rules import HOLD
+from evse_security.errors import InvalidConfiguration
 from evse_security.service.state import StateFile
 from evse_security.store.files import Files
 from evse_security.vocabulary import LeafCertificateType
@@ -370,3 +371,14 @@ def test_a_full_disk_ends_no_renewal(tmp_path: Path, monkeypatch: pytest.MonkeyP
     [request] = bench.restarted().renewals.look().requests
     assert request.payload["csr"] == csr
     assert bench.answer("CertificateSigned", certificateChain=chain) == {"status": "Accepted"}
+
+
+def test_what_is_remembered_is_one_programs_alone(tmp_path: Path) -> None:
+    """Two that write it would forget each other's requests and trials."""
+    bench = Bench(tmp_path / "certs", Edition.V21)
+    rules = policy(Edition.V21)
+    first = Certificates(bench.station, policy=rules, directory=bench.state)
+    with pytest.raises(InvalidConfiguration, match="directory: .* is in use"):
+        Certificates(bench.station, policy=rules, directory=bench.state)
+    first.close()
+    Certificates(bench.station, policy=rules, directory=bench.state).close()

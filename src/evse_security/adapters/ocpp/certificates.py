@@ -25,7 +25,8 @@ from evse_security.adapters.ocpp.renewals import LONGEST_LOOK, Looked, Outgoing
 from evse_security.adapters.ocpp.sending import Declined, NotDelivered, Send, Unanswered, asked
 from evse_security.adapters.ocpp.serving import Changed, DeviceModel
 from evse_security.adapters.ocpp.turns import InTurn
-from evse_security.errors import MalformedRequest
+from evse_security.errors import InvalidConfiguration, MalformedRequest
+from evse_security.service.state import Claim
 from evse_security.station import Station
 
 log = logging.getLogger(__name__)
@@ -59,9 +60,14 @@ class Certificates(Connection, CarMessages):
         `changed` hears of variables that the CSMS has set, by name and value; only where it is given there are those
         on which your program alone can act (SecurityProfile in 1.6, the password). Both may be coroutine functions.
         `executor` does the work of many stations in one process; None: this one has a thread of its own.
+        Raises `InvalidConfiguration` where another process has this `directory`, or others here that were not closed.
         """
+        place = None if directory is None else Path(directory)
+        self._claim = Claim(place)
+        if not self._claim.take():
+            raise InvalidConfiguration("directory", f"{place} is in use by another process, or was not closed in this")
         worker = InTurn(executor) if executor else ThreadPoolExecutor(1, thread_name_prefix="evse-security-ocpp")
-        super().__init__(Desk(station, policy, None if directory is None else Path(directory)), worker)
+        super().__init__(Desk(station, policy, place), worker)
         self._questions = StatusQuestions(station, self._desk.edition)
         self._reconnect, self._secc_refused = reconnect, secc_refused
         self._then: dict[str, Then] = {}
@@ -71,6 +77,7 @@ class Certificates(Connection, CarMessages):
     def close(self) -> None:
         """Let what has begun end. Connections must be gone by then."""
         self._worker.shutdown(cancel_futures=True)
+        self._claim.release()
 
     @property
     def actions(self) -> frozenset[str]:
