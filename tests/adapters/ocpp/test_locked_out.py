@@ -378,7 +378,7 @@ def test_what_is_remembered_is_one_programs_alone(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "certs", Edition.V21)
     rules = policy(Edition.V21)
     first = Certificates(bench.station, policy=rules, directory=bench.state)
-    with pytest.raises(InvalidConfiguration, match="directory: .* is in use"):
+    with pytest.raises(InvalidConfiguration, match=r"directory: .* is in use"):
         Certificates(bench.station, policy=rules, directory=bench.state)
     first.close()
     Certificates(bench.station, policy=rules, directory=bench.state).close()
