@@ -544,7 +544,7 @@ def test_encrypted_it_comes_back_with_the_passphrase_only(store: Prepared, tmp_p
     assert kept is not None
     assert kept.read_bytes().startswith(b"age-encryption.org/v1\n")
     content = path.read_bytes()
-    for bad in (content[:-1], content[:100], content[:-50] + b"x" + content[-49:], content + b"x"):
+    for bad in (content[:-1], content[:100], content[:-50] + bytes([content[-50] ^ 1]) + content[-49:], content + b"x"):
         path.write_bytes(bad)
         with pytest.raises(BackupRefused, match="damaged"):
             store.station().restore(path, passphrase="correct horse")
