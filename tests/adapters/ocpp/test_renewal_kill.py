@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import pytest
 from evse_security.adapters.ocpp import Edition, SigningUse
 from evse_security.pki import pem
 from evse_security.vocabulary import LeafCertificateType
+from tests.adapters.ocpp.killing import killed_at
 from tests.adapters.ocpp.kit import Bench, pki
-from tests.adapters.ocpp.test_roots_kill import STEPS
 from tests.builders import DAY, NOW
 
 CSMS = LeafCertificateType.CSMS
@@ -59,26 +60,6 @@ def renew(bench: Bench, use: SigningUse, reached: Callable[[str], object]) -> No
         assert second is not None
         assert renewals.connected(second.fingerprint, tell=lambda: reached("told ")) is True
     reached("over")
-
-
-def killed_at(number: int, bench: Bench, use: SigningUse, note: Path) -> None:
-    """Renew in a child that is killed before the call of that number."""
-    if os.fork():
-        return
-    left = iter(range(number))
-
-    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
-        def step(*arguments: Any, **named: Any) -> Any:
-            if next(left, None) is None:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return call(*arguments, **named)
-
-        return step
-
-    for name in STEPS:
-        setattr(os, name, counted(getattr(os, name)))
-    renew(bench, use, note.write_text)
-    os._exit(0)
 
 
 def check(bench: Bench, use: SigningUse, old: str, reached: str) -> None:
@@ -128,7 +109,7 @@ def kill_everywhere(folder: Path, use: SigningUse, *, fails: bool) -> None:
         certs, note = folder / "now" / "certs", folder / "now" / "reached"
         bench = bench_of(certs, use, made=made, installed={})
         bench.time.now += DAY / 24 * fails
-        killed_at(number, bench, use, note)
+        killed_at(number, partial(renew, bench, use, note.write_text))
         _, status = os.wait()
         again = bench_of(certs, use, made=made, installed={})
         again.time.now = bench.time.now

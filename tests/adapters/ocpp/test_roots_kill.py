@@ -9,15 +9,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from evse_security.adapters.ocpp.root_trial import Failure
+from tests.adapters.ocpp.killing import killed_at
 from tests.adapters.ocpp.kit import Bench, pki
 from tests.adapters.ocpp.test_roots import CHECKED, fingerprint, install, listed, named, trusted
-
-STEPS = ("replace", "rename", "unlink", "fsync", "link")
-"""The calls before which it is killed."""
 
 
 def change(bench: Bench, reached: Callable[[str], object]) -> None:
@@ -32,26 +30,6 @@ def change(bench: Bench, reached: Callable[[str], object]) -> None:
     reached("connecting")
     trust.connected(trust.roots(), "")
     reached("over")
-
-
-def killed_at(number: int, bench: Bench, note: Path) -> None:
-    """Go through the change in a child that is killed before the call of that number."""
-    if os.fork():
-        return
-    left = iter(range(number))
-
-    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
-        def step(*arguments: Any, **changes: Any) -> Any:
-            if next(left, None) is None:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return call(*arguments, **changes)
-
-        return step
-
-    for name in STEPS:
-        setattr(os, name, counted(getattr(os, name)))
-    change(bench, note.write_text)
-    os._exit(0)
 
 
 def check(bench: Bench, reached: str) -> None:
@@ -76,7 +54,8 @@ def kill_everywhere(folder: Path) -> None:
     for number in range(1000):
         shutil.copytree(folder / "before", folder / "now")
         certs, note = folder / "now" / "certs", folder / "now" / "reached"
-        killed_at(number, Bench(certs, made=made, config=CHECKED, installed={}), note)
+        bench = Bench(certs, made=made, config=CHECKED, installed={})
+        killed_at(number, partial(change, bench, note.write_text))
         _, status = os.wait()
         check(
             Bench(certs, made=made, config=CHECKED, installed={}),

@@ -375,6 +375,17 @@ def test_a_program_that_went_up_by_itself_is_not_led_down_by_what_the_csms_set_b
     assert asked(bench, profile, security_profile=3) == 3
 
 
+def test_what_the_csms_allows_holds_for_the_profile_that_is_remembered(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "certs", Edition.V21)
+    bench.changes = {"security_profile": 3}
+    bench.desk.memory.settings = {"security_profile": "2", "allows_downgrade": "true"}
+    bench.desk.memory.save()
+    assert bench.restarted().renewals.policy.security_profile == 2
+    bench.desk.memory.settings = {"security_profile": "2"}
+    bench.desk.memory.save()
+    assert bench.restarted().renewals.policy.security_profile == 3
+
+
 def test_without_a_program_that_hears_of_it_the_security_profile_stays(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "certs", Edition.V16)
 

@@ -67,7 +67,11 @@ class Certificates(Connection, CarMessages):
         if not self._claim.take():
             raise InvalidConfiguration("directory", f"{place} is in use by another process, or was not closed in this")
         worker = InTurn(executor) if executor else ThreadPoolExecutor(1, thread_name_prefix="evse-security-ocpp")
-        super().__init__(Desk(station, policy, place), worker)
+        try:
+            super().__init__(Desk(station, policy, place), worker)
+        except BaseException:
+            self._claim.release()
+            raise
         self._questions = StatusQuestions(station, self._desk.edition)
         self._reconnect, self._secc_refused = reconnect, secc_refused
         self._then: dict[str, Then] = {}

@@ -83,7 +83,7 @@ class Desk:
 
     def _settled(self, policy: CertificatePolicy) -> CertificatePolicy:
         """The policy with what the CSMS has set since."""
-        for name in WRITABLE & self.memory.settings.keys():
+        for name in sorted(WRITABLE & self.memory.settings.keys()):  # whether it may go down comes first
             try:
                 settled = policy.changed(name, self.memory.settings[name])
                 if settled.security_profile >= policy.security_profile or policy.allows_downgrade:
