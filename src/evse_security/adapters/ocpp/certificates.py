@@ -60,7 +60,8 @@ class Certificates(Connection, CarMessages):
         `changed` hears of variables that the CSMS has set, by name and value; only where it is given there are those
         on which your program alone can act (SecurityProfile in 1.6, the password). Both may be coroutine functions.
         `executor` does the work of many stations in one process; None: this one has a thread of its own.
-        Raises `InvalidConfiguration` where another process has this `directory`, or others here that were not closed.
+        Raises `InvalidConfiguration` where another process has this `directory`, or others here that were not closed,
+        and `NotReadable` where what it remembers cannot be read for now: it may be tried again.
         """
         place = None if directory is None else Path(directory)
         self._claim = Claim(place)
