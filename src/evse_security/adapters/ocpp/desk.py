@@ -128,7 +128,10 @@ class Desk:
     def happened(self, event: SecurityEvent, info: str = "") -> None:
         """Queue a security event for the CSMS."""
         now = self.station.time().now
-        self.memory.queue(queued(self.memory.waiting, Waiting.of(event, self.edition, info, now)))
+        waiting = queued(self.memory.waiting, Waiting.of(event, self.edition, info, now))
+        if waiting[-1].dropped is not None and waiting[-1].dropped.number == 1:
+            log.warning("there is no room for more security events; those that are dropped are counted for the CSMS")
+        self.memory.queue(waiting)
 
     def refused_profile(
         self, current: int, wanted: int, *, has_password: bool = True, may_go_down: bool = False

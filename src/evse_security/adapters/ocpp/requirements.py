@@ -151,7 +151,9 @@ REQUIREMENTS = (
     Requirement(
         "A04.FR.01–.04",
         _ALL,
-        "Security events wait on the disk for the CSMS and go out in order; no critical one is dropped for another",
+        "Security events wait on the disk for the CSMS and go out in order, 400 at most: then the oldest uncritical "
+        "one is dropped, of critical ones alone the last but one of the kind that there is most of; `MemoryExhaustion` "
+        "tells how many, and of when",
         f"{_A}:test_a04_events_wait_for_the_csms_in_order_and_over_restarts",
     ),
     Requirement(
