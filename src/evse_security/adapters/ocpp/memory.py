@@ -133,6 +133,11 @@ class Memory:
             self._unwritten[file] = content
             self.write_again(was_told=was_told)
 
+    @property
+    def is_written(self) -> bool:
+        """Whether the disk has all that it is to have."""
+        return not self._unwritten
+
     def write_again(self, *, was_told: bool = True) -> None:
         """Write down what the disk did not take before: nothing else would, until something changes."""
         for file, content in tuple(self._unwritten.items()):

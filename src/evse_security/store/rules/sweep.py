@@ -7,7 +7,7 @@ needed. When the clock is not believed, nothing is swept.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -95,14 +95,8 @@ def _keys(
 ) -> Iterator[tuple[KeyFile, str]]:
     """Keys made for requests that nobody answered, and keys of doomed leaves, unless anything else may need them."""
     stores = snapshot.leaves.values()
-    needed = set(protected) | {
-        token_of_certificate(certificate)
-        for store in stores
-        for file in store.files
-        if file.path not in doomed
-        for certificate in file.certificates
-    }
-    if not all(store.readable for store in stores):
+    needed = _needed(snapshot, protected, doomed)
+    if needed is None:
         return
     went = {token_of_certificate(c) for s in stores for f in s.files if f.path in doomed for c in f.certificates}
     for key in {key.path: key for store in stores for key in store.keys}.values():
@@ -113,6 +107,26 @@ def _keys(
             yield key, "its leaf expired"
         elif old and (key.token is not None or key.size == 0):
             yield key, "no certificate came for it"
+
+
+def _needed(snapshot: Snapshot, protected: Iterable[bytes], doomed: Collection[Path] = ()) -> set[bytes] | None:
+    """Tokens of the keys that certificates have, or that are awaited; None where nobody knows all certificates."""
+    stores = snapshot.leaves.values()
+    if not all(store.readable for store in stores):
+        return None
+    files = (file for store in stores for file in store.files if file.path not in doomed)
+    return set(protected) | {token_of_certificate(certificate) for file in files for certificate in file.certificates}
+
+
+def abandoned(snapshot: Snapshot, token: bytes, protected: Iterable[bytes]) -> Decision:
+    """Decide on taking out the key of a signing request that another one replaced, unless anything may need it."""
+    needed = _needed(snapshot, protected)
+    if needed is None or token in needed:
+        return Decision()
+    found = {key.path for store in snapshot.leaves.values() for key in store.keys if key.token == token}
+    keys = sorted(path for path in found if is_generated(path.name))
+    copies = [copy.path for copy in _copies(snapshot, set(keys))]
+    return Decision((*(Remove(path, order=Order.FREE) for path in copies), *map(Remove, keys)))
 
 
 def _ocsp(snapshot: Snapshot, doomed: set[Path]) -> Iterator[SweptFile]:
@@ -145,7 +159,7 @@ def _may_be_meant(cert_id: CertID | None, unnamed: Mapping[int, list[Certificate
     return cert_id is not None and any(may_name(cert_id, one) for one in unnamed.get(cert_id.serial, ()))
 
 
-def _copies(snapshot: Snapshot, doomed: set[Path]) -> Iterator[SweptFile]:
+def _copies(snapshot: Snapshot, doomed: Collection[Path]) -> Iterator[SweptFile]:
     """DER copies of files that are gone or go, where those were generated: other such names are somebody's own."""
     names = snapshot.names  # made anew each time it is asked for
     for copy in snapshot.derived:
