@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from evse_security.adapters.ocpp import Certificates, Edition, TrustedRoots, tls_context
+from evse_security.adapters.ocpp import connector as connector_module
 from evse_security.adapters.ocpp.connection import blame_of
-from evse_security.adapters.ocpp.connector import Connector, Endpoint, pause
+from evse_security.adapters.ocpp.connector import LASTING, Connector, Endpoint, pause
+from evse_security.adapters.ocpp.renewals import Renewals
 from evse_security.adapters.ocpp.trial import MOST_DOUBTS, Blame, Trial, failed
 from evse_security.errors import InvalidConfiguration
+from evse_security.vocabulary import LeafCertificateType
 from tests.adapters.ocpp.connecting import connecting, enrolled
 from tests.adapters.ocpp.csms import Csms, Stage, charge_point, real_bench, server_context, serving
 from tests.adapters.ocpp.kit import Bench, policy
 from tests.builders import DAY, NOW
 
+CSMS = LeafCertificateType.CSMS
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
@@ -157,6 +165,7 @@ class Rejected(Exception):
         (ConnectionResetError(errno.ECONNRESET, "x"), Blame.DOUBT),
         (TimeoutError(), Blame.DOUBT),
         (ssl.SSLError(1, "an alert that anybody can send"), Blame.DOUBT),
+        (OSError(errno.EMFILE, "x"), Blame.NONE),
         (FileNotFoundError(errno.ENOENT, "x"), Blame.DOUBT),
         (EOFError(), Blame.DOUBT),
         (Rejected(502), Blame.DOUBT),
@@ -233,6 +242,97 @@ def test_waits_double_and_spread() -> None:
     endpoint = Endpoint(url="wss://csms.example/CS1", first_wait=1.0, longest_wait=60.0)
     assert [pause(endpoint, failures, 1.0) for failures in (1, 2, 3, 10, 10_000)] == [1.0, 2.0, 4.0, 60.0, 60.0]
     assert pause(endpoint, 3, 0.0) == 2.0
+
+
+class Noting(Connector):
+    """Notes for how long it would wait, and does not."""
+
+    waits: list[float]
+
+    async def _wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await asyncio.sleep(0)
+
+
+def dropped(tmp_path: Path, lasted: Sequence[float]) -> list[float]:
+    """The pauses after connections that the CSMS accepts, and drops after so many seconds each."""
+    charge_point(Edition.V21)
+    bench = real_bench(tmp_path, Edition.V21)
+    enrolled(bench)
+    now = [0.0]
+
+    async def run() -> list[float]:
+        csms, left = Csms(Edition.V21), list(lasted)
+        context = server_context(bench, tmp_path / "tls", profile=3)
+
+        async def serve(connection: Any) -> None:
+            now[0] += left.pop(0)
+            await connection.close()
+
+        certificates = Certificates(bench.station, policy=policy(Edition.V21), directory=bench.state)
+        endpoint = Endpoint(url="wss://localhost/CS1", first_wait=1.0, longest_wait=60.0)
+        async with serving(csms, context):
+            endpoint = replace(endpoint, url=f"wss://localhost:{csms.port}/CS1")
+            connector = Noting(endpoint, certificates, serve, chance=lambda: 1.0, elapsed=lambda: now[0])
+            connector.waits = []
+            running = asyncio.create_task(connector.run())
+            async with asyncio.timeout(20):
+                while len(connector.waits) < len(lasted):
+                    await asyncio.sleep(0.01)
+            running.cancel()
+            await asyncio.wait({running})
+        certificates.close()
+        return connector.waits[: len(lasted)]
+
+    return asyncio.run(run())
+
+
+def test_a_csms_that_accepts_connections_and_drops_them_is_left_alone_ever_longer(tmp_path: Path) -> None:
+    assert dropped(tmp_path, [0, 0, 100, 0, 0, 0, 0, 0]) == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_after_a_connection_that_has_lasted_the_pauses_begin_anew(tmp_path: Path) -> None:
+    assert dropped(tmp_path, [0, 0, 0, LASTING, 0, 0]) == [1, 2, 4, 1, 1, 2]
+
+
+@pytest.mark.parametrize("question", ["connected", "client_certificate"])
+def test_a_store_that_fails_while_connected_says_nothing_against_the_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    """The connection stays, and what follows from it is done once the store can be asked."""
+    charge_point(Edition.V21)
+    bench = real_bench(tmp_path, Edition.V21)
+    old, new = enrolled(bench), enrolled(bench, not_after=bench.time.now + 90 * DAY)
+    monkeypatch.setattr(connector_module, "LOOK", 0.01)
+    fails, failed_so_far = [question == "connected"], []
+    ask = getattr(Renewals, question)
+
+    def asked(renewals: Renewals, *arguments: Any) -> Any:
+        if fails[0]:
+            failed_so_far.append(1)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return ask(renewals, *arguments)
+
+    monkeypatch.setattr(Renewals, question, asked)
+
+    async def run() -> None:
+        csms = Csms(Edition.V21)
+        context = server_context(bench, tmp_path / "tls", profile=3)
+        async with serving(csms, context), connecting(csms, bench, profile=3) as certificates:
+            await csms.until_said("BootNotification")
+            fails[0] = True
+            while len(failed_so_far) < 2 * MOST_DOUBTS:
+                await asyncio.sleep(0.01)
+            trial = certificates._desk.memory.trial
+            assert trial is None or (trial.new, trial.new_failed, trial.doubts) == (new, False, 0)
+            fails[0] = False
+            while bench.station.leaf_info(CSMS, old) is not None:
+                await asyncio.sleep(0.01)
+            assert bench.station.leaf_info(CSMS, new) is not None
+            assert len(csms.connections) == len(csms.peers) == 1
+            assert bench.desk.memory.waiting == ()
+
+    asyncio.run(run())
 
 
 def test_without_tls_there_is_no_endpoint_and_passwords_are_not_shown() -> None:

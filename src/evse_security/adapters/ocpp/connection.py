@@ -15,6 +15,8 @@ from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots
 from evse_security.adapters.ocpp.trial import Blame, ClientCertificate
 
 _NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
+_NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+"""Of this machine: neither a socket nor a key file can be opened."""
 
 
 def failure_of(problem: BaseException | None) -> Failure:
@@ -38,7 +40,9 @@ def _is_unreached(problem: BaseException) -> bool:
     """Whether there was not even a TCP connection. Of several addresses that failed asyncio makes one with a text."""
     if isinstance(problem, ConnectionRefusedError | socket.gaierror):
         return True
-    return type(problem) is OSError and (problem.errno in _NO_WAY or (problem.errno is None and bool(problem.args)))
+    if type(problem) is not OSError:
+        return False
+    return problem.errno in _NO_WAY | _NO_MORE_FILES or (problem.errno is None and bool(problem.args))
 
 
 class Connection(AtDesk):
