@@ -78,7 +78,10 @@ class Connection(AtDesk):
         )
 
     def reconnect_by(self, reconnect: Callable[[], object]) -> None:
-        """Call this when a renewed client certificate is to be tried."""
+        """Call this when a renewed client certificate is to be tried, after CertificateSigned was answered.
+
+        `Connector` does so itself. Whoever asked last is called.
+        """
         self._reconnect = reconnect
 
     # ---- afterwards
@@ -86,7 +89,8 @@ class Connection(AtDesk):
     async def connected(self, certificate: ClientCertificate | None, roots: TrustedRoots | None = None) -> None:
         """A connection came about with this certificate, under these roots.
 
-        Of a renewed certificate and the one before, one goes; of a new root and the one before, the latter.
+        Of a renewed certificate and the one before, one goes; of a new root and the one before, the latter. Raises what
+        the store or the disk does: that is nothing against the connection, and this may be called again.
         """
         under = "" if roots is None else roots.key
         if certificate is not None:

@@ -14,7 +14,7 @@ from evse_security.actor import acting_for
 from evse_security.adapters.ocpp import messages, plug_and_charge, words
 from evse_security.adapters.ocpp.editions import Edition, Payload
 from evse_security.adapters.ocpp.events import SecurityEvent, Waiting, queued
-from evse_security.adapters.ocpp.firmware import MOST_BYTES, of_certificate, of_file
+from evse_security.adapters.ocpp.firmware import of_certificate
 from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.policy import WRITABLE, CertificatePolicy
 from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
@@ -257,10 +257,3 @@ class Desk:
         self.happened(flaw.event, flaw.info)
         status = "RevokedCertificate" if isinstance(flaw.reason, Revoked) else "InvalidCertificate"
         return Answer(with_reason(status, flaw.reason, self.edition))
-
-    def firmware_is_signed(self, path: Path, firmware: Mapping[str, Any], most: int = MOST_BYTES) -> bool:
-        """Whether a downloaded file has the signature of its UpdateFirmware (L01.FR.04), by a certificate of MF."""
-        flaw = of_certificate(self.station, firmware) or of_file(self.station, path, firmware, most)
-        if flaw is not None:
-            self.happened(flaw.event, flaw.info)
-        return flaw is None
