@@ -23,7 +23,7 @@ from evse_security.adapters.ocpp.renewals import Renewals
 from evse_security.adapters.ocpp.trial import MOST_DOUBTS, Blame, Trial, failed
 from evse_security.errors import InvalidConfiguration
 from evse_security.vocabulary import LeafCertificateType
-from tests.adapters.ocpp.connecting import connecting, enrolled
+from tests.adapters.ocpp.connecting import connecting, enrolled, play_connected, renewed, with_certificate
 from tests.adapters.ocpp.csms import Csms, Stage, charge_point, real_bench, server_context, serving
 from tests.adapters.ocpp.kit import Bench, policy
 from tests.builders import DAY, NOW
@@ -38,71 +38,59 @@ VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 def test_tc_a_04_07_a_csms_and_a_station_that_prove_who_they_are(
     tmp_path: Path, edition: Edition, version: ssl.TLSVersion, profile: int
 ) -> None:
-    charge_point(edition)
-    bench = real_bench(tmp_path, edition)
-    enrolled(bench)
+    async def scene(stage: Stage, _: Certificates) -> None:
+        assert stage.csms.connections == ["CS-0001" if profile == 3 else ""]
 
-    async def run() -> None:
-        csms = Csms(edition)
-        context = server_context(bench, tmp_path / "tls", profile=profile, version=version)
-        async with serving(csms, context), connecting(csms, bench, profile=profile):
-            await csms.until_said("BootNotification")
-            assert csms.connections == ["CS-0001" if profile == 3 else ""]
-
-    asyncio.run(run())
+    bench, _ = with_certificate(tmp_path, edition)
+    play_connected(bench, scene, profile=profile, version=version)
 
 
 @pytest.mark.parametrize("edition", [Edition.V201_2025, Edition.V21])
 def test_a_renewed_certificate_is_tried_at_once_and_the_old_one_discarded(tmp_path: Path, edition: Edition) -> None:
-    charge_point(edition)
-    bench = real_bench(tmp_path, edition)
-    old = enrolled(bench)
+    bench, old = with_certificate(tmp_path, edition)
 
-    async def run() -> None:
-        csms = Csms(edition)
-        context = server_context(bench, tmp_path / "tls", profile=3)
-        async with serving(csms, context), connecting(csms, bench, profile=3) as certificates:
-            await csms.until_said("BootNotification")
-            stage = Stage(csms, bench, None)
-            assert await stage.enrol(not_after=bench.time.now + 90 * DAY) == {"status": "Accepted"}
-            await csms.until_said("BootNotification", 2)
-            certificate = await certificates.client_certificate()
-            assert certificate is not None and certificate.fingerprint != old
-            assert bench.station.leaf_info("CSMS", old) is None  # type: ignore[arg-type]
+    async def scene(stage: Stage, certificates: Certificates) -> None:
+        await renewed(stage)
+        await stage.csms.until_said("BootNotification", 2)
+        certificate = await certificates.client_certificate()
+        assert certificate is not None and certificate.fingerprint != old
+        assert bench.station.leaf_info(CSMS, old) is None
 
-    asyncio.run(run())
+    play_connected(bench, scene)
 
 
 @pytest.mark.parametrize("edition", [Edition.V201_2025, Edition.V21])
 def test_a_renewed_certificate_that_the_csms_refuses_is_discarded_and_told(tmp_path: Path, edition: Edition) -> None:
     """The station trusts a CA that the CSMS does not let in any more: the old certificate serves on."""
-    charge_point(edition)
-    bench = real_bench(tmp_path, edition)
+    bench, old = with_certificate(tmp_path, edition)
     arguments = {"certificate": bench.made["Stranger"].pem, "certificate_type": "CSMS"}
     assert bench.station.dispatch("install_ca_certificate", arguments) == "Accepted"
-    old = enrolled(bench)
 
-    async def run() -> None:
-        csms = Csms(edition)
-        context = server_context(bench, tmp_path / "tls", profile=3)
-        async with serving(csms, context), connecting(csms, bench, profile=3) as certificates:
-            await csms.until_said("BootNotification")
-            stage = Stage(csms, bench, None)
-            answer = await stage.enrol(authority="StrangerSub", not_after=bench.time.now + 90 * DAY)
-            assert answer == {"status": "Accepted"}
-            await stage.event("DiscardedRenewedClientCertificate")
-            certificate = await certificates.client_certificate()
-            assert certificate is not None and certificate.fingerprint == old
+    async def scene(stage: Stage, certificates: Certificates) -> None:
+        await renewed(stage, authority="StrangerSub")
+        await stage.event("DiscardedRenewedClientCertificate")
+        certificate = await certificates.client_certificate()
+        assert certificate is not None and certificate.fingerprint == old
 
-    asyncio.run(run())
+    play_connected(bench, scene)
+
+
+@pytest.mark.parametrize("edition", [Edition.V16, Edition.V201])
+def test_base_editions_reconnect_with_the_new_one_and_keep_the_old(tmp_path: Path, edition: Edition) -> None:
+    bench, old = with_certificate(tmp_path, edition)
+
+    async def scene(stage: Stage, _: Certificates) -> None:
+        await renewed(stage)
+        await stage.csms.until_said("BootNotification", 2)
+        assert bench.station.leaf_info(CSMS, old) is not None
+
+    play_connected(bench, scene)
 
 
 @pytest.mark.parametrize("cut", range(1, MOST_DOUBTS))
 def test_who_cuts_a_connection_does_not_get_the_renewed_certificate_discarded(tmp_path: Path, cut: int) -> None:
     """Somebody on the way to the CSMS, who has no certificate, or a network that fails once."""
-    charge_point(Edition.V21)
-    bench = real_bench(tmp_path, Edition.V21)
-    old = enrolled(bench)
+    bench, old = with_certificate(tmp_path, Edition.V21)
     cuts: list[int] = []
 
     async def run() -> None:
@@ -123,12 +111,11 @@ def test_who_cuts_a_connection_does_not_get_the_renewed_certificate_discarded(tm
                 async with connecting(csms, bench, profile=3) as certificates:
                     await csms.until_said("BootNotification")
                     cuts.extend([1] * cut)
-                    stage = Stage(csms, bench, None)
-                    assert await stage.enrol(not_after=bench.time.now + 90 * DAY) == {"status": "Accepted"}
+                    await renewed(Stage(csms, bench, None))
                     await csms.until_said("BootNotification", 2)
                     certificate = await certificates.client_certificate()
                     assert certificate is not None and certificate.fingerprint != old
-                    assert cuts == [] and bench.station.leaf_info("CSMS", old) is None  # type: ignore[arg-type]
+                    assert cuts == [] and bench.station.leaf_info(CSMS, old) is None
 
     asyncio.run(run())
 
@@ -184,25 +171,6 @@ def test_what_a_failure_says_of_the_client_certificate(problem: BaseException | 
     assert failed(trial, "old", "", blame).use(NOW) == "new"
 
 
-@pytest.mark.parametrize("edition", [Edition.V16, Edition.V201])
-def test_base_editions_reconnect_with_the_new_one_and_keep_the_old(tmp_path: Path, edition: Edition) -> None:
-    charge_point(edition)
-    bench = real_bench(tmp_path, edition)
-    old = enrolled(bench)
-
-    async def run() -> None:
-        csms = Csms(edition)
-        context = server_context(bench, tmp_path / "tls", profile=3)
-        async with serving(csms, context), connecting(csms, bench, profile=3):
-            await csms.until_said("BootNotification")
-            stage = Stage(csms, bench, None)
-            assert await stage.enrol(not_after=bench.time.now + 90 * DAY) == {"status": "Accepted"}
-            await csms.until_said("BootNotification", 2)
-            assert bench.station.leaf_info("CSMS", old) is not None  # type: ignore[arg-type]
-
-    asyncio.run(run())
-
-
 def test_a_station_is_sent_nowhere_else(tmp_path: Path) -> None:
     """Whoever answers for the CSMS once could keep a station at another address, and older `websockets` take the
     password there."""
@@ -256,9 +224,7 @@ class Noting(Connector):
 
 def dropped(tmp_path: Path, lasted: Sequence[float]) -> list[float]:
     """The pauses after connections that the CSMS accepts, and drops after so many seconds each."""
-    charge_point(Edition.V21)
-    bench = real_bench(tmp_path, Edition.V21)
-    enrolled(bench)
+    bench, _ = with_certificate(tmp_path, Edition.V21)
     now = [0.0]
 
     async def run() -> list[float]:
@@ -300,9 +266,8 @@ def test_a_store_that_fails_while_connected_says_nothing_against_the_certificate
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, question: str
 ) -> None:
     """The connection stays, and what follows from it is done once the store can be asked."""
-    charge_point(Edition.V21)
-    bench = real_bench(tmp_path, Edition.V21)
-    old, new = enrolled(bench), enrolled(bench, not_after=bench.time.now + 90 * DAY)
+    bench, old = with_certificate(tmp_path, Edition.V21)
+    new = enrolled(bench, not_after=bench.time.now + 90 * DAY)
     monkeypatch.setattr(connector_module, "LOOK", 0.01)
     fails, failed_so_far = [question == "connected"], []
     ask = getattr(Renewals, question)
@@ -315,24 +280,20 @@ def test_a_store_that_fails_while_connected_says_nothing_against_the_certificate
 
     monkeypatch.setattr(Renewals, question, asked)
 
-    async def run() -> None:
-        csms = Csms(Edition.V21)
-        context = server_context(bench, tmp_path / "tls", profile=3)
-        async with serving(csms, context), connecting(csms, bench, profile=3) as certificates:
-            await csms.until_said("BootNotification")
-            fails[0] = True
-            while len(failed_so_far) < 2 * MOST_DOUBTS:
-                await asyncio.sleep(0.01)
-            trial = certificates._desk.memory.trial
-            assert trial is None or (trial.new, trial.new_failed, trial.doubts) == (new, False, 0)
-            fails[0] = False
-            while bench.station.leaf_info(CSMS, old) is not None:
-                await asyncio.sleep(0.01)
-            assert bench.station.leaf_info(CSMS, new) is not None
-            assert len(csms.connections) == len(csms.peers) == 1
-            assert bench.desk.memory.waiting == ()
+    async def scene(stage: Stage, certificates: Certificates) -> None:
+        csms, fails[0] = stage.csms, True
+        while len(failed_so_far) < 2 * MOST_DOUBTS:
+            await asyncio.sleep(0.01)
+        trial = certificates._desk.memory.trial
+        assert trial is None or (trial.new, trial.new_failed, trial.doubts) == (new, False, 0)
+        fails[0] = False
+        while bench.station.leaf_info(CSMS, old) is not None:
+            await asyncio.sleep(0.01)
+        assert bench.station.leaf_info(CSMS, new) is not None
+        assert len(csms.connections) == len(csms.peers) == 1
+        assert bench.desk.memory.waiting == ()
 
-    asyncio.run(run())
+    play_connected(bench, scene)
 
 
 def test_without_tls_there_is_no_endpoint_and_passwords_are_not_shown() -> None:
