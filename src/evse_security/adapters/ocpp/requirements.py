@@ -290,6 +290,13 @@ REQUIREMENTS = (
         "and before 2.1, Rejected with `UnsupportedParam`",
         f"{_M}:test_an_oem_root_is_installed_listed_and_deleted",
     ),
+    Requirement(
+        "M05.FR.15, .16",
+        _ALL,
+        "Not covered: they belong to AdditionalRootCertificateCheck, but their text was not at hand: nobody has "
+        "compared with it what is done here",
+        "",
+    ),
     Requirement("M05.FR.17", _ALL, "Installing again: Accepted", f"{_M}:test_m05_fr_17_installing_again_is_accepted"),
     Requirement(
         "M06.FR.06–.10",
