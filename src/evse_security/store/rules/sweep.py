@@ -17,7 +17,7 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import CertID, may_name
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.store.changes import Decision, Order, Remove
-from evse_security.store.info import source_of
+from evse_security.store.info import copies_of, source_of
 from evse_security.store.layout import is_generated
 from evse_security.store.snapshot import CertificateFile, KeyFile, Leaf, LeafStore, Snapshot
 from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
@@ -125,8 +125,8 @@ def abandoned(snapshot: Snapshot, token: bytes, protected: Iterable[bytes]) -> D
         return Decision()
     found = {key.path for store in snapshot.leaves.values() for key in store.keys if key.token == token}
     keys = sorted(path for path in found if is_generated(path.name))
-    copies = [copy.path for copy in _copies(snapshot, set(keys))]
-    return Decision((*(Remove(path, order=Order.FREE) for path in copies), *map(Remove, keys)))
+    copies = (copy for key in keys for copy in copies_of(key) if snapshot.listing.has(str(copy)))
+    return Decision((*(Remove(copy, order=Order.FREE) for copy in copies), *map(Remove, keys)))
 
 
 def _ocsp(snapshot: Snapshot, doomed: set[Path]) -> Iterator[SweptFile]:
@@ -159,7 +159,7 @@ def _may_be_meant(cert_id: CertID | None, unnamed: Mapping[int, list[Certificate
     return cert_id is not None and any(may_name(cert_id, one) for one in unnamed.get(cert_id.serial, ()))
 
 
-def _copies(snapshot: Snapshot, doomed: Collection[Path]) -> Iterator[SweptFile]:
+def _copies(snapshot: Snapshot, doomed: set[Path]) -> Iterator[SweptFile]:
     """DER copies of files that are gone or go, where those were generated: other such names are somebody's own."""
     names = snapshot.names  # made anew each time it is asked for
     for copy in snapshot.derived:
