@@ -20,6 +20,7 @@ from evse_security.pki.profile import Edition, serves
 from evse_security.store.kinds import LeafKind
 from evse_security.store.leafstore import may_act
 from evse_security.store.rules import select
+from evse_security.store.rules.sweep import abandoned
 from evse_security.store.snapshot import KeyFile, Leaf, LeafStore
 from evse_security.vocabulary import LeafCertificateType
 
@@ -122,6 +123,19 @@ def await_certificate(core: Core, whose: str, csr: str | None) -> None:
         awaited.pop(whose, None)
     else:
         awaited[whose] = token
+
+
+def abandon_request(core: Core, csr: str) -> None:
+    """Take out the key of a signing request (PEM) that another one replaced. Raises the refusal.
+
+    It stays where a leaf has it, where another one waits for a certificate with it, and where it is none of ours.
+    """
+    try:
+        token = token_of_request(csr)
+    except ValueError:
+        return
+    with core.deed("abandon_request") as deed:
+        core.change(lambda snapshot, _: abandoned(snapshot, token, core.limits.kept), deed)
 
 
 def _own(leaves: Iterable[Leaf], kind: LeafKind) -> Iterator[Leaf]:

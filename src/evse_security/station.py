@@ -24,7 +24,7 @@ from evse_security.pki.hashdata import asked_for
 from evse_security.pki.profile import Edition
 from evse_security.pki.request import RequestSubject
 from evse_security.recovery import BackupReport, Others, Recovery, RestoreReport
-from evse_security.renewing import RenewalFacts, await_certificate, renewal_facts
+from evse_security.renewing import RenewalFacts, abandon_request, await_certificate, renewal_facts
 from evse_security.serve.dispatch import dispatch
 from evse_security.serve.typed import Typed
 from evse_security.store.changes import Decision
@@ -274,6 +274,13 @@ class Station:
         `whose`: who waits for it, and for what. This holds for this station as long as it is open.
         """
         await_certificate(self._core, whose, csr)
+
+    def abandon_request(self, csr: str) -> None:
+        """Remove the key of a signing request (PEM) that another one replaced, unless a leaf has it or somebody waits.
+
+        Raises the refusal.
+        """
+        abandon_request(self._core, csr)
 
     def chains(self, certificate_type: LeafCertificateType) -> Installed:
         """The V2G or CSMS chains that a TLS stack may send now, newest first; the same object until that changes."""

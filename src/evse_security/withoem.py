@@ -13,7 +13,11 @@ from evse_security.additions import (
 from evse_security.commands import Commands
 from evse_security.core import Core
 from evse_security.store.rules import report
+from evse_security.store.snapshot import Snapshot
 from evse_security.vocabulary import GetInstalledCertificatesStatus, InstallCertificateResult
+
+_Answer = tuple[Snapshot | None, tuple[AnyCertificateType, ...], GetInstalledCertificatesResultWithOem | None]
+"""What was listed last: of which picture, and which types."""
 
 
 class CommandsWithOem:
@@ -23,6 +27,7 @@ class CommandsWithOem:
         """Translate to these."""
         self._core = core
         self._today = commands
+        self._answer: _Answer = (None, (), None)
 
     def install_ca_certificate(self, *, certificate: str, certificate_type: AnyCaType) -> InstallCertificateResult:
         """As today."""
@@ -31,12 +36,17 @@ class CommandsWithOem:
     def get_installed_certificates(
         self, *, certificate_types: Sequence[AnyCertificateType]
     ) -> GetInstalledCertificatesResultWithOem:
-        """As today, in records that can name OEM roots."""
+        """As today, in records that can name OEM roots; the same object as before, as long as nothing changed."""
         snapshot, _ = self._core.look()
-        newest_by = self._core.config.newest_by
-        found = report.installed(snapshot, certificate_types, newest_by, CertificateHashDataChainWithOem)
-        status = GetInstalledCertificatesStatus.Accepted if found else GetInstalledCertificatesStatus.NotFound
-        return GetInstalledCertificatesResultWithOem(status=status, certificate_hash_data_chain=tuple(found))
+        asked = tuple(certificate_types)
+        known, of, answer = self._answer
+        if answer is None or known is not snapshot or of != asked:
+            newest_by = self._core.config.newest_by
+            found = report.installed(snapshot, asked, newest_by, CertificateHashDataChainWithOem)
+            status = GetInstalledCertificatesStatus.Accepted if found else GetInstalledCertificatesStatus.NotFound
+            answer = GetInstalledCertificatesResultWithOem(status=status, certificate_hash_data_chain=tuple(found))
+            self._answer = snapshot, asked, answer
+        return answer
 
     def is_ca_certificate_installed(self, *, certificate_type: AnyCaType) -> bool:
         """As today."""

@@ -133,15 +133,6 @@ def test_a_key_whose_certificate_takes_days_is_not_swept(tmp_path: Path, edition
         assert answer == {"status": "Accepted"}
 
 
-def test_after_a_trigger_nothing_keeps_the_key_of_the_request_before(bench: Bench) -> None:
-    bench.trigger("SignChargingStationCertificate")
-    bench.trigger("SignChargingStationCertificate")
-    assert len(list(bench.certs.glob("client/csms/*.key"))) == 2
-    bench.time.now += DAY
-    bench.station.sweep()
-    assert len(list(bench.certs.glob("client/csms/*.key"))) == 1
-
-
 def test_after_a_refused_chain_nothing_is_asked_until_a_trigger(bench: Bench) -> None:
     chain = bench.chain(bench.trigger("SignChargingStationCertificate"), "StrangerSub")
     bench.answer("CertificateSigned", certificateChain=chain)

@@ -5,6 +5,7 @@ A combined certificate is one leaf with one key that lies in both leaf directori
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,10 +14,13 @@ from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.rules import Subject
+from evse_security.errors import EvseSecurityError
 from evse_security.pki.profile import EDITION_OF_KEY_TYPE, Edition
 from evse_security.renewing import RenewalFacts, RequestState
 from evse_security.station import Station
 from evse_security.vocabulary import CertificateHashData, LeafCertificateType
+
+log = logging.getLogger(__name__)
 
 _OF_2, _OF_20 = "secp256r1", "secp521r1"
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -80,6 +84,14 @@ def request(station: Station, policy: CertificatePolicy, use: SigningUse, subjec
         common=subject.common,
         key_type=key_type(station, policy, use),
     )
+
+
+def abandon(station: Station, csr: str) -> None:
+    """Take out the key of a signing request (PEM) that another one replaced; where that fails a sweep will."""
+    try:
+        station.abandon_request(csr)
+    except (EvseSecurityError, OSError) as why:
+        log.warning("the key of a request that was replaced is left to the sweep: %s", why)
 
 
 def root(station: Station, policy: CertificatePolicy, use: SigningUse) -> CertificateHashData | None:

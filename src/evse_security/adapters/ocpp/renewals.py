@@ -117,8 +117,10 @@ class Renewals:
                 if decision is not None and decision.at is not None:
                     wait = min(wait, (decision.at - self.station.time().now).total_seconds())
                 continue
-            record = self._with_request(use, record, problems)
+            before, record = self.memory.renewal(use).csr, self._with_request(use, record, problems)
             self.put(use, record)  # before it is sent: after a power cut its answer is still known
+            if before is not None and record.csr not in (None, before) and self.memory.is_written:
+                leaves.abandon(self.station, before)  # no power cut brings it back any more
             if record.csr is not None and record.outcome is Outcome.begun:
                 requests.append(Outgoing(use, self._payload(use, record)))
             wait = min(wait, rules.pause(self._policy(use), record.attempts).total_seconds())
