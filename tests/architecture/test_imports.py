@@ -43,7 +43,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     ),
     "serve": ("serve", "vocabulary errors interface"),
     "station": (
-        f"station commands older withoem leaves chains cars contracts renewing succession core doctor recovery {NAME}",
+        f"station commands older withoem leaves chains cars contracts renewal renewalfacts core doctor recovery {NAME}",
         f"{BASE} interface outcomes config pki rules keys disk serve",
     ),
     "service": ("service", f"{BASE} actor interface config serve station"),

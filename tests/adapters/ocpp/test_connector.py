@@ -60,7 +60,7 @@ def test_a_renewed_certificate_is_tried_at_once_and_the_old_one_discarded(tmp_pa
             await csms.until_said("BootNotification", 2)
             certificate = await certificates.client_certificate()
             assert certificate is not None and certificate.fingerprint != old
-            assert bench.station.leaf_info("CSMS", old) is None  # type: ignore[arg-type]
+            assert bench.station.renewal.leaf_info("CSMS", old) is None  # type: ignore[arg-type]
 
     asyncio.run(run())
 
@@ -120,7 +120,7 @@ def test_who_cuts_a_connection_does_not_get_the_renewed_certificate_discarded(tm
                     await csms.until_said("BootNotification", 2)
                     certificate = await certificates.client_certificate()
                     assert certificate is not None and certificate.fingerprint != old
-                    assert cuts == [] and bench.station.leaf_info("CSMS", old) is None  # type: ignore[arg-type]
+                    assert cuts == [] and bench.station.renewal.leaf_info("CSMS", old) is None  # type: ignore[arg-type]
 
     asyncio.run(run())
 
@@ -189,7 +189,7 @@ def test_base_editions_reconnect_with_the_new_one_and_keep_the_old(tmp_path: Pat
             stage = Stage(csms, bench, None)
             assert await stage.enrol(not_after=bench.time.now + 90 * DAY) == {"status": "Accepted"}
             await csms.until_said("BootNotification", 2)
-            assert bench.station.leaf_info("CSMS", old) is not None  # type: ignore[arg-type]
+            assert bench.station.renewal.leaf_info("CSMS", old) is not None  # type: ignore[arg-type]
 
     asyncio.run(run())
 
