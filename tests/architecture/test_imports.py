@@ -50,13 +50,14 @@ GROUPS: dict[str, tuple[str, str]] = {
     "http": ("http", f"{BASE} interface serve station config service"),
     "mqtt": ("mqtt", f"{BASE} interface serve station config service"),
     "agents": ("agents", f"{BASE} actor interface pki serve station config service"),
-    "adapters": ("adapters adapters.ocpp", f"{BASE} actor interface pki serve station config service agents ocpp"),
+    "adapters": ("adapters adapters.ocpp", f"{BASE} actor interface pki serve station config service agents ocpp tls"),
     "ocpp": (
         "adapters.ocpp.editions adapters.ocpp.words adapters.ocpp.refusals adapters.ocpp.messages "
         "adapters.ocpp.events adapters.ocpp.plug_and_charge adapters.ocpp.trial adapters.ocpp.policy "
         "adapters.ocpp.profiles adapters.ocpp.root_trial adapters.ocpp.uses adapters.ocpp.device_model",
         "vocabulary errors visible",
     ),
+    "tls": ("adapters.tls", "vocabulary errors visible station"),
     "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents adapters everest"),
     "everest": ("everest", f"{BASE} interface serve station config service mqtt"),
     "lab": ("lab", ""),
