@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from evse_security.additions import AnyCaType
+from evse_security.additions import AnyCaType, AnyCertificateType
 from evse_security.clock import Moment
 from evse_security.core import Core, told
 from evse_security.errors import (
@@ -219,11 +219,17 @@ class Commands:
         self, *, certificate_types: Sequence[CertificateType]
     ) -> GetInstalledCertificatesResult:
         """List installed certificates as hash data (M03)."""
+        status, found = self.listed(certificate_types, CertificateHashDataChain)
+        return GetInstalledCertificatesResult(status=status, certificate_hash_data_chain=found)
+
+    def listed(
+        self, certificate_types: Sequence[AnyCertificateType], entry: Callable[..., report.Entry]
+    ) -> tuple[GetInstalledCertificatesStatus, tuple[report.Entry, ...]]:
+        """List installed certificates in records of one's own. See `report.installed` for what they are made of."""
         snapshot, _ = self._core.look()
-        newest_by = self._core.config.newest_by
-        found = report.installed(snapshot, certificate_types, newest_by, CertificateHashDataChain)
+        found = report.installed(snapshot, certificate_types, self._core.config.newest_by, entry)
         status = GetInstalledCertificatesStatus.Accepted if found else GetInstalledCertificatesStatus.NotFound
-        return GetInstalledCertificatesResult(status=status, certificate_hash_data_chain=tuple(found))
+        return status, tuple(found)
 
     def is_ca_certificate_installed(self, *, certificate_type: AnyCaType) -> bool:
         """Tell whether a valid root is installed."""

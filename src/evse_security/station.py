@@ -108,7 +108,7 @@ class Station:
         self._revisions: dict[str, Any] = {
             "2023-10": Commands202310(self._core, commands),
             "2026-04": commands,
-            WITH_OEM: CommandsWithOem(self._core, commands),
+            WITH_OEM: CommandsWithOem(commands),
         }
         self._inventory: tuple[Snapshot | None, Inventory] = (None, Inventory({}, {}))
         self._typed: dict[str, Any] = {name: Typed(found, name) for name, found in self._revisions.items()}
