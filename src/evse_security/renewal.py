@@ -18,6 +18,7 @@ from evse_security.pki.path import Policy, TrustStore, VerifiedChain
 from evse_security.pki.profile import Edition
 from evse_security.pki.request import RequestSubject
 from evse_security.renewalfacts import RenewalFacts, renewal_facts
+from evse_security.signingrequests import signing_request
 from evse_security.store.changes import Decision
 from evse_security.store.rules import select
 from evse_security.store.rules.delete import discard
@@ -69,7 +70,7 @@ class Renewal:
         subject = RequestSubject(country=country, organization=organization, common=common)
         kind = None if key_type is None else KeyType(key_type)
         with telling("signing_request"):
-            return self._commands.signing_request(_some(certificate_types), subject, key_type=kind)
+            return signing_request(self._core, _some(certificate_types), subject, key_type=kind)
 
     def await_certificate(self, whose: str, csr: str | None) -> None:
         """Keep the key of a signing request (PEM) from being swept, in place of another one's; None: of nobody's.

@@ -24,7 +24,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "visible": ("visible", ""),
     "interface": ("interface", "vocabulary"),
     "outcomes": ("outcomes", "vocabulary errors"),
-    "config": ("config settings service.config", BASE),
+    "config": ("config configkeys settings service.config", BASE),
     "tables": ("tables", ""),
     "pki": ("pki", "vocabulary errors tables visible"),
     "rules": (
@@ -43,7 +43,8 @@ GROUPS: dict[str, tuple[str, str]] = {
     ),
     "serve": ("serve", "vocabulary errors interface"),
     "station": (
-        f"station commands older withoem leaves chains cars contracts renewal renewalfacts core doctor recovery {NAME}",
+        f"station commands older withoem leaves chains cars contracts signingrequests renewal renewalfacts core doctor "
+        f"recovery {NAME}",
         f"{BASE} interface outcomes config pki rules keys disk serve",
     ),
     "service": ("service", f"{BASE} actor interface config serve station"),
