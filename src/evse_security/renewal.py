@@ -144,8 +144,8 @@ class Renewal:
     def retire_root(self, fingerprint: str, *, needed: str = "") -> None:
         """Remove the CSMS root whose successor has proven itself; what it issued stays (M05.FR.13).
 
-        `needed`: fingerprint of a CSMS leaf that must stay usable. One that is not there is out. Raises the refusal:
-        while that leaf leads to no other root, it stays.
+        A root that is not there is out. `needed`: fingerprint of a CSMS leaf that must stay usable. Raises the refusal:
+        while that leaf leads to no other root, this one stays.
         """
 
         def decide(snapshot: Snapshot, moment: Moment) -> Decision:
