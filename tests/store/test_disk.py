@@ -6,10 +6,12 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
 from base64 import b64encode
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -476,6 +478,59 @@ def test_the_snapshot_of_a_store_that_changes_all_the_time_is_taken_nevertheless
     layout = Layout.of(store.config())
     restless = Disk(layout, Picture(layout, lambda _: stores.NO_KEY), view=Restless(layout))
     assert restless.look().cas[MO_CA].certificates == disk.look().cas[MO_CA].certificates
+
+
+@pytest.mark.parametrize(("readers", "shown"), [(0, 1), (1, 2)])
+def test_where_other_threads_look_they_are_shown_a_change_before_it_is_forced(
+    readers: int, shown: int, store: Prepared
+) -> None:
+    """Forcing lasts, and whoever came meanwhile would have to look at the change itself."""
+    seen: list[int] = []
+    bundle = store.config().mo_ca_bundle
+
+    class Telling(Files):
+        def sync_directory(self, path: Path) -> None:
+            seen.append(len(picture.last.cas[MO_CA].certificates))
+            super().sync_directory(path)
+
+    layout = Layout.of(store.config())
+    picture = Picture(layout, lambda _: stores.NO_KEY)
+    disk = Disk(layout, picture, Telling())
+    disk.look()
+    apply(disk)
+    disk.look()
+    seen.clear()
+    for _ in range(readers):
+        reader = threading.Thread(target=disk.look)
+        reader.start()
+        reader.join()
+    apply(disk, Edit(bundle, append=world("Other")["Other"].pem.encode()))
+    assert seen == [shown]
+    assert len(disk.look().cas[MO_CA].certificates) == 2
+
+
+def test_a_change_that_cannot_be_shown_is_made_all_the_same(store: Prepared, caplog: pytest.LogCaptureFixture) -> None:
+    layout = Layout.of(store.config())
+
+    class Breaking(Picture):
+        breaks = False
+
+        def take(self, *args: Any, **options: Any) -> Snapshot:
+            if self.breaks:
+                raise MemoryError
+            return super().take(*args, **options)
+
+    picture = Breaking(layout, lambda _: stores.NO_KEY)
+    disk = Disk(layout, picture)
+    for _ in range(2):
+        disk.look()
+    with disk.writing():
+        picture.breaks = True
+        disk.apply([Edit(store.config().mo_ca_bundle, append=world("Other")["Other"].pem.encode())], NOW)
+        disk.show()
+    assert "could not be looked at" in caplog.text
+    picture.breaks = False
+    assert len(disk.look().cas[MO_CA].certificates) == 2
 
 
 @pytest.mark.parametrize("where", ["Picture.take", "View.refresh"])

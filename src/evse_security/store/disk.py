@@ -9,10 +9,12 @@ until all is done, so that a change that fails is taken back; of a key that is r
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import secrets
 import stat
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -32,8 +34,12 @@ from evse_security.store.picture import Picture
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.view import View
 
+log = logging.getLogger(__name__)
+
 _TRIES = 5
 """Looks at a directory that others are changing, before the last one is taken."""
+_LATELY = 1.0
+"""Seconds for which it is expected of other threads that looked that they look again."""
 _FEW = 32
 """Changed files that are read in one go, while no other thread runs; a command writes up to a dozen."""
 _CANNOT_REPLACE = frozenset({errno.EBUSY, errno.EXDEV})
@@ -76,6 +82,10 @@ class Disk:
         """The last snapshot, where every file that it is made of could be read."""
         self._is_changed = False
         """Whether there was a change since the lock was taken."""
+        self._last_writer: int | None = None
+        """The thread that took the lock last."""
+        self._others_looked = -_LATELY
+        """When another thread did, by the clock that counts on."""
         self._bundles = tuple(dict.fromkeys(layout.bundles.values()))
         self._linked: dict[Path, Path] = {}
         """Where the bundles lead that were links when the lock was taken."""
@@ -92,6 +102,8 @@ class Disk:
 
     def look(self, parts: Parts = EVERYTHING) -> Snapshot:
         """The store as it is now, or some parts of it. The same snapshot as before, if nothing changed."""
+        if self._last_writer not in (None, threading.get_ident()):
+            self._others_looked = time.monotonic()
         with self._looking:
             try:
                 return self._looked(parts)
@@ -122,6 +134,14 @@ class Disk:
     def is_watched(self) -> bool:
         """Whether a look costs what changed only; else it is one at everything, each time."""
         return self._view.is_watched
+
+    def show(self) -> None:
+        """Look at what was changed just now, so that who reads next need not. What was done is done."""
+        try:
+            if self._view.is_watched:
+                self.look()
+        except Exception:
+            log.exception("the store could not be looked at after it was changed")
 
     def close(self) -> None:
         """Watch nothing any more."""
@@ -162,7 +182,7 @@ class Disk:
                 for bundle in self._bundles:
                     if os.path.isdir(bundle) and _is_ours(bundle):
                         self._files.enter(bundle, self._linked.get(bundle, bundle))
-                self._is_changed = False
+                self._is_changed, self._last_writer = False, threading.get_ident()
                 yield held.complete
                 if not self._is_changed:
                     self._force(dict.fromkeys(self._files.places))
@@ -305,7 +325,12 @@ class Disk:
             done.append(_Done(one.change, one.target, kept))
 
     def _force(self, directories: dict[Path, None]) -> None:
-        """Force the names in directories to the disk, and forget that it was to be done."""
+        """Force the names in directories to the disk, and forget that it was to be done.
+
+        That lasts, so where other threads look at the store they are shown the names before.
+        """
+        if directories and time.monotonic() - self._others_looked < _LATELY:
+            self.show()
         for directory in directories:
             self._files.sync_directory(directory)
         directories.clear()
