@@ -18,7 +18,7 @@ import pytest
 from evse_security import Station
 from evse_security.errors import CommandRefused, InvalidConfiguration, NotWritable
 from evse_security.keys.files import KeyProblem, public_key_of
-from evse_security.store import picture
+from evse_security.store import picture as picture_module
 from evse_security.store.changes import SECRET_MODE, Change, Edit, Link, Order, Remove, Write, together
 from evse_security.store.contents import CertificateFile
 from evse_security.store.disk import Disk
@@ -553,7 +553,7 @@ def test_a_look_that_broke_off_does_not_hide_what_happened(
                 raise MemoryError
             return found
 
-    monkeypatch.setattr(picture, "Reading", BreakingReading)
+    monkeypatch.setattr(picture_module, "Reading", BreakingReading)
     disk = Disk(layout, Picture(layout, lambda _: stores.NO_KEY), view=BreakingView(layout))
     disk.look()
     disk.look()
