@@ -24,6 +24,7 @@ from evse_security.adapters.ocpp.requirements import REQUIREMENTS
 from evse_security.adapters.ocpp.variables import VARIABLES
 from evse_security.cli import top_parser
 from evse_security.config import DEFAULT_PATHS, OPTIONAL_PATHS
+from evse_security.configkeys import declarations, descriptions, keys
 from evse_security.interface import ADDITIONS, EVERYTHING, REVISIONS
 from evse_security.serve.asyncapi import asyncapi
 from evse_security.serve.codec import MAX_ARRAY, MAX_STRING
@@ -32,7 +33,7 @@ from evse_security.serve.openapi import openapi
 from evse_security.serve.schema import Schema, schema
 from evse_security.service.eventdata import DATA
 from evse_security.service.events import EventKind
-from evse_security.settings import CREDENTIAL, declarations, descriptions, keys
+from evse_security.settings import CREDENTIAL
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"

@@ -11,23 +11,15 @@ from evse_security.additions import (
     GetInstalledCertificatesResultWithOem,
 )
 from evse_security.commands import Commands
-from evse_security.core import Core
-from evse_security.store.rules import report
-from evse_security.store.snapshot import Snapshot
-from evse_security.vocabulary import GetInstalledCertificatesStatus, InstallCertificateResult
-
-_Answer = tuple[Snapshot | None, tuple[AnyCertificateType, ...], GetInstalledCertificatesResultWithOem | None]
-"""What was listed last: of which picture, and which types."""
+from evse_security.vocabulary import InstallCertificateResult
 
 
 class CommandsWithOem:
     """Five commands; all but the list are today's as they are."""
 
-    def __init__(self, core: Core, commands: Commands) -> None:
+    def __init__(self, commands: Commands) -> None:
         """Translate to these."""
-        self._core = core
         self._today = commands
-        self._answer: _Answer = (None, (), None)
 
     def install_ca_certificate(self, *, certificate: str, certificate_type: AnyCaType) -> InstallCertificateResult:
         """As today."""
@@ -36,17 +28,9 @@ class CommandsWithOem:
     def get_installed_certificates(
         self, *, certificate_types: Sequence[AnyCertificateType]
     ) -> GetInstalledCertificatesResultWithOem:
-        """As today, in records that can name OEM roots; the same object as before, as long as nothing changed."""
-        snapshot, _ = self._core.look()
-        asked = tuple(certificate_types)
-        known, of, answer = self._answer
-        if answer is None or known is not snapshot or of != asked:
-            newest_by = self._core.config.newest_by
-            found = report.installed(snapshot, asked, newest_by, CertificateHashDataChainWithOem)
-            status = GetInstalledCertificatesStatus.Accepted if found else GetInstalledCertificatesStatus.NotFound
-            answer = GetInstalledCertificatesResultWithOem(status=status, certificate_hash_data_chain=tuple(found))
-            self._answer = snapshot, asked, answer
-        return answer
+        """As today, in records that can name OEM roots."""
+        status, found = self._today.listed(certificate_types, CertificateHashDataChainWithOem)
+        return GetInstalledCertificatesResultWithOem(status=status, certificate_hash_data_chain=found)
 
     def is_ca_certificate_installed(self, *, certificate_type: AnyCaType) -> bool:
         """As today."""

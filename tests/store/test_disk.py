@@ -18,6 +18,7 @@ import pytest
 from evse_security import Station
 from evse_security.errors import CommandRefused, InvalidConfiguration, NotWritable
 from evse_security.keys.files import KeyProblem, public_key_of
+from evse_security.store import picture as picture_module
 from evse_security.store.changes import SECRET_MODE, Change, Edit, Link, Order, Remove, Write, together
 from evse_security.store.contents import CertificateFile
 from evse_security.store.disk import Disk
@@ -26,6 +27,7 @@ from evse_security.store.layout import TEMPORARY_SUFFIX, Layout
 from evse_security.store.listing import Listing
 from evse_security.store.parts import EVERYTHING, Parts
 from evse_security.store.picture import Picture
+from evse_security.store.reading import Reading
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.view import View
 from evse_security.vocabulary import (
@@ -532,15 +534,17 @@ def test_a_change_that_cannot_be_shown_is_made_all_the_same(store: Prepared, cap
 
 
 @pytest.mark.parametrize("where", ["Picture.take", "View.refresh"])
-def test_a_look_that_broke_off_does_not_hide_what_happened(where: str, store: Prepared) -> None:
+def test_a_look_that_broke_off_does_not_hide_what_happened(
+    where: str, store: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Out of memory, or interrupted: what the kernel told is told once, and must not be forgotten with it."""
     layout, breaks = Layout.of(store.config()), set[str]()
 
-    class Breaking(Picture):
-        def _certificates(self, location: str) -> CertificateFile:
+    class BreakingReading(Reading):
+        def certificates(self, location: str) -> CertificateFile:
             if "Picture.take" in breaks:
                 raise MemoryError
-            return super()._certificates(location)
+            return super().certificates(location)
 
     class BreakingView(View):
         def refresh(self) -> set[str]:
@@ -549,7 +553,8 @@ def test_a_look_that_broke_off_does_not_hide_what_happened(where: str, store: Pr
                 raise MemoryError
             return found
 
-    disk = Disk(layout, Breaking(layout, lambda _: stores.NO_KEY), view=BreakingView(layout))
+    monkeypatch.setattr(picture_module, "Reading", BreakingReading)
+    disk = Disk(layout, Picture(layout, lambda _: stores.NO_KEY), view=BreakingView(layout))
     disk.look()
     disk.look()
     with store.config().mo_ca_bundle.open("a") as bundle:

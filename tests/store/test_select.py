@@ -18,11 +18,9 @@ from evse_security.pki.profile import ProfileName
 from evse_security.store.rules.select import chosen, flaw, newest_per_root, status, usable
 from evse_security.vocabulary import GetCertificateInfoStatus
 from tests.builders import DAY, NOW, YEAR, World, world
-from tests.store.pictures import CSMS_LEAF, SECC_LEAF, V2G, V2G_BUNDLE, Shelf, junk_block, of, token
+from tests.store.pictures import CSMS_LEAF, FUTURE, PAST, SECC_LEAF, V2G, V2G_BUNDLE, Shelf, junk_block, of, token
 
 SECOND = timedelta(seconds=1)
-PAST = {"not_before": NOW - 2 * YEAR, "not_after": NOW - YEAR}
-FUTURE = {"not_before": NOW + DAY, "not_after": NOW + YEAR}
 
 
 def leaves(*holders: str, **changes: Any) -> World:

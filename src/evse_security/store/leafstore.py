@@ -14,8 +14,9 @@ from weakref import WeakKeyDictionary
 
 from evse_security.errors import ChainRefused
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.demands import check_end_entity
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.path import TrustStore, check_end_entity
+from evse_security.pki.path import TrustStore
 from evse_security.store.contents import CertificateFile, KeyFile, stem_of
 from evse_security.store.kinds import LeafKind
 from evse_security.store.leaf import Age, Leaf, nearest

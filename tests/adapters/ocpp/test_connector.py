@@ -54,7 +54,7 @@ def test_a_renewed_certificate_is_tried_at_once_and_the_old_one_discarded(tmp_pa
         await stage.csms.until_said("BootNotification", 2)
         certificate = await certificates.client_certificate()
         assert certificate is not None and certificate.fingerprint != old
-        assert bench.station.leaf_info(CSMS, old) is None
+        assert bench.station.renewal.leaf_info(CSMS, old) is None
 
     play_connected(bench, scene)
 
@@ -82,7 +82,7 @@ def test_base_editions_reconnect_with_the_new_one_and_keep_the_old(tmp_path: Pat
     async def scene(stage: Stage, _: Certificates) -> None:
         await renewed(stage)
         await stage.csms.until_said("BootNotification", 2)
-        assert bench.station.leaf_info(CSMS, old) is not None
+        assert bench.station.renewal.leaf_info(CSMS, old) is not None
 
     play_connected(bench, scene)
 
@@ -115,7 +115,7 @@ def test_who_cuts_a_connection_does_not_get_the_renewed_certificate_discarded(tm
                     await csms.until_said("BootNotification", 2)
                     certificate = await certificates.client_certificate()
                     assert certificate is not None and certificate.fingerprint != old
-                    assert cuts == [] and bench.station.leaf_info(CSMS, old) is None
+                    assert cuts == [] and bench.station.renewal.leaf_info(CSMS, old) is None
 
     asyncio.run(run())
 
@@ -287,9 +287,9 @@ def test_a_store_that_fails_while_connected_says_nothing_against_the_certificate
         trial = certificates._desk.memory.trial
         assert trial is None or (trial.new, trial.new_failed, trial.doubts) == (new, False, 0)
         fails[0] = False
-        while bench.station.leaf_info(CSMS, old) is not None:
+        while bench.station.renewal.leaf_info(CSMS, old) is not None:
             await asyncio.sleep(0.01)
-        assert bench.station.leaf_info(CSMS, new) is not None
+        assert bench.station.renewal.leaf_info(CSMS, new) is not None
         assert len(csms.connections) == len(csms.peers) == 1
         assert bench.desk.memory.waiting == ()
 

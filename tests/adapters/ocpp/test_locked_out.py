@@ -115,9 +115,9 @@ def test_a_certificate_that_others_brought_is_tried_when_those_on_trial_fail(tmp
     """A technician brings one by hand, as the CSMS takes neither of the two any more."""
     bench = Bench(tmp_path / "certs", Edition.V16)
     old, new = enrolled(bench), enrolled(bench, not_after=NOW + 90 * DAY)
-    csr = bench.station.signing_request((CSMS,), country="DE", organization="Operator", common="CS-0001")
-    bench.station.install_leaf(bench.chain(csr, not_after=NOW + 400 * DAY), (CSMS,))
-    leaf = bench.station.renewal_facts(CSMS).leaf
+    csr = bench.station.renewal.signing_request((CSMS,), country="DE", organization="Operator", common="CS-0001")
+    bench.station.renewal.install_leaf(bench.chain(csr, not_after=NOW + 400 * DAY), (CSMS,))
+    leaf = bench.station.renewal.facts(CSMS).leaf
     assert leaf is not None and leaf.fingerprint not in (old, new)
     assert attempts(bench, 7) == [new, old, leaf.fingerprint, new, old, leaf.fingerprint, new]
 
@@ -128,13 +128,13 @@ def test_a_trial_of_a_certificate_that_is_not_there_is_none(tmp_path: Path, monk
     enrolled(bench)
     chain = bench.chain(bench.trigger("SignChargePointCertificate"))
     with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
-        cut.setattr(bench.station, "install_leaf", _cut)
+        cut.setattr(bench.station.renewal, "install_leaf", _cut)
         bench.answer("CertificateSigned", certificateChain=chain)
     bench.restarted()
     assert bench.desk.memory.trial is not None
-    csr = bench.station.signing_request((CSMS,), country="DE", organization="Operator", common="CS-0001")
-    bench.station.install_leaf(bench.chain(csr, not_after=NOW + 400 * DAY), (CSMS,))
-    leaf = bench.station.renewal_facts(CSMS).leaf
+    csr = bench.station.renewal.signing_request((CSMS,), country="DE", organization="Operator", common="CS-0001")
+    bench.station.renewal.install_leaf(bench.chain(csr, not_after=NOW + 400 * DAY), (CSMS,))
+    leaf = bench.station.renewal.facts(CSMS).leaf
     assert leaf is not None
     assert attempts(bench, 2) == [leaf.fingerprint] * 2
 
@@ -386,7 +386,7 @@ def test_a_store_that_cannot_be_asked_for_a_while_ends_no_connector(
             tried.set()
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(bench.station, "renewal_facts", lambda *_: failing())
+    monkeypatch.setattr(bench.station.renewal, "facts", lambda *_: failing())
     certificates = Certificates(bench.station, policy=policy(Edition.V21), directory=bench.state)
 
     async def run() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from evse_security import Station
 from evse_security.adapters.ocpp import Edition, SigningUse
 from evse_security.adapters.ocpp.memory import RENEWALS
 from evse_security.errors import NotWritable
+from evse_security.renewal import Renewal
 from evse_security.service.state import StateFile
 from evse_security.vocabulary import LeafCertificateType
 from tests.adapters.ocpp.kit import Bench
@@ -53,7 +53,7 @@ def test_the_key_of_an_installed_leaf_stays(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "certs", Edition.V201)
     chain = bench.chain(bench.trigger(TRIGGER))
     before = keys(bench)
-    bench.station.install_leaf(chain, (CSMS,))
+    bench.station.renewal.install_leaf(chain, (CSMS,))
     bench.trigger(TRIGGER)
     assert before < keys(bench)
     assert bench.station.chains(CSMS).chains
@@ -61,7 +61,7 @@ def test_the_key_of_an_installed_leaf_stays(tmp_path: Path) -> None:
 
 def test_the_key_of_a_request_that_others_wait_for_stays(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "certs", Edition.V201)
-    bench.station.await_certificate("the service", bench.trigger(TRIGGER))
+    bench.station.renewal.await_certificate("the service", bench.trigger(TRIGGER))
     before = keys(bench)
     bench.trigger(TRIGGER)
     assert before < keys(bench)
@@ -84,14 +84,14 @@ def test_the_key_stays_until_the_new_request_is_on_the_disk(tmp_path: Path, monk
     bench = Bench(tmp_path / "certs", Edition.V201)
     old = bench.trigger(TRIGGER)
     known: list[str] = []
-    abandon = Station.abandon_request
+    abandon = Renewal.abandon_request
 
-    def noted(station: Station, csr: str) -> None:
+    def noted(renewal: Renewal, csr: str) -> None:
         assert csr == old
         known.append(json.loads((bench.state / RENEWALS).read_text())["leaves"]["CSMS"]["csr"])
-        abandon(station, csr)
+        abandon(renewal, csr)
 
-    monkeypatch.setattr(Station, "abandon_request", noted)
+    monkeypatch.setattr(Renewal, "abandon_request", noted)
     with monkeypatch.context() as full:
         full.setattr(StateFile, "save", _no_room)
         before = keys(bench)
@@ -112,6 +112,6 @@ def test_a_store_that_does_not_let_go_of_the_key_holds_up_no_request(
     def stuck(*_: object) -> None:
         raise NotWritable("the store", "read-only")
 
-    monkeypatch.setattr(Station, "abandon_request", stuck)
+    monkeypatch.setattr(Renewal, "abandon_request", stuck)
     bench.trigger(TRIGGER)
     assert "is left to the sweep: the store could not be written: read-only" in caplog.text

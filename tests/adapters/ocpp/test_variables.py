@@ -588,4 +588,4 @@ def test_the_last_leaf_is_not_discarded(tmp_path: Path) -> None:
     chain = bench.chain(bench.trigger("SignChargingStationCertificate"))
     bench.answer("CertificateSigned", certificateChain=chain)
     with pytest.raises(MustStay):
-        bench.station.discard_leaf(LeafCertificateType.CSMS, bench.desk.memory.accepted[SigningUse.CSMS])
+        bench.station.renewal.discard_leaf(LeafCertificateType.CSMS, bench.desk.memory.accepted[SigningUse.CSMS])

@@ -16,7 +16,7 @@ from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.rules import Subject
 from evse_security.errors import EvseSecurityError
 from evse_security.pki.profile import EDITION_OF_KEY_TYPE, Edition
-from evse_security.renewing import RenewalFacts, RequestState
+from evse_security.renewalfacts import RenewalFacts, RequestState
 from evse_security.station import Station
 from evse_security.vocabulary import CertificateHashData, LeafCertificateType
 
@@ -65,8 +65,8 @@ def _facts(
     station: Station, policy: CertificatePolicy, use: SigningUse, kind: LeafCertificateType, csr: str | None
 ) -> RenewalFacts:
     of = edition(station, policy, use) if kind is LeafCertificateType.V2G else None
-    found = station.renewal_facts(kind, csr, of)
-    is_kept = found.request is RequestState.aging  # no sweep takes its key (`Station.await_certificate`)
+    found = station.renewal.facts(kind, csr, of)
+    is_kept = found.request is RequestState.aging  # no sweep takes its key (`Renewal.await_certificate`)
     return replace(found, request=RequestState.waits) if is_kept else found
 
 
@@ -77,7 +77,7 @@ def _end(found: RenewalFacts) -> datetime:
 
 def request(station: Station, policy: CertificatePolicy, use: SigningUse, subject: Subject) -> str:
     """A signing request (PEM) with a new key. Raises the refusal."""
-    return station.signing_request(
+    return station.renewal.signing_request(
         use.kinds,
         country=subject.country,
         organization=subject.organization,
@@ -89,7 +89,7 @@ def request(station: Station, policy: CertificatePolicy, use: SigningUse, subjec
 def abandon(station: Station, csr: str) -> None:
     """Take out the key of a signing request (PEM) that another one replaced; where that fails a sweep will."""
     try:
-        station.abandon_request(csr)
+        station.renewal.abandon_request(csr)
     except (EvseSecurityError, OSError) as why:
         log.warning("the key of a request that was replaced is left to the sweep: %s", why)
 
@@ -99,7 +99,7 @@ def root(station: Station, policy: CertificatePolicy, use: SigningUse) -> Certif
     if not use.is_secc:
         return None
     leaf = rules.newest(_facts(station, policy, use, LeafCertificateType.V2G, None))
-    return None if leaf is None else station.root_of_leaf(LeafCertificateType.V2G, leaf.fingerprint)
+    return None if leaf is None else station.renewal.root_of_leaf(LeafCertificateType.V2G, leaf.fingerprint)
 
 
 def covered(station: Station, policy: CertificatePolicy) -> Sequence[SigningUse]:

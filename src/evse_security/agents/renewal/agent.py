@@ -27,7 +27,7 @@ from evse_security.agents.renewal.rules import HOLD, LEAP, LONGEST_HOLD, Policy,
 from evse_security.agents.renewal.store import Store
 from evse_security.agents.renewal.telling import PART, Telling
 from evse_security.errors import EvseSecurityError
-from evse_security.renewing import RenewalFacts
+from evse_security.renewalfacts import RenewalFacts
 from evse_security.service.events import Event, EventKind
 from evse_security.service.renewals import RENEWED, RenewalState, RenewalStatus, Triggered
 from evse_security.service.service import Service

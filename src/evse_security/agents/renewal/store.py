@@ -10,7 +10,7 @@ from evse_security.agents.enrolment.port import Credentials, Later, Refused
 from evse_security.agents.renewal.rules import Subject
 from evse_security.errors import EvseSecurityError
 from evse_security.pki.profile import EDITION_OF_KEY_TYPE
-from evse_security.renewing import RenewalFacts
+from evse_security.renewalfacts import RenewalFacts
 from evse_security.service.service import Service
 from evse_security.station import Refused as RefusedChange
 from evse_security.station import Station
@@ -37,10 +37,10 @@ class Store:
         """
 
         def look(station: Station) -> RenewalFacts:
-            station.await_certificate(kind, csr)
+            station.renewal.await_certificate(kind, csr)
             edition = EDITION_OF_KEY_TYPE.get(station.config.csr_key_type) if kind is LeafCertificateType.V2G else None
-            own = station.renewal_facts(kind, csr, edition)
-            return own if own.leaf or own.successor else station.renewal_facts(kind, csr)
+            own = station.renewal.facts(kind, csr, edition)
+            return own if own.leaf or own.successor else station.renewal.facts(kind, csr)
 
         return await self._service.ask(look, caller=CALLER)
 

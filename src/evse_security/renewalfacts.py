@@ -20,7 +20,6 @@ from evse_security.pki.profile import Edition, serves
 from evse_security.store.kinds import LeafKind
 from evse_security.store.leafstore import may_act
 from evse_security.store.rules import select
-from evse_security.store.rules.sweep import abandoned
 from evse_security.store.snapshot import KeyFile, Leaf, LeafStore
 from evse_security.vocabulary import LeafCertificateType
 
@@ -110,32 +109,6 @@ def renewal_facts(
         request=request,
         key=None if key is None else key.path,
     )
-
-
-def await_certificate(core: Core, whose: str, csr: str | None) -> None:
-    """Keep the key of a signing request (PEM) from being swept, in place of another one's of the same who waits."""
-    awaited = core.limits.awaited
-    try:
-        token = None if csr is None else token_of_request(csr)
-    except ValueError:
-        token = None
-    if token is None:
-        awaited.pop(whose, None)
-    else:
-        awaited[whose] = token
-
-
-def abandon_request(core: Core, csr: str) -> None:
-    """Take out the key of a signing request (PEM) that another one replaced. Raises the refusal.
-
-    It stays where a leaf has it, where another one waits for a certificate with it, and where it is none of ours.
-    """
-    try:
-        token = token_of_request(csr)
-    except ValueError:
-        return
-    with core.deed("abandon_request") as deed:
-        core.change(lambda snapshot, _: abandoned(snapshot, token, core.limits.kept), deed)
 
 
 def _own(leaves: Iterable[Leaf], kind: LeafKind) -> Iterator[Leaf]:
