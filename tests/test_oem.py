@@ -286,7 +286,8 @@ def test_what_is_listed_is_worked_out_once_until_something_changes(certs: Path) 
         commands = station.interface(WITH_OEM)
         install(station, "OemRoot")
         first = commands.get_installed_certificates(certificate_types=CERTIFICATE_TYPES)
-        assert commands.get_installed_certificates(certificate_types=CERTIFICATE_TYPES) is first
+        again = commands.get_installed_certificates(certificate_types=CERTIFICATE_TYPES)
+        assert again.certificate_hash_data_chain is first.certificate_hash_data_chain
         assert commands.get_installed_certificates(certificate_types=(CertificateType.V2GRootCertificate,)) != first
         install(station, "Other")
         after = commands.get_installed_certificates(certificate_types=CERTIFICATE_TYPES)
