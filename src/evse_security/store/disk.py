@@ -22,6 +22,7 @@ from typing import NamedTuple
 from evse_security.errors import NotWritable
 from evse_security.pki.pem import MAX_FILE_BYTES
 from evse_security.store import scan
+from evse_security.store.allocator import give_back
 from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Edit, Link, Order, Remove, Write
 from evse_security.store.files import Files, Recalled
 from evse_security.store.kinds import DOMAINS
@@ -34,6 +35,8 @@ from evse_security.store.view import View
 
 _TRIES = 5
 """Looks at a directory that others are changing, before the last one is taken."""
+_MANY = 500
+"""Files that are read for one picture from which on the memory that this took is given back."""
 _FEW = 32
 """Changed files that are read in one go, while no other thread runs; a command writes up to a dozen."""
 _CANNOT_REPLACE = frozenset({errno.EBUSY, errno.EXDEV})
@@ -107,6 +110,8 @@ class Disk:
             doubtful = self._view.doubtful | self._picture.doubtful
             if changed or doubtful or not self._picture.shows(parts):
                 self._picture.take(self._view.listing, changed | doubtful, parts, briefly=briefly)
+                if self._picture.files_read >= _MANY:
+                    give_back()
             if not changed:
                 break
         last = self._picture.last

@@ -66,6 +66,8 @@ class Picture:
         """Nothing is read yet. `read` reads files; tests give their own."""
         self._layout, self._read_key, self._patiently, self._read = layout, read_key, read, read
         self._additional_anchors = additional_anchors
+        self.files_read = 0
+        """How many that took for the last snapshot."""
         self.forget()
 
     def forget(self) -> None:
@@ -118,7 +120,7 @@ class Picture:
         """
         if listing.forms != self._roles.forms:
             self._roles = Roles(self._layout, listing.forms)
-        news = _News()
+        news, self.files_read = _News(), 0
         if self._snapshot.cas or self._snapshot.leaves:
             self._read = scan.read_briefly if briefly else self._patiently
             for location in changed:
@@ -217,6 +219,7 @@ class Picture:
 
     def _bytes(self, location: str, limit: int) -> bytes | str:
         """What a file holds, or why it cannot be read."""
+        self.files_read += 1
         try:
             content = self._read(location, limit)
         except (ValueError, PermissionError) as error:  # it shows in the directory when that is no longer so
