@@ -77,6 +77,8 @@ class Disk:
         self._looking = threading.Lock()
         self._sure: Snapshot | None = None
         """The last snapshot, where every file that it is made of could be read."""
+        self._has_to_give_back = False
+        """Whether many files were read for the last look: what that took for a while is free by the next one."""
         self._is_changed = False
         """Whether there was a change since the lock was taken."""
         self._bundles = tuple(dict.fromkeys(layout.bundles.values()))
@@ -104,14 +106,16 @@ class Disk:
                 raise
 
     def _looked(self, parts: Parts) -> Snapshot:
+        if self._has_to_give_back:
+            self._has_to_give_back = False
+            give_back()
         for _ in range(_TRIES):  # somebody may be changing it: one look may see half of a change
             changed = self._view.refresh()
             briefly = self._view.is_watched and len(changed) <= _FEW
             doubtful = self._view.doubtful | self._picture.doubtful
             if changed or doubtful or not self._picture.shows(parts):
                 self._picture.take(self._view.listing, changed | doubtful, parts, briefly=briefly)
-                if self._picture.files_read >= _MANY:
-                    give_back()
+                self._has_to_give_back |= self._picture.files_read >= _MANY
             if not changed:
                 break
         last = self._picture.last
