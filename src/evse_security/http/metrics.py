@@ -121,7 +121,7 @@ def _command(name: str) -> str:
 
 
 class _Renewals(Collector):
-    """How the renewal of each kind of leaf stands, when it is asked for: also before anything happened to it."""
+    """How the renewal of each leaf stands, when it is asked for: also before anything happened to it."""
 
     def __init__(self, renewals: Renewals) -> None:
         self._renewals = renewals
@@ -131,10 +131,12 @@ class _Renewals(Collector):
 
     def collect(self) -> Iterator[Metric]:
         text = "1 for the state in which the renewal of a leaf is, 0 for all others."
-        states = GaugeMetricFamily("evse_security_renewal_state", text, labels=("certificate_type", "state"))
+        states = GaugeMetricFamily("evse_security_renewal_state", text, labels=("certificate_type", "edition", "state"))
         for status in self._renewals.status():
             for state in RenewalState:
-                states.add_metric((status.kind.value, state.value), float(state is status.state))
+                states.add_metric(
+                    (status.leaf.kind.value, status.leaf.edition, state.value), float(state is status.state)
+                )
         yield states
 
 

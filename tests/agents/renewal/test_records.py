@@ -12,10 +12,10 @@ import pytest
 from evse_security.agents.renewal.memory import Memory
 from evse_security.agents.renewal.record import Record
 from evse_security.agents.renewal.records import Records
-from evse_security.vocabulary import LeafCertificateType
+from evse_security.service.renewals import Renewed
 
-V2G = LeafCertificateType.V2G
-Saved = Mapping[LeafCertificateType, Record]
+V2G = Renewed.V2G
+Saved = Mapping[Renewed, Record]
 
 
 class Slow(Memory):
