@@ -85,19 +85,23 @@ class Access:
         self._sessions.end(request.cookies.get(cookie_name(request), ""))
 
     async def _shown(self, request: Request, token: str) -> Token:
-        """The token that was shown. Raises as `caller`, and counts what failed."""
+        """The token that was shown. Raises as `caller`, and counts what failed.
+
+        A valid one is let in however many others failed: many share an address behind a proxy or a router, and nobody
+        guesses 256 random bits. Those who guess are told to wait, and make no more lines in the log.
+        """
+        found = None
+        if len(token) <= LONGEST_TOKEN:
+            found = known(await self._tokens(), digest(token), self._clock())
+        if found is not None:
+            return found
         peer = request.client.host if request.client is not None else ""
         wait = self._attempts.wait(peer, self._ticks())
         if wait:
             raise TooManyAttempts(wait)
-        found = None
-        if len(token) <= LONGEST_TOKEN:
-            found = known(await self._tokens(), digest(token), self._clock())
-        if found is None:
-            self._attempts.failed(peer, self._ticks())
-            log.warning("http: a token that is not valid was shown by %s", peer or "a local caller")
-            raise NotAuthenticated
-        return found
+        self._attempts.failed(peer, self._ticks())
+        log.warning("http: a token that is not valid was shown by %s", peer or "a local caller")
+        raise NotAuthenticated
 
     async def _of_session(self, request: Request) -> Token | None:
         """The token with which the session of a browser began, if that is valid still."""

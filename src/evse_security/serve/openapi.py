@@ -25,7 +25,7 @@ ERRORS = {
     413: "The body is larger than 2 MiB.",
     415: "The body is not `application/json`.",
     421: "The name in the Host header is not one of this station's; `http_hosts` adds names.",
-    429: "Too many failed attempts to log in from this address; Retry-After says when to try again.",
+    429: "No valid token, after too many failed attempts from this address; Retry-After says when to try again.",
     500: "A fault of the service, which is in its log.",
     503: "Too many callers wait, or there was no answer in time.",
 }
