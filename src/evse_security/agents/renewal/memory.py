@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evse_security.agents.renewal.record import Record, from_json, to_json
+from evse_security.service.ours import insist
 from evse_security.service.renewals import Renewed
 from evse_security.service.state import StateFile
 
@@ -15,7 +16,10 @@ VERSION = 1
 
 
 class Memory:
-    """The records of all leaves in one file. Its methods wait for the disk."""
+    """The records of all leaves in one file. Its methods wait for the disk.
+
+    In a directory that others may write in nothing is remembered, nor believed: they could keep leaves from renewal.
+    """
 
     def __init__(self, directory: Path | None) -> None:
         """In a directory; None: nothing outlives a restart."""
@@ -25,8 +29,11 @@ class Memory:
 
     def load(self) -> Mapping[Renewed, Record]:
         """What is remembered. Raises `StateDamaged`, having set the file aside, and OSError."""
-        content = None if self._file is None else self._file.load()
-        if content is None or self._file is None:
+        if self._file is None:
+            return {}
+        insist(self._file.path.parent)
+        content = self._file.load()
+        if content is None:
             return {}
         try:
             return _records(content)
@@ -37,6 +44,7 @@ class Memory:
         """Remember. Raises OSError."""
         if self._file is not None:
             leaves = {leaf.value: to_json(record) for leaf, record in records.items()}
+            insist(self._file.path.parent)
             self._file.save({"version": VERSION, "leaves": leaves})
 
 
