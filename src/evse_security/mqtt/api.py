@@ -51,7 +51,7 @@ class ApiPart:
         """Speak the API, anew when the connection was lost. Raises `InvalidConfiguration`."""
         api = Api(self._service)
         try:
-            await MqttPart(self.name, self._broker, api.speak, self._service.events).run(ready)
+            await MqttPart(self.name, self._broker, api.speak, self._service.events, self._service.links).run(ready)
         finally:
             api.close()
 

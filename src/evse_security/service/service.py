@@ -60,6 +60,8 @@ class Service:
         self.config = config
         self.clock: Clock = station.config.clock
         self.events = events or Events(self.clock)
+        self.links: dict[str, str | None] = {}
+        """The transports that need a connection to somebody else, by name: None, or why there is none now."""
         self._station = station
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security-reader")
