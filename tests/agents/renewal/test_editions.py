@@ -14,11 +14,14 @@ import pytest
 from evse_security.agents.enrolment.port import Published, Refused, Request, Signed
 from evse_security.http.looking import Looking
 from evse_security.http.metrics import Metrics
+from evse_security.lab.authority import name
 from evse_security.lab.keys import KeyKind
 from evse_security.pki.enrolled import edition_of_request
 from evse_security.pki.profile import Edition
 from evse_security.service.events import EventKind
 from evse_security.service.renewals import Renewed, Triggered
+from tests.agents.enrolment.asking import needs_openssl
+from tests.agents.enrolment.servers import est_server
 from tests.agents.renewal.stage import NAMED, V2G, Answers, Stage, staged
 from tests.agents.stations import put
 from tests.builders import DAY, NOW, World, csms, world
@@ -38,10 +41,14 @@ def both(
         First={"key": KeyKind.SECP256R1, "not_after": NOW + days[0] * DAY},
         Second={"key": second, "not_after": NOW + days[1] * DAY},
     )
-    for name in ("First", "Second") if first else ("Second",):
-        put(directory / "certs", f"client/cso/{name}.pem", made.pem(name, "SubCA"))
-        put(directory / "certs", f"client/cso/{name}.key", made[name].key_pem())
+    _install(directory, made, *(("First", "Second") if first else ("Second",)))
     return made
+
+
+def _install(directory: Path, made: World, *leaves: str) -> None:
+    for leaf in leaves:
+        put(directory / "certs", f"client/cso/{leaf}.pem", made.pem(leaf, "SubCA"))
+        put(directory / "certs", f"client/cso/{leaf}.key", made[leaf].key_pem())
 
 
 def by_edition(stage: Stage) -> dict[Edition | None, list[str]]:
@@ -262,3 +269,29 @@ def test_both_are_brought_to_a_ca_at_once(tmp_path: Path) -> None:
 
     made = both(tmp_path)
     staged(tmp_path, work, port=Half(), pki=made, **COMMAND)
+
+
+@needs_openssl
+def test_est_for_both_editions_each_with_its_own_leaf(tmp_path: Path) -> None:
+    """A real server over TLS, to which the station shows the leaf that is to be renewed; one label per edition."""
+    lasting = {"not_before": NOW - 3650 * DAY, "not_after": NOW + 60 * DAY}  # TLS goes by the machine's time
+    always = {"not_before": NOW - 3650 * DAY, "not_after": NOW + 3650 * DAY}
+    made = world(
+        "V2GRoot > SubCA > First",
+        "SubCA > Second",
+        V2GRoot=always,
+        SubCA=always,
+        First={"key": KeyKind.SECP256R1, "subject": name(CN="First", O="Operator", DC="CPO"), **lasting},
+        Second={"key": KeyKind.SECP521R1, "subject": name(CN="Second", O="Operator", DC="CSO"), **lasting},
+    )
+    _install(tmp_path, made, "First", "Second")
+
+    async def work(stage: Stage) -> None:
+        await stage.at(NOW + 45 * DAY)
+        assert states(stage) == {"V2G": "fresh", "V2G20": "fresh"}
+        asked = {(one.client, one.path.rpartition("/")[0], edition_of_request(one.csr)) for one in server.asked}
+        assert asked == {("First", "/est/v2g2", OF_2), ("Second", "/est/v2g20", OF_20)}
+
+    with est_server(tmp_path / "est", made) as server:
+        url = f"{server.url}/est/{{kind}}{{edition}}"
+        staged(tmp_path, work, pki=made, renewal_v2g="est", enrolment_url=url, enrolment_ca=server.ca)
