@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from starlette.requests import Request
 
@@ -14,6 +15,7 @@ from evse_security.http.addresses import Reach
 from evse_security.http.scopes import Caller, Scope
 from evse_security.http.sessions import Attempts, Sessions
 from evse_security.http.tokens import LONGEST_TOKEN, Token, TokenFile, digest, known
+from evse_security.service.spate import Spate
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ class Access:
         self._clock, self._ticks, self._file = clock, ticks, tokens
         self._client_scopes = client_scopes or {}
         self._sessions, self._attempts = Sessions(), Attempts()
+        self._guesses = Spate(partial(log.warning, "http: %d more tokens that are not valid were shown"))
         self._told = ""
 
     async def caller(self, request: Request) -> Caller:
@@ -100,7 +103,8 @@ class Access:
         if wait:
             raise TooManyAttempts(wait)
         self._attempts.failed(peer, self._ticks())
-        log.warning("http: a token that is not valid was shown by %s", peer or "a local caller")
+        if self._guesses.takes(self._ticks()):
+            log.warning("http: a token that is not valid was shown by %s", peer or "a local caller")
         raise NotAuthenticated
 
     async def _of_session(self, request: Request) -> Token | None:

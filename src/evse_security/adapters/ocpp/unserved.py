@@ -48,7 +48,8 @@ def unserved(station: Station, policy: CertificatePolicy) -> Iterator[str]:
             "by evse-security serve (renewal_v2g) or by hand"
         )
     others = set(policy.secc_ids.values()) - {policy.secc_id}
-    for name in sorted({one.common_name for one in station.chains(V2G).chains} & others):  # 3
+    installed = {one.common_name for one in station.chains(V2G).chains} if others else set()
+    for name in sorted(installed & others):  # 3
         yield f"the SECC leaf of {name} is not renewed by OCPP, which asks for that of secc_id alone: renew it by hand"
 
 
