@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from evse_security.config import StationConfig
+from evse_security.configkeys import CERTS, PASSWORD, all_keys, descriptions, keys
 from evse_security.errors import InvalidConfiguration
 from evse_security.service.config import ServiceConfig
-from evse_security.settings import CERTS, LONGEST_FILE, PASSWORD, all_keys, descriptions, keys, settings
+from evse_security.settings import LONGEST_FILE, settings
 
 Sources = dict[str, tuple[Any, str]]
 

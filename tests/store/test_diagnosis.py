@@ -18,8 +18,8 @@ from evse_security.store.diagnosis.inspection import Inspection, Place, Rights, 
 from evse_security.store.diagnosis.mending import Treatment, treatment
 from evse_security.store.surroundings import span
 from tests.builders import DAY, NOW, YEAR, altered, ocsp_answer, pem_of
-from tests.store.pictures import CERTS, CSMS_BUNDLE, MO_BUNDLE, V2G_BUNDLE, config, id_of, junk_block, token
-from tests.store.sick import CASES, CHAIN, CSO, KEY, PAST, SINGLE, pki, seen, station
+from tests.store.pictures import CERTS, CSMS_BUNDLE, MO_BUNDLE, PAST, V2G_BUNDLE, config, id_of, junk_block, token
+from tests.store.sick import CASES, CHAIN, CSO, KEY, SINGLE, pki, seen, station
 
 ALWAYS = {"ProfileDeviates"}
 """The chains of the tests are no ISO 15118 chains."""

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, and say what."""
-    from evse_security.adapters.iso15118_files import export
+    from evse_security.adapters.iso15118.files import export
     from evse_security.chains import Edition
 
     settings_of(arguments).station_config().check_apart("DIR", arguments.directory.absolute())

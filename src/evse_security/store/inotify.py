@@ -59,6 +59,8 @@ class Inbox:
     def __init__(self) -> None:
         self.places: dict[int, tuple[str, ...]] = {}
         """Paths of what is watched, by the kernel's number: one, unless links lead there as well."""
+        self.files: dict[str, int] = {}
+        """The kernel's number of what each path that is no directory led to when it was added last."""
         self.alone = (self,)
         """The readers of what nobody else watches."""
         self.directories: set[int] = set()
@@ -116,6 +118,26 @@ class Hub:
                 inbox.places[number] = (*places, path)
             if events & ONLY_DIRECTORIES:
                 inbox.directories.add(number)
+            elif inbox.files.setdefault(path, number) != number:
+                self._let_go(inbox, path)
+                inbox.files[path] = number
+
+    def _let_go(self, inbox: Inbox, path: str) -> None:
+        """Forget what a path led to before: what happens to that is of no interest any more, as that it is removed."""
+        number = inbox.files[path]
+        left = tuple(place for place in inbox.places.pop(number, ()) if place != path)
+        if left:
+            inbox.places[number] = left
+        else:
+            self._without(inbox, number)
+
+    def _without(self, inbox: Inbox, number: int) -> None:
+        """Tell an inbox nothing more of one number, and watch no more what nobody is interested in."""
+        readers = self.inboxes.pop(number, ())
+        if others := tuple(one for one in readers if one is not inbox):
+            self.inboxes[number] = others
+        elif readers:
+            libc().inotify_rm_watch(self.descriptor, number)
 
     def drop(self, inbox: Inbox) -> None:
         """Forget about an inbox, and watch no more what nobody is interested in."""
@@ -123,11 +145,7 @@ class Hub:
             return
         with self.lock:
             for number in inbox.places:
-                readers = self.inboxes.pop(number, ())
-                if others := tuple(one for one in readers if one is not inbox):
-                    self.inboxes[number] = others
-                elif readers:
-                    libc().inotify_rm_watch(self.descriptor, number)
+                self._without(inbox, number)
             inbox.places = {}
 
     def deliver(self) -> None:

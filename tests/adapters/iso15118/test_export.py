@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from evse_security import Station, StationConfig
-from evse_security.adapters import iso15118_files
-from evse_security.adapters.iso15118_export import REMINDED, ExportPart
-from evse_security.adapters.iso15118_files import GENERATION, LINK, export
+from evse_security.adapters.iso15118 import files
+from evse_security.adapters.iso15118.export import REMINDED, ExportPart
+from evse_security.adapters.iso15118.files import GENERATION, LINK, export
 from evse_security.agents.placed import PlacedWatch
 from evse_security.chains import Edition
 from evse_security.errors import InvalidConfiguration, NotWritable
@@ -292,7 +292,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from evse_security import Station, StationConfig
-from evse_security.adapters.iso15118_files import Edition, export
+from evse_security.adapters.iso15118.files import Edition, export
 from tests.builders import NOW
 
 station = Station.open(StationConfig.under(Path(sys.argv[1]), clock=lambda: NOW))
@@ -324,7 +324,7 @@ def test_a_generation_is_on_the_disk_before_the_link_leads_there(
         steps.append(target)
         return replace(path, target)
 
-    monkeypatch.setattr(iso15118_files, "force", steps.append)
+    monkeypatch.setattr(files, "force", steps.append)
     monkeypatch.setattr(Path, "replace", renamed)
     export(Station.open(StationConfig.under(tmp_path / "certs", clock=lambda: NOW)), to, Edition.ISO15118_2)
     assert steps[-3:] == [to, to / LINK, to]
@@ -334,7 +334,7 @@ def test_nobody_keeps_it_from_writing_for_long(tmp_path: Path, monkeypatch: pyte
     stock(tmp_path / "certs", W, "SECC", "Sub")
     to = tmp_path / "josev"
     to.mkdir()
-    monkeypatch.setattr(iso15118_files, "PATIENCE", 0.1)
+    monkeypatch.setattr(files, "PATIENCE", 0.1)
     holder = Claim(to)
     assert holder.take()
     export(Station.open(StationConfig.under(tmp_path / "certs", clock=lambda: NOW)), to, Edition.ISO15118_2)

@@ -102,12 +102,12 @@ def test_each_edition_has_a_request_of_its_own_and_neither_waits_for_the_other(
 def test_a_leaf_gets_a_key_of_the_kind_that_it_had(tmp_path: Path) -> None:
     async def work(stage: Stage) -> None:
         await stage.at(NOW + 45 * DAY)
-        kinds = await stage.service.ask(lambda station: station.renewal_facts(V2G, None, OF_20), caller="test")
+        kinds = await stage.service.ask(lambda station: station.renewal.facts(V2G, None, OF_20), caller="test")
         assert kinds.leaf is not None
         assert kinds.leaf.key_type == "ed448"
         [csr] = by_edition(stage)[OF_20]
         assert await stage.answer(csr) == "Accepted"
-        after = await stage.service.ask(lambda station: station.renewal_facts(V2G, None, OF_20), caller="test")
+        after = await stage.service.ask(lambda station: station.renewal.facts(V2G, None, OF_20), caller="test")
         assert after.leaf is not None
         assert (after.leaf.key_type, after.leaf.not_after) == ("ed448", NOW + 135 * DAY)
 

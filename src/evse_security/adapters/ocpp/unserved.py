@@ -10,7 +10,7 @@ from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import rules
 from evse_security.cars import EDITIONS
 from evse_security.pki.profile import EDITION_OF_KEY_TYPE, Edition
-from evse_security.renewing import LeafFacts
+from evse_security.renewalfacts import LeafFacts
 from evse_security.station import Station
 from evse_security.visible import printable
 from evse_security.vocabulary import LeafCertificateType
@@ -65,7 +65,7 @@ def _not_enrolled(policy: CertificatePolicy, by_edition: dict[Edition, LeafFacts
 
 
 def _leaf(station: Station, edition: Edition) -> LeafFacts | None:
-    return rules.newest(station.renewal_facts(V2G, None, edition))
+    return rules.newest(station.renewal.facts(V2G, None, edition))
 
 
 def _second(station: Station) -> Edition:

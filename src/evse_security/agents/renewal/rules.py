@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from evse_security.agents.renewal.record import Cause, Outcome, Record
-from evse_security.renewing import LeafFacts, LeafUse, RenewalFacts, RequestState
+from evse_security.renewalfacts import LeafFacts, LeafUse, RenewalFacts, RequestState
 from evse_security.service.config import Enrolment, ServiceConfig
 from evse_security.service.renewals import RenewalState
 from evse_security.vocabulary import LeafCertificateType

@@ -12,7 +12,7 @@ from evse_security.agents.renewal.rules import Subject, newest
 from evse_security.errors import EvseSecurityError
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.profile import EDITION_OF_KEY_TYPE, LEAF_KEYS, Edition
-from evse_security.renewing import LeafFacts, LeafUse, RenewalFacts
+from evse_security.renewalfacts import LeafFacts, LeafUse, RenewalFacts
 from evse_security.service.renewals import Renewed
 from evse_security.service.service import Service
 from evse_security.station import Refused as RefusedChange
@@ -49,8 +49,8 @@ class Store:
         """What there is, and what became of a request, whose key is kept until another one takes its place."""
 
         def look(station: Station) -> Found:
-            station.await_certificate(leaf, csr)
-            facts = station.renewal_facts(leaf.kind, csr, _EDITIONS.get(leaf))
+            station.renewal.await_certificate(leaf, csr)
+            facts = station.renewal.facts(leaf.kind, csr, _EDITIONS.get(leaf))
             configured = station.config.csr_key_type
             now = newest(facts)
             is_first = now is None and leaf is _made(leaf.kind, configured) and not _installed(station, leaf.kind)
@@ -86,7 +86,7 @@ class Store:
         """Make a key and a signing request (PEM)."""
 
         def make(station: Station) -> str:
-            return station.signing_request([leaf.kind], **subject._asdict(), key_type=key_type)
+            return station.renewal.signing_request([leaf.kind], **subject._asdict(), key_type=key_type)
 
         try:
             return await self._service.ask(make, caller=CALLER)
@@ -109,7 +109,7 @@ class Store:
         """A leaf with its key and password, if it is in use."""
         if leaf is None or leaf.use is not LeafUse.in_use:
             return None
-        info = await self._service.ask(lambda station: station.leaf_info(kind, leaf.fingerprint), caller=CALLER)
+        info = await self._service.ask(lambda station: station.renewal.leaf_info(kind, leaf.fingerprint), caller=CALLER)
         path = None if info is None else info.certificate or info.certificate_single
         if info is None or path is None:
             return None
@@ -140,4 +140,4 @@ def _made(kind: LeafCertificateType, configured: str) -> Renewed:
 
 def _installed(station: Station, kind: LeafCertificateType) -> list[Renewed]:
     of_kind = [one for one in Renewed if one.kind is kind]
-    return [one for one in of_kind if newest(station.renewal_facts(kind, None, _EDITIONS.get(one))) is not None]
+    return [one for one in of_kind if newest(station.renewal.facts(kind, None, _EDITIONS.get(one))) is not None]

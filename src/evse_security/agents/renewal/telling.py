@@ -8,7 +8,7 @@ from datetime import datetime
 
 from evse_security.agents.renewal.record import Record
 from evse_security.agents.renewal.rules import Decision, Step
-from evse_security.renewing import LeafFacts
+from evse_security.renewalfacts import LeafFacts
 from evse_security.service.eventdata import ExpiringLeaf, Problem, RenewalNews
 from evse_security.service.events import EventKind, Events
 from evse_security.service.renewals import RenewalState, RenewalStatus, Renewed, moment_text, named

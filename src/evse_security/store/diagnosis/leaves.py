@@ -9,8 +9,9 @@ from pathlib import Path
 from evse_security.errors import ChainRefused, Expired, IssuerNotFound, NoTrustAnchor, NotYetValid, ProfileViolated
 from evse_security.pki import names
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.demands import check_end_entity
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.path import MAX_PATH, VerifiedChain, check_end_entity
+from evse_security.pki.path import MAX_PATH, VerifiedChain
 from evse_security.pki.profile import EDITION_OF_KEY_TYPE, Edition, ProfileName, check, edition_of, leaf_key_of, serves
 from evse_security.store.diagnosis.certificates import deletion, installation, single_file, weak_digest
 from evse_security.store.diagnosis.finding import MOST_PATHS, OURS, Command, Finding, Severity, found

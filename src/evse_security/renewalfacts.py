@@ -113,19 +113,6 @@ def renewal_facts(
     )
 
 
-def await_certificate(core: Core, whose: str, csr: str | None) -> None:
-    """Keep the key of a signing request (PEM) from being swept, in place of another one's of the same who waits."""
-    awaited = core.limits.awaited
-    try:
-        token = None if csr is None else token_of_request(csr)
-    except ValueError:
-        token = None
-    if token is None:
-        awaited.pop(whose, None)
-    else:
-        awaited[whose] = token
-
-
 def _own(leaves: Iterable[Leaf], kind: LeafKind) -> Iterator[Leaf]:
     """Those of them that a TLS stack could use, were it their time."""
     for one in leaves:
