@@ -165,7 +165,7 @@ class Core:
             if self._audit is not None and not deed.done:
                 self._audit.record(deed.refused(why), self.config.clock())
             if isinstance(why, EvseSecurityError):
-                self._tell(self._hearing_refusals, Refused(command, deed.about, why))
+                self._tell(self._hearing_refusals, Refused(command, deed.about, why, tuple(deed.given)))
             raise
 
     def change(self, decide: Callable[[Snapshot, Moment], Decision], deed: Deed) -> Decision:

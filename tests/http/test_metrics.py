@@ -138,8 +138,9 @@ def test_the_metrics_name_what_the_renewal_agent_renews(tmp_path: Path) -> None:
     async def work(running: Running) -> None:
         metrics = Metrics(running.service, looking.Looking(running.service), RenewalAgent.of(running.service))
         text = (await metrics.text()).decode()
-        for kind in ("V2G", "CSMS"):
-            assert f'evse_security_renewal_state{{certificate_type="{kind}",state="unknown"}} 1.0' in text
+        for kind, edition in (("V2G", "2"), ("CSMS", "")):
+            state = f'evse_security_renewal_state{{certificate_type="{kind}",edition="{edition}",state="unknown"}} 1.0'
+            assert state in text
 
     served(tmp_path, work)
 

@@ -211,6 +211,8 @@ def test_of_secc_leaves_of_both_editions_none_follows_the_other(old: int, new: i
     finding = the("LeafExpiring", seen(station(w).with_leaf(w, "New", "Sub2", "Sub1", number=2)))
     assert finding.certificate is not None
     assert finding.certificate.startswith("CN=SECC" if old < new else "CN=New")
+    options = finding.mend[0][1 : finding.mend[0].index("call")]
+    assert options == (() if old < new else ("--csr-key-type", "secp521r1"))
 
 
 def test_responses_are_missed_about_the_secc_leaves_of_both_editions() -> None:

@@ -25,6 +25,7 @@ from evse_security.adapters.ocpp.uses import TRIGGERS, SigningUse
 from evse_security.additions import AddedCaType, CaTypeWithOem
 from evse_security.errors import EvseSecurityError, InvalidConfiguration, MalformedRequest, Revoked
 from evse_security.interface import WITH_OEM, r2026_04_oem
+from evse_security.service.ours import warn_of_others
 from evse_security.station import Refused, Station
 from evse_security.vocabulary import (
     CaCertificateType,
@@ -65,6 +66,8 @@ class Desk:
     def __init__(self, station: Station, policy: CertificatePolicy, directory: Path | None = None) -> None:
         """With what is remembered in `directory` (None: nothing outlives a restart)."""
         self.station = station
+        if directory is not None:
+            warn_of_others("what is remembered for the CSMS", directory)
         self.memory = Memory(directory)
         self.renewals = Renewals(station, self._settled(policy), self.memory)
         self.trust = CsmsTrust(station, self.memory)

@@ -64,10 +64,21 @@ def facts(station: Station, policy: CertificatePolicy, use: SigningUse, csr: str
 def _facts(
     station: Station, policy: CertificatePolicy, use: SigningUse, kind: LeafCertificateType, csr: str | None
 ) -> RenewalFacts:
-    of = edition(station, policy, use) if kind is LeafCertificateType.V2G else None
-    found = station.renewal.facts(kind, csr, of)
+    if kind is not LeafCertificateType.V2G:
+        found = station.renewal.facts(kind, csr)
+    else:
+        found = _of_secc(station, csr, edition(station, policy, use))
     is_kept = found.request is RequestState.aging  # no sweep takes its key (`Renewal.await_certificate`)
     return replace(found, request=RequestState.waits) if is_kept else found
+
+
+def _of_secc(station: Station, csr: str | None, of: Edition | None) -> RenewalFacts:
+    """Of the SECC leaf of an edition; None: of that with the keys that this station makes, or for want of it any."""
+    made = EDITION_OF_KEY_TYPE.get(station.config.csr_key_type, Edition.ISO15118_2)
+    found = station.renewal.facts(LeafCertificateType.V2G, csr, of or made)
+    if of is None and rules.newest(found) is None:
+        return station.renewal.facts(LeafCertificateType.V2G, csr)
+    return found
 
 
 def _end(found: RenewalFacts) -> datetime:

@@ -17,6 +17,7 @@ from evse_security.adapters.ocpp.messages import sign_certificate, text
 from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.refusals import ChainTooLarge, NotEnabled, NothingPending, Unsupported
 from evse_security.adapters.ocpp.trial import Blame, ClientCertificate
+from evse_security.adapters.ocpp.unserved import Unserved
 from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.record import Cause, Outcome, Record
@@ -59,6 +60,7 @@ class Renewals:
         """With what is remembered of them."""
         self.station, self.policy, self.memory = station, policy, memory
         self._client = ClientLeaf(station, memory)
+        self._unserved = Unserved()
         self.leaps = Leaps() if station.config.clock is system_clock else None
         """Of the machine's clock; whoever brings another one turns it as he likes."""
         self._take_over_from_before()
@@ -100,6 +102,7 @@ class Renewals:
     def look(self) -> Looked:
         """What is to be done now."""
         self._mend()
+        self._unserved.look(self.station, self.policy)
         requests: list[Outgoing] = []
         problems: list[str] = []
         time = self.station.time()

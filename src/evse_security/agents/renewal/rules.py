@@ -264,6 +264,11 @@ def _standing(record: Record, policy: Policy) -> tuple[RenewalState, str]:
     return (RenewalState.waiting if record.outcome is Outcome.asked else RenewalState.retrying), reason
 
 
+def left() -> Decision:
+    """There is no such leaf, and the other edition of ISO 15118 has one: that is enough, unless somebody says so."""
+    return _rest(RenewalState.absent, "there is no such leaf, and a first one is asked for by a trigger alone")
+
+
 # ---- what is begun
 
 
