@@ -101,6 +101,14 @@ def test_it_is_for_nobody_else_and_nothing_is_left_beside_it(saved: Path) -> Non
     assert [path.name for path in saved.parent.iterdir() if path.name.endswith(TEMPORARY_SUFFIX)] == []
 
 
+def test_it_is_on_the_disk_before_that_is_said(store: Prepared, tmp_path: Path, forced: list[str]) -> None:
+    (tmp_path / "backups").mkdir()
+    store.station().backup(tmp_path / "backups" / "one", passphrase=None)
+    written = [path for path in forced if path.startswith(str(tmp_path / "backups"))]
+    assert written[0].endswith(TEMPORARY_SUFFIX)
+    assert written[1:] == [str(tmp_path / "backups")]
+
+
 def test_the_same_store_at_the_same_time_makes_the_same_bytes(store: Prepared, saved: Path, tmp_path: Path) -> None:
     store.station().backup(tmp_path / "again", passphrase=None)
     assert (tmp_path / "again").read_bytes() == saved.read_bytes()

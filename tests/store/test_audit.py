@@ -65,6 +65,24 @@ def told(store: Prepared) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines(log)]
 
 
+# ---- on the disk
+
+
+def test_entries_are_forced_to_the_disk_where_that_is_wanted(path: Path, forced: list[str]) -> None:
+    log, directory = AuditLog(path, SMALL, sync=True), str(path.parent)
+    both = [str(path), str(head_of(path))]
+    log.record({"command": "first"}, NOW)
+    assert forced == [str(path.parent.parent), both[0], directory, both[1]]
+    while not path.with_name("audit.jsonl.0000000001").exists():
+        forced.clear()
+        log.record({"command": "next"}, NOW)
+    log.record({"command": "the first in its file"}, NOW)
+    assert forced == [*both, both[0], directory, both[1]]
+    forced.clear()
+    write(path)
+    assert forced == []
+
+
 # ---- the chain
 
 

@@ -140,10 +140,10 @@ def test_what_is_kept_aside_is_on_the_disk_before_anything_is_removed(tmp_path: 
     (directory / "a.key").write_text("key")
     forced = list[int]()
     keep_aside(
-        [directory / "a.key"], tmp_path / "certs", tmp_path / "kept", lambda at: forced.append(os.fstat(at).st_ino)
+        [directory / "a.key"], tmp_path / "certs", tmp_path / "deep/kept", lambda at: forced.append(os.fstat(at).st_ino)
     )
-    kept = tmp_path / "kept"
-    made = [kept / "keys/a.key", kept / "keys", kept, tmp_path]
+    kept = tmp_path / "deep/kept"
+    made = [kept / "keys/a.key", kept / "keys", kept, tmp_path / "deep", tmp_path]
     assert forced == [path.stat().st_ino for path in made]
 
 

@@ -26,6 +26,7 @@ from typing import Any
 from evse_security.clock import believable
 from evse_security.errors import InvalidConfiguration
 from evse_security.http.scopes import Scope
+from evse_security.service.state import force
 
 KEY = "http_tokens"
 FORMAT = "evse-security tokens 1"
@@ -144,6 +145,7 @@ class TokenFile:
         """The open directory of the file, while nobody else writes."""
         with suppress(FileExistsError):
             os.mkdir(self._path.parent, 0o700)
+            force(self._path.parent.parent)
         directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
