@@ -125,6 +125,16 @@ def test_nothing_is_written_over_and_not_among_the_certificates(store: Prepared,
         store.station().backup(store.root / "nowhere/backup", passphrase=None)
 
 
+def test_a_bundle_that_is_a_link_to_itself_is_named(store: Prepared, saved: Path, tmp_path: Path) -> None:
+    bundle = store.config().v2g_ca_bundle
+    bundle.unlink()
+    bundle.symlink_to(bundle.name)
+    with pytest.raises(BackupRefused, match=r"V2G_ROOT_CA\.pem: it cannot be read, so a backup would lack it"):
+        store.station().backup(tmp_path / "another", passphrase=None)
+    with pytest.raises(BackupRefused, match=r"V2G_ROOT_CA\.pem: it cannot be looked at"):
+        store.station().restore(saved, passphrase=None)
+
+
 def test_what_cannot_be_read_is_named_and_the_rest_is_saved(store: Prepared, tmp_path: Path) -> None:
     sparse(store.root / "client/cso/huge.pem", 17 << 20)
     report = store.station().backup(tmp_path / "backup", passphrase=None)
