@@ -83,6 +83,20 @@ def test_entries_are_forced_to_the_disk_where_that_is_wanted(path: Path, forced:
     assert forced == []
 
 
+def test_a_head_that_cannot_be_forced_makes_no_entry_look_removed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}") == str(head_of(path)):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    write(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", failing)
+        AuditLog(path, sync=True).record({"command": "forced"}, NOW)
+    log = write(path)
+    assert [entry.body["command"] for entry in log.entries()] == ["c0", "forced", "c0"]
+    assert log.verify().intact
+
+
 # ---- the chain
 
 

@@ -150,10 +150,11 @@ class Turn:
             with suppress(OSError):
                 doomed = self._rotate(bounds.files)
         os.pwrite(head_file, self.head.text(), 0)
-        if os.fstat(head_file).st_size > HEAD_BYTES:
-            os.ftruncate(head_file, HEAD_BYTES)
-        if sync:
-            os.fsync(head_file)
+        with suppress(OSError):  # the entries are in the log, and the head says so: to take them back would be a lie
+            if os.fstat(head_file).st_size > HEAD_BYTES:
+                os.ftruncate(head_file, HEAD_BYTES)
+            if sync:
+                os.fsync(head_file)
         return doomed
 
     def _rotate(self, keep: int) -> list[str]:
