@@ -14,8 +14,8 @@ from benchmarks.plan import Plan
 from benchmarks.stores import Stores
 from evse_security import Station, StationConfig
 from evse_security.adapters.iso15118 import server_context
-from evse_security.adapters.tls_libssl import libssl, pointer
-from evse_security.adapters.tls_material import SUITES_2
+from evse_security.adapters.tls.libssl import libssl, pointer
+from evse_security.adapters.tls.material import SUITES_2
 from evse_security.lab.hierarchy import Edition, Pki, make_pki
 from evse_security.lab.layouts import write_everest
 from evse_security.lab.ocsp import ID_HASHES, ResponseTemplate

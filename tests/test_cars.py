@@ -11,7 +11,7 @@ from evse_security.adapters.iso15118 import server_context
 from evse_security.lab.authority import Entity
 from evse_security.lab.hierarchy import Variant, template_of
 from evse_security.lab.keys import KeyKind
-from tests.adapters.iso15118.secc import ED448, HOUR, NOW, P256, P521, Site, answer, pki, under_another_root
+from tests.adapters.secc import ED448, HOUR, NOW, P256, P521, Site, answer, pki, under_another_root
 from tests.builders import key_source
 
 

@@ -279,3 +279,20 @@ def test_a_backup_holds_them_and_a_station_without_a_place_does_not_take_it(cert
         with pytest.raises(BackupRefused, match="no place for the OEM roots"):
             without.restore(tmp_path / "backup", passphrase=None)
         assert listed(without) == []
+
+
+def test_what_is_listed_is_worked_out_once_until_something_changes(certs: Path) -> None:
+    with opened(certs) as station:
+        commands = station.interface(WITH_OEM)
+        install(station, "OemRoot")
+        first = commands.get_installed_certificates(certificate_types=CERTIFICATE_TYPES)
+        again = commands.get_installed_certificates(certificate_types=CERTIFICATE_TYPES)
+        assert again.certificate_hash_data_chain is first.certificate_hash_data_chain
+        assert commands.get_installed_certificates(certificate_types=(CertificateType.V2GRootCertificate,)) != first
+        install(station, "Other")
+        after = commands.get_installed_certificates(certificate_types=CERTIFICATE_TYPES)
+        assert len(after.certificate_hash_data_chain) == 2
+        assert station.inventory().ca_count == 2
+        bundle(certs).unlink()  # by others
+        assert not commands.get_installed_certificates(certificate_types=CERTIFICATE_TYPES).certificate_hash_data_chain
+        assert station.inventory().ca_count == 0

@@ -402,20 +402,20 @@ def test_a_request_with_a_key_of_its_own_for_a_leaf_of_two_kinds(tmp_path: Path)
             arguments = {"certificate": made["Root"].pem, "certificate_type": kind}
             assert station.dispatch("install_ca_certificate", arguments) == "Accepted"
         subject = {"country": "", "organization": "Operator", "common": "CS1"}
-        request = station.signing_request(both, **subject, key_type="secp521r1")
+        request = station.renewal.signing_request(both, **subject, key_type="secp521r1")
         assert len(list(tmp_path.rglob("*.key"))) == 2
         with pytest.raises(Refusal):
-            station.install_leaf(csms(made, "OtherSub").answer(request), both)
-        station.install_leaf(csms(made, "Sub").answer(request), both)
+            station.renewal.install_leaf(csms(made, "OtherSub").answer(request), both)
+        station.renewal.install_leaf(csms(made, "Sub").answer(request), both)
         assert [station.chains(kind).chains[0].key_kind for kind in both] == ["EC 521"] * 2
         with pytest.raises(MalformedRequest, match="key_type"):
-            station.signing_request(both, **subject, key_type="dsa")
+            station.renewal.signing_request(both, **subject, key_type="dsa")
         with pytest.raises(MalformedRequest, match="certificate_types"):
-            station.signing_request((), **subject)
+            station.renewal.signing_request((), **subject)
         with pytest.raises(MalformedRequest, match="certificate_types"):
-            station.install_leaf("", ())
+            station.renewal.install_leaf("", ())
         with pytest.raises(NoRequestForType):
-            station.signing_request((LeafCertificateType.MO,), **subject)
+            station.renewal.signing_request((LeafCertificateType.MO,), **subject)
 
 
 def test_answers_are_json(tmp_path: Path) -> None:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple, cast
 
-from evse_security.additions import AnyCaType
+from evse_security.additions import AnyCaType, AnyCertificateType
 from evse_security.clock import Moment
 from evse_security.core import Core, told
 from evse_security.errors import (
     CommandRefused,
-    KeyNotGenerated,
     NoLeafOfType,
     NoPlaceForRoots,
-    NoRequestForType,
     NotInstalled,
     NoTrustAnchor,
     Refusal,
 )
-from evse_security.keys import files as key_files
-from evse_security.keys.kinds import KeyType
 from evse_security.leaves import Leaves
 from evse_security.outcomes import answers
 from evse_security.pki import ocsp, pem
@@ -29,12 +26,11 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import asked_for
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.path import LeafStart, Policy, VerifiedChain
-from evse_security.pki.profile import EDITION_OF_KEY_TYPE, Edition, ProfileName
-from evse_security.pki.request import RequestSubject, signing_request
+from evse_security.pki.request import RequestSubject
 from evse_security.pki.signature import decode as decode_signature
+from evse_security.signingrequests import signing_request
 from evse_security.store import roots
-from evse_security.store.changes import SECRET_MODE, Decision, Write, joined
-from evse_security.store.deeds import Deed
+from evse_security.store.changes import Decision, joined
 from evse_security.store.firmware import LONGEST_PATH, file_signature_is_valid
 from evse_security.store.kinds import LEAF_KINDS, TRUST
 from evse_security.store.limits import with_room
@@ -67,6 +63,18 @@ from evse_security.vocabulary import (
 )
 
 _MAY_START_LATER = frozenset({LeafCertificateType.CSMS, LeafCertificateType.V2G})
+
+_MAX_LISTED = 256
+"""Longest list that is remembered: of a station, not of a test lab, where it would take more than the certificates."""
+
+_LISTED = "listed"
+
+
+class _Listed(NamedTuple):
+    """The last list of a picture: which types in which records were asked for, and the answer."""
+
+    question: tuple[object, ...]
+    found: tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,11 +227,24 @@ class Commands:
         self, *, certificate_types: Sequence[CertificateType]
     ) -> GetInstalledCertificatesResult:
         """List installed certificates as hash data (M03)."""
+        status, found = self.listed(certificate_types, CertificateHashDataChain)
+        return GetInstalledCertificatesResult(status=status, certificate_hash_data_chain=found)
+
+    def listed(
+        self, certificate_types: Sequence[AnyCertificateType], entry: Callable[..., report.Entry]
+    ) -> tuple[GetInstalledCertificatesStatus, tuple[report.Entry, ...]]:
+        """List installed certificates in records of one's own. See `report.installed` for what they are made of."""
         snapshot, _ = self._core.look()
-        newest_by = self._core.config.newest_by
-        found = report.installed(snapshot, certificate_types, newest_by, CertificateHashDataChain)
+        question = (entry, *certificate_types)
+        known = snapshot.memory.get(_LISTED)
+        if isinstance(known, _Listed) and known.question == question:
+            found = cast(tuple[report.Entry, ...], known.found)
+        else:
+            found = tuple(report.installed(snapshot, certificate_types, self._core.config.newest_by, entry))
+            if len(found) <= _MAX_LISTED:
+                snapshot.memory[_LISTED] = _Listed(question, found)
         status = GetInstalledCertificatesStatus.Accepted if found else GetInstalledCertificatesStatus.NotFound
-        return GetInstalledCertificatesResult(status=status, certificate_hash_data_chain=tuple(found))
+        return status, found
 
     def is_ca_certificate_installed(self, *, certificate_type: AnyCaType) -> bool:
         """Tell whether a valid root is installed."""
@@ -301,64 +322,11 @@ class Commands:
         """Make a key and a signing request for it; the key is on the disk before the request is handed out."""
         try:
             subject = RequestSubject(country=country, organization=organization, common=common)
-            csr = self.signing_request((certificate_type,), subject, use_tpm=use_tpm)
+            csr = signing_request(self._core, (certificate_type,), subject, use_tpm=use_tpm)
         except Refusal as refusal:
             told("generate_certificate_signing_request", refusal)
             return GetCertificateSignRequestResult(status=answers(refusal).request)
         return GetCertificateSignRequestResult(status=GetCertificateSignRequestStatus.Accepted, csr=csr)
-
-    def signing_request(
-        self,
-        certificate_types: Sequence[LeafCertificateType],
-        subject: RequestSubject,
-        *,
-        use_tpm: bool = False,
-        key_type: KeyType | None = None,
-    ) -> str:
-        """Make a key and a signing request (PEM) for one leaf that is of all these types. Raises the refusal.
-
-        `key_type`: None for the configured one.
-        """
-        with self._core.deed("generate_certificate_signing_request", ", ".join(certificate_types)) as deed:
-            for one in certificate_types:
-                if one not in LEAF_KINDS:
-                    raise NoRequestForType(one)
-            if use_tpm:
-                raise KeyNotGenerated("no TPM is configured, and a key in a file would not be what was asked for")
-            return self._signing_request(certificate_types, subject, key_type, deed)
-
-    def _signing_request(
-        self,
-        certificate_types: Sequence[LeafCertificateType],
-        subject: RequestSubject,
-        key_type: KeyType | None,
-        deed: Deed,
-    ) -> str:
-        config = self._core.config
-        if LeafCertificateType.V2G in certificate_types:
-            subject = replace(subject, domain_component=self._domain_component(key_type))
-        key = key_files.generate(key_type or KeyType(config.csr_key_type))
-        csr = signing_request(subject, key, dns_names=config.csr_dns_names, ip_addresses=config.csr_ip_addresses)
-        content = key_files.to_pem(key, config.private_key_password)
-
-        def decide(snapshot: Snapshot, moment: Moment) -> Decision:
-            name = f"{self._core.token(moment)}.key"
-            paths = [
-                snapshot.leaves[one].key_directory / f"{LEAF_KINDS[one].single_prefix}{name}"
-                for one in certificate_types
-            ]
-            writes = tuple(Write(path, content, SECRET_MODE) for path in paths)
-            return with_room(Decision(writes), snapshot, self._core.limits, moment)
-
-        self._core.change(decide, deed)
-        return csr
-
-    def _domain_component(self, key_type: KeyType | None) -> str:
-        """What an SECC leaf has: with ISO 15118-20 keys DC=CSO, if they or the profile are asked for, else DC=CPO."""
-        config = self._core.config
-        is_asked_for = key_type is not None or self._core.profile is ProfileName.ISO15118
-        edition = EDITION_OF_KEY_TYPE.get(key_type or config.csr_key_type) if is_asked_for else None
-        return "CSO" if edition is Edition.ISO15118_20 else "CPO"
 
     # ---- leaves to use
 

@@ -165,7 +165,7 @@ class Core:
             if self._audit is not None and not deed.done:
                 self._audit.record(deed.refused(why), self.config.clock())
             if isinstance(why, EvseSecurityError):
-                self._tell(self._hearing_refusals, Refused(command, deed.about, why))
+                self._tell(self._hearing_refusals, Refused(command, deed.about, why, tuple(deed.given)))
             raise
 
     def change(self, decide: Callable[[Snapshot, Moment], Decision], deed: Deed) -> Decision:
@@ -181,7 +181,7 @@ class Core:
                 self._disk.make_directories()
                 decision = self._changed(decide, deed, Missing.MAKE) or Decision()
             if decision.changes:
-                self._see()
+                self._disk.show()
                 self._tell(self._hearing_paths, frozenset(change.path for change in decision.changes))
             self._announce(decision.updates)
         return decision
@@ -197,14 +197,6 @@ class Core:
             self._record(deed, decision, moment)
             self._copy(decision.copies, moment)
         return decision
-
-    def _see(self) -> None:
-        """Look at what was changed just now, so that who reads next need not. What was done is done."""
-        try:
-            if self._disk.is_watched:
-                self._disk.look()
-        except Exception:
-            log.exception("the store could not be looked at after it was changed")
 
     def _record(self, deed: Deed, decision: Decision, moment: Moment) -> None:
         deed.done = True

@@ -96,6 +96,7 @@ class Doctor:
             newest_by=config.newest_by,
             profile=self._core.profile,
             warn=timedelta(days=warn_days),
+            csr_key_type=config.csr_key_type,
             said=self._core.revocations(snapshot),
         )
 

@@ -9,6 +9,7 @@ from evse_security.interface.r2023_10 import LeafCertificateType
 from evse_security.leaves import Leaves
 from evse_security.outcomes import answers
 from evse_security.pki.request import RequestSubject
+from evse_security.signingrequests import signing_request
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.rules import report
 from evse_security.vocabulary import (
@@ -87,7 +88,7 @@ class Commands202310:
         """A signing request (PEM). The result has no word for failure: raises `CommandRefused` with the reason."""
         try:
             subject = RequestSubject(country=country, organization=organization, common=common)
-            return self._today.signing_request((certificate_type,), subject)
+            return signing_request(self._core, (certificate_type,), subject)
         except Refusal as refusal:
             told("generate_certificate_signing_request", refusal)
             raise CommandRefused("generate_certificate_signing_request", refusal) from refusal

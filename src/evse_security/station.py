@@ -13,18 +13,15 @@ from evse_security.additions import AnyCaType, OemStoreUpdate
 from evse_security.clock import Moment
 from evse_security.commands import CheckReport, Commands
 from evse_security.config import StationConfig
-from evse_security.core import Core, Subscriber, telling
+from evse_security.core import Core, Subscriber
 from evse_security.doctor import WARN_DAYS, Doctor, Mended, MendReport
 from evse_security.errors import MalformedRequest, NoPlaceForRoots
 from evse_security.interface import NEWEST, WITH_OEM, r2023_10, r2026_04, r2026_04_oem
-from evse_security.keys.kinds import KeyType
 from evse_security.leaves import Leaves
 from evse_security.older import Commands202310
 from evse_security.pki.hashdata import asked_for
-from evse_security.pki.profile import Edition
-from evse_security.pki.request import RequestSubject
 from evse_security.recovery import BackupReport, Others, Recovery, RestoreReport
-from evse_security.renewing import RenewalFacts, await_certificate, renewal_facts
+from evse_security.renewal import Renewal
 from evse_security.serve.dispatch import dispatch
 from evse_security.serve.typed import Typed
 from evse_security.store.changes import Decision
@@ -41,8 +38,7 @@ from evse_security.store.rules.ask import OcspQuestion, OcspState, ocsp_question
 from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.trial import Attempt, FileExplanation, Received, explain_text
-from evse_security.succession import discard_leaf, leaf_info, retire_root, root_of_leaf
-from evse_security.vocabulary import CertificateHashData, CertificateInfo, LeafCertificateType
+from evse_security.vocabulary import CertificateHashData, LeafCertificateType
 from evse_security.withoem import CommandsWithOem
 
 if TYPE_CHECKING:
@@ -107,10 +103,12 @@ class Station:
         commands = Commands(self._core)
         self._commands = commands
         self._doctor = Doctor(self._core)
+        self.renewal = Renewal(self._core, self._leaves, commands)
+        """For those who renew leaves and replace roots, as the agents do, and the adapter for OCPP."""
         self._revisions: dict[str, Any] = {
             "2023-10": Commands202310(self._core, commands),
             "2026-04": commands,
-            WITH_OEM: CommandsWithOem(self._core, commands),
+            WITH_OEM: CommandsWithOem(commands),
         }
         self._typed: dict[str, Any] = {name: Typed(found, name) for name, found in self._revisions.items()}
 
@@ -229,51 +227,6 @@ class Station:
         """Whole days until the newest usable leaf expires; None if there is none, 0 on its last day."""
         return self._commands.leaf_expiry_days(certificate_type)
 
-    def renewal_facts(
-        self, certificate_type: LeafCertificateType, csr: str | None = None, edition: Edition | None = None
-    ) -> RenewalFacts:
-        """What is to be known to renew the V2G or CSMS leaf, and what became of a signing request (PEM).
-
-        With an edition of ISO 15118 only the leaves of that one count.
-        """
-        return renewal_facts(self._core, self._leaves, certificate_type, csr, edition)
-
-    def signing_request(
-        self,
-        certificate_types: Sequence[LeafCertificateType],
-        *,
-        country: str,
-        organization: str,
-        common: str,
-        key_type: str | None = None,
-    ) -> str:
-        """Make a key and a signing request (PEM), with a kind of key of its own; None: `csr_key_type`.
-
-        For several types it is one key, for one leaf that is of all of them. Raises `MalformedRequest` and the refusal.
-        """
-        if key_type not in (None, *KeyType):
-            raise MalformedRequest("key_type", f"must be one of {', '.join(KeyType)}")
-        subject = RequestSubject(country=country, organization=organization, common=common)
-        kind = None if key_type is None else KeyType(key_type)
-        with telling("signing_request"):
-            return self._commands.signing_request(_some(certificate_types), subject, key_type=kind)
-
-    def install_leaf(self, certificate_chain: str, certificate_types: Sequence[LeafCertificateType]) -> None:
-        """Install a signed leaf with its sub-CAs (PEM) for all these types, or for none of them.
-
-        Only a power cut leaves it with some of them; then this can be done again. Raises `MalformedRequest` and the
-        refusal.
-        """
-        with telling("install_leaf"):
-            self._commands.install_leaf(certificate_chain, _some(certificate_types))
-
-    def await_certificate(self, whose: str, csr: str | None) -> None:
-        """Keep the key of a signing request (PEM) from being swept, in place of another one's; None: of nobody's.
-
-        `whose`: who waits for it, and for what. This holds for this station as long as it is open.
-        """
-        await_certificate(self._core, whose, csr)
-
     def chains(self, certificate_type: LeafCertificateType) -> Installed:
         """The V2G or CSMS chains that a TLS stack may send now, newest first; the same object until that changes."""
         return self._chains.installed(certificate_type)
@@ -289,25 +242,6 @@ class Station:
         from evse_security.chains import Chains  # who speaks no TLS does not wait for it
 
         return Chains(self._core, self._leaves)
-
-    def leaf_info(self, certificate_type: LeafCertificateType, fingerprint: str) -> CertificateInfo | None:
-        """The files of one V2G or CSMS leaf, be it the newest or not; None where it cannot be used."""
-        return leaf_info(self._core, self._leaves, certificate_type, fingerprint)
-
-    def discard_leaf(self, certificate_type: LeafCertificateType, fingerprint: str) -> None:
-        """Remove one leaf with its key, as another took its place. Raises the refusal: the last one stays."""
-        discard_leaf(self._core, certificate_type, fingerprint)
-
-    def retire_root(self, fingerprint: str, *, needed: str = "") -> None:
-        """Remove the CSMS root whose successor has proven itself; what it issued stays (M05.FR.13).
-
-        `needed`: fingerprint of a CSMS leaf that must stay usable. Raises the refusal.
-        """
-        retire_root(self._core, self._leaves, fingerprint, needed)
-
-    def root_of_leaf(self, certificate_type: LeafCertificateType, fingerprint: str) -> CertificateHashData | None:
-        """The root that a leaf leads to, or led to when it was valid; None where there is none."""
-        return root_of_leaf(self._core, self._leaves, certificate_type, fingerprint)
 
     def overview(self) -> Overview:
         """All that is installed, as trees, and why each certificate is or is not used."""
@@ -406,9 +340,3 @@ class Station:
             with self._core.deed("sweep") as deed:
                 self._core.change(decide, deed)
         return SweepReport(done[-1].removed, dry_run, done[-1].kept_because)
-
-
-def _some(certificate_types: Sequence[LeafCertificateType]) -> Sequence[LeafCertificateType]:
-    if not certificate_types:
-        raise MalformedRequest("certificate_types", "must name one at least")
-    return certificate_types

@@ -11,17 +11,14 @@ from evse_security.additions import (
     GetInstalledCertificatesResultWithOem,
 )
 from evse_security.commands import Commands
-from evse_security.core import Core
-from evse_security.store.rules import report
-from evse_security.vocabulary import GetInstalledCertificatesStatus, InstallCertificateResult
+from evse_security.vocabulary import InstallCertificateResult
 
 
 class CommandsWithOem:
     """Five commands; all but the list are today's as they are."""
 
-    def __init__(self, core: Core, commands: Commands) -> None:
+    def __init__(self, commands: Commands) -> None:
         """Translate to these."""
-        self._core = core
         self._today = commands
 
     def install_ca_certificate(self, *, certificate: str, certificate_type: AnyCaType) -> InstallCertificateResult:
@@ -32,11 +29,8 @@ class CommandsWithOem:
         self, *, certificate_types: Sequence[AnyCertificateType]
     ) -> GetInstalledCertificatesResultWithOem:
         """As today, in records that can name OEM roots."""
-        snapshot, _ = self._core.look()
-        newest_by = self._core.config.newest_by
-        found = report.installed(snapshot, certificate_types, newest_by, CertificateHashDataChainWithOem)
-        status = GetInstalledCertificatesStatus.Accepted if found else GetInstalledCertificatesStatus.NotFound
-        return GetInstalledCertificatesResultWithOem(status=status, certificate_hash_data_chain=tuple(found))
+        status, found = self._today.listed(certificate_types, CertificateHashDataChainWithOem)
+        return GetInstalledCertificatesResultWithOem(status=status, certificate_hash_data_chain=found)
 
     def is_ca_certificate_installed(self, *, certificate_type: AnyCaType) -> bool:
         """As today."""

@@ -44,6 +44,7 @@ def test_a_leaf_that_expires_within_the_days_is_told_with_what_it_is(tmp_path: P
     assert kind is LEAF
     assert data == {
         "leaf_certificate_type": "V2G",
+        "edition": "2",
         "certificate": "CN=SECC, O=Test",
         "serial": f"{made['SECC'].certificate.serial_number:x}",
         "fingerprint": data["fingerprint"],

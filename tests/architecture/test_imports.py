@@ -24,7 +24,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "visible": ("visible", ""),
     "interface": ("interface", "vocabulary"),
     "outcomes": ("outcomes", "vocabulary errors"),
-    "config": ("config settings service.config", BASE),
+    "config": ("config configkeys settings service.config", BASE),
     "tables": ("tables", ""),
     "pki": ("pki", "vocabulary errors tables visible"),
     "rules": (
@@ -36,27 +36,29 @@ GROUPS: dict[str, tuple[str, str]] = {
     ),
     "keys": ("keys", "errors pki"),
     "disk": (
-        "store.allocator store.aside store.audit store.backup store.brief store.disk store.files store.firmware "
-        "store.inotify store.lock store.picture store.rehash store.roots store.scan store.surroundings store.turn "
-        "store.view store.watch",
+        "store.allocator store.aside store.attempt store.audit store.backup store.brief store.disk store.files "
+        "store.firmware store.inotify store.lock store.picture store.reading store.rehash store.roots store.scan "
+        "store.surroundings store.turn store.view store.watch",
         f"{BASE} actor config pki rules keys",
     ),
     "serve": ("serve", "vocabulary errors interface"),
     "station": (
-        f"station commands older withoem leaves chains cars contracts renewing succession core doctor recovery {NAME}",
+        f"station commands older withoem leaves chains cars contracts signingrequests renewal renewalfacts core doctor "
+        f"recovery {NAME}",
         f"{BASE} interface outcomes config pki rules keys disk serve",
     ),
     "service": ("service", f"{BASE} actor interface config serve station"),
     "http": ("http", f"{BASE} interface serve station config service"),
     "mqtt": ("mqtt", f"{BASE} interface serve station config service"),
     "agents": ("agents", f"{BASE} actor interface pki serve station config service"),
-    "adapters": ("adapters adapters.ocpp", f"{BASE} actor interface pki serve station config service agents ocpp"),
+    "adapters": ("adapters adapters.ocpp", f"{BASE} actor interface pki serve station config service agents ocpp tls"),
     "ocpp": (
         "adapters.ocpp.editions adapters.ocpp.words adapters.ocpp.refusals adapters.ocpp.messages "
         "adapters.ocpp.events adapters.ocpp.plug_and_charge adapters.ocpp.trial adapters.ocpp.policy "
         "adapters.ocpp.profiles adapters.ocpp.root_trial adapters.ocpp.uses adapters.ocpp.device_model",
         "vocabulary errors visible",
     ),
+    "tls": ("adapters.tls", "vocabulary errors visible station"),
     "daemon": ("daemon", f"{BASE} config serve station service http mqtt agents adapters everest"),
     "everest": ("everest", f"{BASE} interface serve station config service mqtt"),
     "lab": ("lab", ""),

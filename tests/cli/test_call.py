@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from evse_security.cli.call import command_parser, is_yes
+from evse_security.configkeys import all_keys, option_of
 from evse_security.interface import EVERYTHING, REVISIONS
 from evse_security.lab.hierarchy import Pki
 from evse_security.lab.layouts import write_everest
 from evse_security.serve.command import Argument, Command, commands
-from evse_security.settings import all_keys, option_of
 from evse_security.vocabulary import CertificateHashData
 from tests.cli.conftest import Run
 

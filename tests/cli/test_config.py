@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from evse_security.settings import keys
+from evse_security.configkeys import keys
 from tests.cli.conftest import Run
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from enum import StrEnum
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -17,6 +16,7 @@ from evse_security.lab.authority import name
 from evse_security.serve.command import Command, commands
 from tests.builders import DAY, NOW, ocsp_answer, world
 from tests.conformance.kit import NEW, OLD, WAYS, Bench, Revision, Way, as_json, bench, record, standard, tree
+from tests.hostile.home import is_of
 
 W = standard()
 PEM = world("Nobody > Sub > Somebody").pem("Somebody", "Sub")
@@ -62,23 +62,6 @@ def b(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     b.put("client/cso/a.key", W["SECC"].key_pem())
     b.info("V2G", "DER")
     return b
-
-
-def is_of(hint: Any, value: Any) -> bool:
-    """Whether a JSON value is one that the declaration promises."""
-    origin = get_origin(hint)
-    if origin in (Union, UnionType):
-        return any(is_of(one, value) for one in get_args(hint))
-    if origin is tuple:
-        return isinstance(value, list) and all(is_of(get_args(hint)[0], member) for member in value)
-    if hasattr(hint, "__metadata__"):
-        return is_of(get_args(hint)[0], value)
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return value in set(hint)
-    if hasattr(hint, "__dataclass_fields__"):
-        hints = get_type_hints(hint, include_extras=True)
-        return isinstance(value, dict) and all(is_of(hints[name], member) for name, member in value.items())
-    return value is None if hint in (None, type(None)) else type(value) is hint
 
 
 MADE = frozenset({"generate_certificate_signing_request"})

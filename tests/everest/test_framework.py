@@ -19,6 +19,7 @@ from evse_security.interface import REVISIONS
 from evse_security.mqtt.broker import BrokerAddress
 from evse_security.serve.codec import decode
 from evse_security.serve.command import commands
+from evse_security.service.spate import MOST
 from tests.everest.test_module import ROOT
 
 
@@ -66,7 +67,7 @@ def everestpy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("everestpy")
-def test_the_commands_are_implemented_and_never_raise(tmp_path: Path) -> None:
+def test_the_commands_are_implemented_and_never_raise(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     surroundings = Surroundings("evse_security", tmp_path, BrokerAddress.parse("mqtt://localhost"))
 
     def user() -> None:
@@ -98,6 +99,7 @@ def test_the_commands_are_implemented_and_never_raise(tmp_path: Path) -> None:
             await serving
 
     asyncio.run(work())
+    assert len([record for record in caplog.records if record.getMessage().startswith("call of ")]) == MOST
 
 
 def test_without_everestpy_it_is_said_where_it_should_be(tmp_path: Path) -> None:

@@ -27,9 +27,11 @@ from evse_security.mqtt import client
 from evse_security.mqtt.broker import BrokerAddress, Transport
 from evse_security.mqtt.connection import Connection
 from evse_security.serve.command import commands
+from evse_security.service import spate
 from evse_security.service.events import EventKind
 from evse_security.service.room import LARGE
 from evse_security.service.service import Service
+from evse_security.service.spate import MOST
 from tests.builders import key
 from tests.everest.manager import Manager
 from tests.mqtt.broker import Mosquitto, broker
@@ -303,6 +305,34 @@ def test_what_is_ours_to_mend_is_answered_too(
         assert "retval" in await manager.call("get_verify_file", {"certificate_type": "V2G"})
 
     with_module(mosquitto, tmp_path, work)
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_who_calls_wrongly_again_and_again_does_not_fill_the_log(
+    mosquitto: Mosquitto,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    fault: bool,
+) -> None:
+    def fails(self: Station, *_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    async def work(manager: Manager) -> None:
+        if fault:
+            monkeypatch.setattr(Station, "dispatch", fails)
+        for _ in range(MOST + 15):
+            assert "error" in await manager.call("get_verify_file", {"surprise": 1})
+        monkeypatch.setattr(spate, "PERIOD", 0.0)
+        assert "error" in await manager.call("get_verify_file", {"surprise": 1})
+
+    with_module(mosquitto, tmp_path, work)
+    told = [record.getMessage() for record in caplog.records if "call" in record.getMessage()]
+    failed = [text for text in told if text.startswith('call of "get_verify_file" by "user": ')]
+    assert len(failed) == MOST + 1
+    assert told[MOST] == "15 more calls failed"
+    assert caplog.text.count("Traceback") == (MOST + 1 if fault else 0)
 
 
 def test_many_callers_at_once(mosquitto: Mosquitto, tmp_path: Path) -> None:

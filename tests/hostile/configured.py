@@ -11,8 +11,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from evse_security.configkeys import all_keys
 from evse_security.errors import InvalidConfiguration
-from evse_security.settings import PREFIX, all_keys, settings
+from evse_security.settings import PREFIX, settings
 from tests.hostile.target import Target
 from tests.hostile.trees import altered_octets
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from evse_security.adapters.tls_choice import VERSION, Choice, Offer, choose
-from evse_security.adapters.tls_hello import (
+from evse_security.adapters.tls.choice import VERSION, Choice, Offer, choose
+from evse_security.adapters.tls.hello import (
     CERTIFICATE_AUTHORITIES,
     MAX_NAMED,
     SIGNATURE_ALGORITHMS,

@@ -17,9 +17,10 @@ from evse_security.lab.keys import KeyKind, PrivateKey, sign
 from evse_security.lab.resign import tlv
 from evse_security.pki import hashdata, names, ocsp, pem
 from evse_security.pki.certificate import MAX_CERTIFICATE_BYTES, Certificate
+from evse_security.pki.demands import why_not_ca
 from evse_security.pki.forest import Forest
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.path import LeafStart, Policy, TrustStore, verify, why_not_ca
+from evse_security.pki.path import LeafStart, Policy, TrustStore, verify
 from evse_security.pki.profile import ProfileName
 from evse_security.vocabulary import HashAlgorithm, LeafCertificateType
 from tests.builders import NOW, World, as_version_1, ocsp_answer, with_explicit_false, world

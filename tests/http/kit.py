@@ -20,7 +20,7 @@ from evse_security.http.scopes import Caller, Scope
 from evse_security.http.server import HttpPart
 from evse_security.http.tokens import TokenFile
 from evse_security.service.config import ServiceConfig
-from evse_security.service.renewals import Renewals, RenewalState, RenewalStatus, Triggered
+from evse_security.service.renewals import Renewals, RenewalState, RenewalStatus, Renewed, Triggered
 from evse_security.service.service import Service
 from evse_security.vocabulary import LeafCertificateType
 from tests.builders import NOW
@@ -75,20 +75,22 @@ class Running:
 class Told:
     """Renewals that stand as they are told, and remember who triggered them. CSMS leaves are renewed by others."""
 
-    def __init__(self, state: RenewalState = RenewalState.fresh) -> None:
-        self.state = state
+    def __init__(self, state: RenewalState = RenewalState.fresh, triggered: Triggered = Triggered.accepted) -> None:
+        self.state, self.triggered = state, triggered
         self.triggers: list[tuple[str, str]] = []
+        self.editions: list[str] = []
 
     def status(self) -> tuple[RenewalStatus, ...]:
-        v2g = RenewalStatus(LeafCertificateType.V2G, self.state, NOW, NOW, 2, "<no answer>")
-        off = RenewalStatus(LeafCertificateType.CSMS, RenewalState.off, NOW, None, 0, "others do")
+        v2g = RenewalStatus(Renewed.V2G, self.state, NOW, NOW, 2, "<no answer>")
+        off = RenewalStatus(Renewed.CSMS, RenewalState.off, NOW, None, 0, "others do")
         return v2g, off
 
-    def trigger(self, kind: LeafCertificateType, *, caller: str) -> Triggered:
+    async def trigger(self, kind: LeafCertificateType, *, caller: str, edition: str = "") -> Triggered:
         if kind is LeafCertificateType.CSMS:
             return Triggered.off
         self.triggers.append((kind.value, caller))
-        return Triggered.accepted
+        self.editions.append(edition)
+        return self.triggered
 
 
 @asynccontextmanager

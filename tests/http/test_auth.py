@@ -70,21 +70,31 @@ def test_changes_of_the_file_count_at_once(tmp_path: Path, caplog: pytest.LogCap
     assert not [record for record in caplog.records for token in given.values() if token in record.getMessage()]
 
 
-def test_who_guesses_is_refused_unseen(tmp_path: Path) -> None:
+def test_who_guesses_waits_and_keeps_nobody_out_who_shares_the_address(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path, given = tokens(tmp_path)
 
     async def work(running: Running) -> None:
         async with running.client() as client:
             for _ in range(MOST_FAILURES):
                 assert (await client.get("/who", headers=bearer("guess"))).status_code == 401
-            answer = await client.get("/who", headers=bearer(given[Scope.admin]))
-            assert answer.status_code == 429
-            assert 0 < int(answer.headers["retry-after"]) <= 61
-            login = await client.post("/login", data={"token": given[Scope.admin]})
+            for guess in ("guess", given[Scope.admin] + "x", "x" * 5000):
+                answer = await client.get("/who", headers=bearer(guess))
+                assert answer.status_code == 429
+                assert 0 < int(answer.headers["retry-after"]) <= 61
+            login = await client.post("/login", data={"token": "guess"})
             assert login.status_code == 429
             assert "Too many failed attempts" in login.text
+            answer = await client.get("/who", headers=bearer(given[Scope.admin]))
+            assert answer.text == "http:token:admin admin"
+            login = await client.post("/login", data={"token": given[Scope.admin]})
+            assert login.status_code == 303
+            assert (await client.get("/who")).text == "http:token:admin admin"
+            assert (await client.get("/who", headers=bearer("guess"))).status_code == 429
 
     served(tmp_path / "certs", work, config=elsewhere(path), pages=PAGES)
+    assert caplog.text.count("a token that is not valid") == MOST_FAILURES
 
 
 def test_a_browser_logs_in_and_out(tmp_path: Path) -> None:

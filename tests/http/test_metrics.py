@@ -138,8 +138,9 @@ def test_the_metrics_name_what_the_renewal_agent_renews(tmp_path: Path) -> None:
     async def work(running: Running) -> None:
         metrics = Metrics(running.service, looking.Looking(running.service), RenewalAgent.of(running.service))
         text = (await metrics.text()).decode()
-        for kind in ("V2G", "CSMS"):
-            assert f'evse_security_renewal_state{{certificate_type="{kind}",state="unknown"}} 1.0' in text
+        for kind, edition in (("V2G", "2"), ("CSMS", "")):
+            state = f'evse_security_renewal_state{{certificate_type="{kind}",edition="{edition}",state="unknown"}} 1.0'
+            assert state in text
 
     served(tmp_path, work)
 
@@ -202,6 +203,18 @@ def test_alive_and_ready(certs: Path) -> None:
             assert (answer.status_code, answer.json()) == (200, {"status": "ready", "problems": []})
 
     served(certs, work, parts_ready=lambda: bool(ready))
+
+
+def test_a_directory_that_cannot_be_reached_is_not_ready(certs: Path) -> None:
+    async def work(running: Running) -> None:
+        (certs / "client").rename(certs / "moved")
+        (certs / "client").symlink_to("client")
+        async with running.client() as client:
+            answer = await client.get("/readyz")
+            assert (answer.status_code, len(answer.json()["problems"])) == (503, 2)
+            assert "client/csms cannot be read and written" in answer.text
+
+    served(certs, work)
 
 
 def test_a_clock_that_is_lost_is_not_ready_and_is_measured(certs: Path) -> None:

@@ -7,7 +7,7 @@ from jsonschema import validate  # type: ignore[import-untyped]
 from evse_security import __version__
 from evse_security.http.scopes import Scope
 from evse_security.serve.openapi import openapi
-from evse_security.service.renewals import RENEWED
+from evse_security.service.renewals import RENEWED, Triggered
 from tests.http.kit import ANYWHERE, Running, Told, bearer, loopback, served, tokens
 
 
@@ -17,6 +17,7 @@ def test_renewals_are_told_as_the_document_says(tmp_path: Path) -> None:
             answer = (await client.get("/api/renewal")).json()
         assert answer[0] == {
             "leaf_certificate_type": "V2G",
+            "edition": "2",
             "state": "fresh",
             "since": "2030-01-01T00:00:00Z",
             "next_attempt": "2030-01-01T00:00:00Z",
@@ -45,6 +46,31 @@ def test_a_leaf_is_renewed_now(tmp_path: Path) -> None:
         assert renewals.triggers == [("V2G", "http:local")]
 
     served(tmp_path, work, renewals=renewals)
+
+
+def test_the_leaf_of_one_edition_is_renewed_alone(tmp_path: Path) -> None:
+    renewals = Told()
+
+    async def work(running: Running) -> None:
+        async with running.client() as client:
+            for query in ("", "?edition=2", "?edition=20"):
+                assert (await client.post(f"/api/renewal/V2G{query}")).json() == "accepted"
+            for path in ("V2G?edition=21", "V2G?edition=%0A", "CSMS?edition=2"):
+                answer = await client.post(f"/api/renewal/{path}")
+                assert (answer.status_code, answer.json()["error"]["code"]) == (400, "MalformedRequest")
+        assert renewals.editions == ["", "2", "20"]
+
+    served(tmp_path, work, renewals=renewals)
+
+
+def test_a_trigger_that_cannot_be_written_down_is_an_error(tmp_path: Path) -> None:
+    async def work(running: Running) -> None:
+        async with running.client() as client:
+            answer = await client.post("/api/renewal/V2G")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "NotRemembered")
+        assert answer.headers["retry-after"] == "1"
+
+    served(tmp_path, work, renewals=Told(triggered=Triggered.unsaved))
 
 
 def test_who_may_only_read_renews_nothing(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ import pytest
 from evse_security.errors import InvalidConfiguration
 from evse_security.http import protocol, server, stream
 from evse_security.http.addresses import Address, Reach, addresses
+from evse_security.http.scopes import Scope
 from evse_security.service.config import ServiceConfig
 from evse_security.service.events import EventKind
-from tests.http.kit import Running, has_ipv6, loopback, served, serving
+from tests.http.kit import ANYWHERE, Running, bearer, has_ipv6, loopback, served, serving, tokens
 
 
 @pytest.mark.parametrize(
@@ -249,6 +250,35 @@ def test_connections_beyond_the_limit_wait_for_their_turn(tmp_path: Path, monkey
         held[1][1].close()
 
     served(tmp_path, work)
+
+
+def test_a_peer_that_has_its_share_keeps_no_other_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(server, "MOST_OF_ONE", 2)
+    path, given = tokens(tmp_path)
+
+    async def work(running: Running) -> None:
+        held = [await asyncio.open_connection("127.0.0.1", running.port, local_addr=("127.0.0.2", 0)) for _ in range(2)]
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port, local_addr=("127.0.0.2", 0))
+            with suppress(ConnectionResetError):
+                assert await asyncio.wait_for(reader.read(), 20) == b""
+            writer.close()
+        async with running.client() as client:
+            assert (await client.get("/healthz", headers=bearer(given[Scope.read]))).status_code == 200
+        held[0][1].close()
+        while True:
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port, local_addr=("127.0.0.2", 0))
+            writer.write(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\n\r\n".encode())
+            with suppress(ConnectionResetError):
+                if (await asyncio.wait_for(reader.read(12), 20)).startswith(b"HTTP/1.1 401"):
+                    break
+            writer.close()
+        for _, each in (*held, (reader, writer)):
+            each.close()
+
+    config = loopback(http_listen=(ANYWHERE,), http_tokens=path)
+    served(tmp_path / "certs", work, config=config)
 
 
 def test_who_asks_and_goes_away_keeps_a_place_until_it_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

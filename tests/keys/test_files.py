@@ -24,9 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evse_security.errors import KeyNotGenerated
-from evse_security.keys.derivation import MAX_ROUNDS, rounds
+from evse_security.keys.encryption import KEY_DERIVATION_ROUNDS, MAX_ROUNDS, rounds
 from evse_security.keys.files import (
-    KEY_DERIVATION_ROUNDS,
     MAX_KEY_BYTES,
     MAX_PASSWORD_BYTES,
     KeyProblem,

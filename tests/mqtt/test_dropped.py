@@ -1,6 +1,7 @@
 """Warnings of dropped messages are as many as a log can bear."""
 
-from evse_security.mqtt.dropped import MOST, PERIOD, Dropped
+from evse_security.mqtt.dropped import Dropped
+from evse_security.service.spate import MOST, PERIOD
 
 
 def test_the_first_of_a_minute_are_told_and_then_how_many_there_were_besides() -> None:

@@ -38,7 +38,7 @@ from evse_security.lab.resign import contents, members, resign, tlv
 from evse_security.pki import encode
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import certificate_id
-from evse_security.pki.ocsp import MAX_RESPONSE_BYTES, OcspStatus, believe, current, decode, peek, responder_url, turns
+from evse_security.pki.ocsp import MAX_RESPONSE_BYTES, OcspStatus, believe, current, decode, peek, turns
 from evse_security.pki.ocsp import about as answer_about
 from tests.builders import DAY, NOW, YEAR, World, at, key, world
 
@@ -608,25 +608,6 @@ def test_an_enormous_text() -> None:
 @given(st.binary(min_size=1, max_size=300))
 def test_all_octets_come_back(octets: bytes) -> None:
     assert decode(base64.encodebytes(octets).decode()) == octets
-
-
-# ---- whom to ask
-
-
-def url_of(*urls: str) -> str | None:
-    return responder_url(facts(world("Root > Leaf", Leaf={"responder_urls": urls})["Leaf"]))
-
-
-def test_fault_51_several_responder_urls_are_not_glued() -> None:
-    assert url_of("http://a/one", "http://b/two") == "http://a/one"
-
-
-def test_a_responder_url_that_can_be_used() -> None:
-    fits = "http://ocsp.example/" + "x" * 492
-    assert url_of() is None
-    assert url_of("ldap://directory.example/", "HTTPS://ocsp.example/") == "HTTPS://ocsp.example/"
-    assert url_of(fits + "x", fits) == fits
-    assert url_of("http://", "http://a b/", "http://a\n/", "") is None
 
 
 # ---- the real world

@@ -18,7 +18,7 @@ from evse_security.lab.authority import SUB_CA, KeyIdentifier, KeyUse, name, unk
 from evse_security.lab.keys import KeyKind
 from evse_security.lab.resign import tlv
 from evse_security.outcomes import ANSWERS
-from evse_security.pki import encode, path, pem
+from evse_security.pki import demands, encode, path, pem
 from evse_security.pki.candidates import candidates
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest
@@ -332,7 +332,7 @@ def test_an_algorithm_that_is_not_known_is_refused() -> None:
     odd = tlv(0x30, encode.oid("1.2.840.10045.4.3.99"))
     leaf = Certificate(made["Leaf"].der.replace(tlv(0x30, encode.oid("1.2.840.10045.4.3.2")), odd))
     with pytest.raises(e.WeakDigest, match=r"an unknown algorithm \(1\.2\.840\.10045\.4\.3\.99\)"):
-        path.check_digest(leaf)
+        demands.check_digest(leaf)
 
 
 def test_fault_35_an_unknown_root_that_is_sent_along_is_not_trusted() -> None:
@@ -670,7 +670,7 @@ def test_anchors_that_are_asked_about_when_met_are_the_same_as_given_ones(order:
     installed = read(made, *(holder for holder in made if not holder.startswith(("Leaf", "Lone"))))[::order]
 
     def is_anchor(one: Certificate) -> bool:
-        return one.self_signed and path.why_not_ca(one) is None
+        return one.self_signed and demands.why_not_ca(one) is None
 
     given = TrustStore(filter(is_anchor, installed), (one for one in installed if not one.self_signed))
     asked = TrustStore.among(Forest(installed), is_anchor)

@@ -14,9 +14,10 @@ import pytest
 from evse_security.errors import ChainRefused
 from evse_security.pki import pem
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.demands import check_end_entity, why_not_ca
 from evse_security.pki.forest import Forest, lineage
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.path import Policy, TrustStore, check_end_entity, verify, why_not_ca
+from evse_security.pki.path import Policy, TrustStore, verify
 from evse_security.pki.profile import algorithms
 from evse_security.vocabulary import LeafCertificateType
 

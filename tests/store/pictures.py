@@ -32,7 +32,7 @@ from evse_security.store.picture import Picture
 from evse_security.store.snapshot import Snapshot, StoreForm
 from evse_security.store.stamp import Stamp, stamp_of
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
-from tests.builders import NOW, World
+from tests.builders import DAY, NOW, YEAR, World
 
 CERTS = Path("/station/certs")
 V2G, CSMS, MO, MF = (
@@ -48,6 +48,8 @@ BUNDLES = {V2G: V2G_BUNDLE, CSMS: CSMS_BUNDLE, MO: MO_BUNDLE, MF: MF_BUNDLE}
 
 BELIEVED = Moment(NOW, None)
 HOUR = timedelta(hours=1)
+PAST = {"not_before": NOW - 2 * YEAR, "not_after": NOW - YEAR}
+FUTURE = {"not_before": NOW + DAY, "not_after": NOW + YEAR}
 
 
 def config(**overrides: Any) -> StationConfig:

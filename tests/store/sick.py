@@ -20,14 +20,16 @@ from evse_security.store.changes import Link
 from evse_security.store.diagnosis.inspection import Inspection, Place, Rights, Surroundings, Volume
 from evse_security.store.layout import KEY_SUFFIXES, Layout
 from evse_security.store.surroundings import span
-from tests.builders import DAY, NOW, YEAR, World, ocsp_answer, pem_of, signed_with_rsa, world
+from tests.builders import DAY, NOW, World, ocsp_answer, pem_of, signed_with_rsa, world
 from tests.store.pictures import (
     BELIEVED,
     CERTS,
     CSMS_BUNDLE,
+    FUTURE,
     HOUR,
     MF_BUNDLE,
     MO_BUNDLE,
+    PAST,
     V2G_BUNDLE,
     Shelf,
     id_of,
@@ -36,8 +38,6 @@ from tests.store.pictures import (
     token,
 )
 
-PAST = {"not_before": NOW - 2 * YEAR, "not_after": NOW - YEAR}
-FUTURE = {"not_before": NOW + DAY, "not_after": NOW + YEAR}
 ROOMY = Volume(CERTS, Path("/"), "ext4", False, 10**9, 10**6)
 CSO = CERTS / "client/cso"
 SINGLE, CHAIN = f"client/cso/SECC_LEAF_{token(1)}.pem", f"client/cso/CPO_CERT_SECC_LEAF_CHAIN_{token(1)}.pem"

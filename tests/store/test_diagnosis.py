@@ -18,8 +18,8 @@ from evse_security.store.diagnosis.inspection import Inspection, Place, Rights, 
 from evse_security.store.diagnosis.mending import Treatment, treatment
 from evse_security.store.surroundings import span
 from tests.builders import DAY, NOW, YEAR, altered, ocsp_answer, pem_of
-from tests.store.pictures import CERTS, CSMS_BUNDLE, MO_BUNDLE, V2G_BUNDLE, config, id_of, junk_block, token
-from tests.store.sick import CASES, CHAIN, CSO, KEY, PAST, SINGLE, pki, seen, station
+from tests.store.pictures import CERTS, CSMS_BUNDLE, MO_BUNDLE, PAST, V2G_BUNDLE, config, id_of, junk_block, token
+from tests.store.sick import CASES, CHAIN, CSO, KEY, SINGLE, pki, seen, station
 
 ALWAYS = {"ProfileDeviates"}
 """The chains of the tests are no ISO 15118 chains."""
@@ -211,6 +211,8 @@ def test_of_secc_leaves_of_both_editions_none_follows_the_other(old: int, new: i
     finding = the("LeafExpiring", seen(station(w).with_leaf(w, "New", "Sub2", "Sub1", number=2)))
     assert finding.certificate is not None
     assert finding.certificate.startswith("CN=SECC" if old < new else "CN=New")
+    options = finding.mend[0][1 : finding.mend[0].index("call")]
+    assert options == (() if old < new else ("--csr-key-type", "secp521r1"))
 
 
 def test_responses_are_missed_about_the_secc_leaves_of_both_editions() -> None:

@@ -6,16 +6,19 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
 from base64 import b64encode
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from evse_security import Station
 from evse_security.errors import CommandRefused, InvalidConfiguration, NotWritable
 from evse_security.keys.files import KeyProblem, public_key_of
+from evse_security.store import picture as picture_module
 from evse_security.store.changes import SECRET_MODE, Change, Edit, Link, Order, Remove, Write, together
 from evse_security.store.contents import CertificateFile
 from evse_security.store.disk import Disk
@@ -24,6 +27,7 @@ from evse_security.store.layout import TEMPORARY_SUFFIX, Layout
 from evse_security.store.listing import Listing
 from evse_security.store.parts import EVERYTHING, Parts
 from evse_security.store.picture import Picture
+from evse_security.store.reading import Reading
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.view import View
 from evse_security.vocabulary import (
@@ -476,16 +480,71 @@ def test_the_snapshot_of_a_store_that_changes_all_the_time_is_taken_nevertheless
     assert restless.look().cas[MO_CA].certificates == disk.look().cas[MO_CA].certificates
 
 
+@pytest.mark.parametrize(("readers", "shown"), [(0, 1), (1, 2)])
+def test_where_other_threads_look_they_are_shown_a_change_before_it_is_forced(
+    readers: int, shown: int, store: Prepared
+) -> None:
+    """Forcing lasts, and whoever came meanwhile would have to look at the change itself."""
+    seen: list[int] = []
+    bundle = store.config().mo_ca_bundle
+
+    class Telling(Files):
+        def sync_directory(self, path: Path) -> None:
+            seen.append(len(picture.last.cas[MO_CA].certificates))
+            super().sync_directory(path)
+
+    layout = Layout.of(store.config())
+    picture = Picture(layout, lambda _: stores.NO_KEY)
+    disk = Disk(layout, picture, Telling())
+    disk.look()
+    apply(disk)
+    disk.look()
+    seen.clear()
+    for _ in range(readers):
+        reader = threading.Thread(target=disk.look)
+        reader.start()
+        reader.join()
+    apply(disk, Edit(bundle, append=world("Other")["Other"].pem.encode()))
+    assert seen == [shown]
+    assert len(disk.look().cas[MO_CA].certificates) == 2
+
+
+def test_a_change_that_cannot_be_shown_is_made_all_the_same(store: Prepared, caplog: pytest.LogCaptureFixture) -> None:
+    layout = Layout.of(store.config())
+
+    class Breaking(Picture):
+        breaks = False
+
+        def take(self, *args: Any, **options: Any) -> Snapshot:
+            if self.breaks:
+                raise MemoryError
+            return super().take(*args, **options)
+
+    picture = Breaking(layout, lambda _: stores.NO_KEY)
+    disk = Disk(layout, picture)
+    for _ in range(2):
+        disk.look()
+    with disk.writing():
+        picture.breaks = True
+        disk.apply([Edit(store.config().mo_ca_bundle, append=world("Other")["Other"].pem.encode())], NOW)
+        disk.show()
+    assert "could not be looked at" in caplog.text
+    picture.breaks = False
+    assert len(disk.look().cas[MO_CA].certificates) == 2
+
+
 @pytest.mark.parametrize("where", ["Picture.take", "View.refresh"])
-def test_a_look_that_broke_off_does_not_hide_what_happened(where: str, store: Prepared) -> None:
+def test_a_look_that_broke_off_does_not_hide_what_happened(
+    where: str, store: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Out of memory, or interrupted: what the kernel told is told once, and must not be forgotten with it."""
     layout, breaks = Layout.of(store.config()), set[str]()
 
-    class Breaking(Picture):
-        def _certificates(self, location: str) -> CertificateFile:
+    class BreakingReading(Reading):
+        def certificates(self, location: str) -> CertificateFile:
             if "Picture.take" in breaks:
                 raise MemoryError
-            return super()._certificates(location)
+            return super().certificates(location)
 
     class BreakingView(View):
         def refresh(self) -> set[str]:
@@ -494,7 +553,8 @@ def test_a_look_that_broke_off_does_not_hide_what_happened(where: str, store: Pr
                 raise MemoryError
             return found
 
-    disk = Disk(layout, Breaking(layout, lambda _: stores.NO_KEY), view=BreakingView(layout))
+    monkeypatch.setattr(picture_module, "Reading", BreakingReading)
+    disk = Disk(layout, Picture(layout, lambda _: stores.NO_KEY), view=BreakingView(layout))
     disk.look()
     disk.look()
     with store.config().mo_ca_bundle.open("a") as bundle:

@@ -17,6 +17,7 @@ from tests.store.pictures import (
     CSMS_BUNDLE,
     MO,
     MO_BUNDLE,
+    PAST,
     V2G,
     V2G_BUNDLE,
     Shelf,
@@ -26,7 +27,7 @@ from tests.store.pictures import (
     of,
     token,
 )
-from tests.store.sick import PAST, pki, station
+from tests.store.sick import pki, station
 
 
 def explained(shelf: Shelf, ca_type: Any = V2G, newest_by: str = "not_after", moment: Moment = BELIEVED) -> Explanation:

@@ -14,7 +14,7 @@ from evse_security.pki.keytoken import token_of_certificate
 from evse_security.store.contents import CertificateFile, KeyFile, stem_of
 from evse_security.store.kinds import SECC
 from evse_security.store.leafstore import LeafStore, group_of
-from evse_security.store.picture import read_certificates
+from evse_security.store.reading import read_certificates
 from evse_security.store.stamp import stamp_of
 from tests.builders import DAY, NOW, World, world
 from tests.store.pictures import junk_block, of

@@ -17,8 +17,10 @@ from tests.store.pictures import (
     BELIEVED,
     CSMS,
     CSMS_BUNDLE,
+    FUTURE,
     MO,
     MO_BUNDLE,
+    PAST,
     V2G,
     V2G_BUNDLE,
     Shelf,
@@ -27,9 +29,6 @@ from tests.store.pictures import (
     junk_block,
     token,
 )
-
-PAST = {"not_before": NOW - 2 * YEAR, "not_after": NOW - YEAR}
-FUTURE = {"not_before": NOW + DAY, "not_after": NOW + YEAR}
 
 
 def drawn(shelf: Shelf, newest_by: str = "not_after", moment: Moment = BELIEVED) -> Overview:

@@ -12,7 +12,7 @@ import pytest
 from evse_security.lab.authority import name
 from evse_security.pki.certificate import Certificate
 from evse_security.store.changes import Link, Remove
-from evse_security.store.picture import read_certificates
+from evse_security.store.reading import read_certificates
 from evse_security.store.rehash import copies, every_one_is_found, links, name_of
 from evse_security.store.snapshot import CertificateFile
 from tests.builders import NOW, world

@@ -8,11 +8,13 @@ import pytest
 from evse_security.pki.pem import blocks
 from evse_security.store.rules.report import contract_questions, installed, v2g_questions, v2g_sub_ca_questions
 from evse_security.vocabulary import CertificateHashData, CertificateHashDataChain, CertificateType, OCSPRequestData
-from tests.builders import DAY, NOW, YEAR, World, as_version_1, world
+from tests.builders import DAY, NOW, World, as_version_1, world
 from tests.store.pictures import (
     CSMS_BUNDLE,
+    FUTURE,
     MF_BUNDLE,
     MO_BUNDLE,
+    PAST,
     V2G_BUNDLE,
     Shelf,
     id_of,
@@ -22,8 +24,6 @@ from tests.store.pictures import (
 )
 
 V2G_ROOT, CHAIN = CertificateType.V2GRootCertificate, CertificateType.V2GCertificateChain
-PAST = {"not_before": NOW - 2 * YEAR, "not_after": NOW - YEAR}
-FUTURE = {"not_before": NOW + DAY, "not_after": NOW + YEAR}
 
 
 def listed(shelf: Shelf, *kinds: CertificateType, newest_by: str = "not_after") -> list[CertificateHashDataChain]:

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,9 @@ from evse_security.pki.profile import ProfileName
 from evse_security.store.rules.select import chosen, flaw, newest_per_root, status, usable
 from evse_security.vocabulary import GetCertificateInfoStatus
 from tests.builders import DAY, NOW, YEAR, World, world
-from tests.store.pictures import CSMS_LEAF, SECC_LEAF, V2G, V2G_BUNDLE, Shelf, junk_block, of, token
+from tests.store.pictures import CSMS_LEAF, FUTURE, PAST, SECC_LEAF, V2G, V2G_BUNDLE, Shelf, junk_block, of, token
 
 SECOND = timedelta(seconds=1)
-PAST = {"not_before": NOW - 2 * YEAR, "not_after": NOW - YEAR}
-FUTURE = {"not_before": NOW + DAY, "not_after": NOW + YEAR}
 
 
 def leaves(*holders: str, **changes: Any) -> World:
@@ -200,6 +199,17 @@ def test_what_was_worked_out_goes_with_the_roots_that_it_was_for() -> None:
     gc.collect()
     assert trust() is None
     assert not store.memory
+
+
+def test_what_was_worked_out_stays_while_no_leaf_changes() -> None:
+    w = leaves("Leaf", "Later")
+    snapshot = stocked(w, "Leaf").look()
+    store, trust = snapshot.leaves[SECC_LEAF], snapshot.cas[V2G].trust
+    assert chosen(store, trust, "not_after", POLICY, NOW) is not None
+    with_key = store.changed(keys={"/of/nobody.key": replace(store.keys[0], token=b"nobody's")})
+    assert with_key.memory is store.memory
+    assert with_key.changed(keys={store.keys[0].location: None}).memory is not store.memory
+    assert store.changed({store.files[0].location: None}).memory is not store.memory
 
 
 def test_a_leaf_whose_chain_is_not_valid_makes_way_for_the_next() -> None:

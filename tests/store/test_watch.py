@@ -130,6 +130,61 @@ def test_a_file_with_several_names_is_watched_itself(store: Path, tmp_path: Path
     assert watch.news() == set()
 
 
+def test_what_happens_to_a_file_that_was_replaced_is_of_no_interest(store: Path, tmp_path: Path) -> None:
+    os.link(store / "a.pem", tmp_path / "kept.pem")
+    watch = watching(store)
+    watch.add_file(f"{store}/a.pem")
+    watched = len(module.hub().inboxes)
+    (store / "b.pem").write_text("second")
+    (store / "b.pem").rename(store / "a.pem")
+    assert f"{store}/a.pem" in (watch.news() or ())
+    watch.add_file(f"{store}/a.pem")
+    (tmp_path / "kept.pem").write_text("of no interest")
+    (tmp_path / "kept.pem").unlink()
+    assert watch.news() == set()
+    os.link(store / "a.pem", tmp_path / "again.pem")
+    assert watch.news() == {f"{store}/a.pem"}
+    (tmp_path / "again.pem").write_text("third")
+    assert watch.news() == {f"{store}/a.pem"}
+    assert len(module.hub().inboxes) == watched
+
+
+def test_a_file_that_was_replaced_by_another_watched_one_is_still_watched_there(store: Path) -> None:
+    (store / "b.pem").write_text("second")
+    watch = watching(store)
+    for name in ("a.pem", "b.pem"):
+        watch.add_file(f"{store}/{name}")
+    (store / "a.pem").unlink()
+    os.link(store / "b.pem", store / "a.pem")
+    assert {f"{store}/a.pem", f"{store}/b.pem"} <= (watch.news() or set())
+    watch.add_file(f"{store}/a.pem")
+    (store / "b.pem").unlink()
+    (store / "b.pem").write_text("third")
+    watch.news()
+    watch.add_file(f"{store}/b.pem")
+    os.link(store / "a.pem", store / "c.pem")
+    assert watch.news() == {f"{store}/a.pem", f"{store}/c.pem"}
+
+
+def test_a_link_to_a_directory_takes_nothing_from_what_is_told_of_that(store: Path) -> None:
+    """The kernel has one watch for both, and what was asked for last is what it tells."""
+    watch, other = watching(store), Watch()
+    other.begin()
+    (store / "loop.pem").symlink_to(".")
+    assert watch.news() == {f"{store}/loop.pem"}
+    for one in (watch, other):
+        one.add_file(f"{store}/loop.pem")
+    (store.parent / "x").write_text("x")
+    (store.parent / "x").rename(store / "b.pem")
+    assert f"{store}/b.pem" in (watch.news() or ())
+    (store / "loop.pem").unlink()
+    (store / "loop.pem").symlink_to("a.pem")
+    assert f"{store}/loop.pem" in (watch.news() or ())
+    watch.add_file(f"{store}/loop.pem")
+    (store / "b.pem").unlink()
+    assert f"{store}/b.pem" in (watch.news() or ())
+
+
 def test_two_watches_of_one_directory_are_both_told_and_one_that_ends_leaves_the_other(store: Path) -> None:
     one, other = watching(store), watching(store)
     (store / "b.pem").touch()

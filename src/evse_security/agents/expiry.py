@@ -12,6 +12,7 @@ from evse_security.agents.patience import ask, wait
 from evse_security.pki.profile import EDITION_OF_STRENGTH, Edition
 from evse_security.service.eventdata import Expiring, ExpiringCa, ExpiringLeaf
 from evse_security.service.events import Event, EventKind
+from evse_security.service.renewals import Renewed, named
 from evse_security.service.service import Service
 from evse_security.station import Moment, Node, Overview, Station
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
@@ -48,7 +49,7 @@ def expiring(overview: Overview, now: datetime, days: int) -> Iterator[News]:
             if _is_soon(leaf, now, days):
                 kind = LEAF_TYPES[domain.domain]
                 told = _told(leaf, f"the {kind} leaf", now)
-                yield News(EventKind.leaf_certificate_expiring, {"leaf_certificate_type": kind, **told})
+                yield News(EventKind.leaf_certificate_expiring, {**told, **named(_renewed(kind, leaf))})
         for node in nodes:
             if node.role != LEAF and node.used and _is_soon(node, now, days):  # 2
                 told = _told(node, f"the {domain.domain} {node.role}", now)
@@ -82,6 +83,12 @@ def _first(leaves: Iterable[Node]) -> Node | None:
 
 def _is_20(leaf: Node) -> bool:
     return EDITION_OF_STRENGTH.get(leaf.key) is Edition.ISO15118_20
+
+
+def _renewed(kind: LeafCertificateType, leaf: Node) -> Renewed:
+    if kind is LeafCertificateType.CSMS:
+        return Renewed.CSMS
+    return Renewed.V2G20 if _is_20(leaf) else Renewed.V2G
 
 
 def _is_soon(node: Node, now: datetime, days: int) -> bool:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from evse_security.cars import ShownToCars
     from evse_security.chains import Installed
     from evse_security.config import StationConfig
+    from evse_security.configkeys import Kind
     from evse_security.interface.r2026_04 import Interface
-    from evse_security.settings import Kind, Settings
+    from evse_security.settings import Settings
     from evse_security.station import (
         BackupReport,
         CheckReport,
@@ -128,7 +129,7 @@ def configuration_of(arguments: argparse.Namespace) -> dict[str, str]:
 
 def given_options(arguments: argparse.Namespace) -> tuple[str, ...]:
     """The options of the configuration that were given, as they are typed."""
-    from evse_security.settings import FLAG, all_keys, option_of
+    from evse_security.configkeys import FLAG, all_keys, option_of
 
     typed: list[str] = []
     for key, text in configuration_of(arguments).items():
@@ -159,7 +160,8 @@ def add_places(parser: argparse.ArgumentParser, note: str | None = None) -> Any:
 
 def add_configuration(parser: argparse.ArgumentParser, *, briefly: bool = True) -> None:
     """Add an option for every key of the configuration; `briefly`, the help shows two of them."""
-    from evse_security.settings import CERTS, PASSWORD_FILE, PREFIX, all_keys, descriptions
+    from evse_security.configkeys import CERTS, PASSWORD_FILE, all_keys, descriptions
+    from evse_security.settings import PREFIX
 
     if briefly:
         note = "Each key of the configuration is an option: see evse-security config --help."
@@ -175,7 +177,7 @@ def add_configuration(parser: argparse.ArgumentParser, *, briefly: bool = True) 
 
 
 def _add_key(group: Any, key: str, kind: Kind, text: str | None) -> None:
-    from evse_security.settings import FLAG, option_of
+    from evse_security.configkeys import FLAG, option_of
 
     option = option_of(key)
     known = {"dest": _DEST + key, "default": argparse.SUPPRESS}

@@ -79,7 +79,7 @@ def _mqtt(service: Service) -> Iterator[Part]:
 def _export(service: Service) -> Iterator[Part]:
     directory = service.config.iso15118_export_directory
     if directory is not None:
-        from evse_security.adapters.iso15118_export import ExportPart
+        from evse_security.adapters.iso15118.export import ExportPart
 
         yield ExportPart(service, directory)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evse_security.config import DEFAULT_PATHS, StationConfig
+from evse_security.configkeys import FLAG, LIST, NUMBER, PASSWORD, Kind, descriptions, keys
 from evse_security.errors import InvalidConfiguration
 from evse_security.service.config import STATE_DIRECTORY, ServiceConfig
-from evse_security.settings import FLAG, LIST, NUMBER, PASSWORD, Kind, descriptions, keys
 
 Value = str | int | bool | float
 

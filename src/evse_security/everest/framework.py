@@ -11,6 +11,7 @@ import importlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
+from functools import partial
 from types import NoneType
 from typing import Any
 
@@ -22,6 +23,7 @@ from evse_security.everest.wire import IMPLEMENTATION
 from evse_security.interface import NEWEST, REVISIONS
 from evse_security.serve.command import commands, newest_revision_with, variables
 from evse_security.service.service import Service
+from evse_security.service.spate import Spate
 
 log = logging.getLogger(__name__)
 
@@ -66,8 +68,10 @@ async def _be(module: Any, service: Service) -> None:
     if hasattr(module, "shutdown_handler"):  # since 2026-07
         module.shutdown_handler(lambda *_: loop.call_soon_threadsafe(ended.set))
     names = tuple(module.implementations[IMPLEMENTATION].commands)
+    failures = Spate(partial(log.warning, "%d more calls failed"))
     for name in names:
-        module.implement_command(IMPLEMENTATION, name, handler(loop, service, name, revision_with(name, names)))
+        revision = revision_with(name, names)
+        module.implement_command(IMPLEMENTATION, name, handler(loop, service, name, revision, failures))
     await asyncio.to_thread(module.init_done)
     log.info("the module is ready (through everestpy)")
     publishing = asyncio.create_task(_publish(module, service))
@@ -85,9 +89,12 @@ def revision_with(name: str, names: Iterable[str]) -> str:
 
 
 def handler(
-    loop: asyncio.AbstractEventLoop, service: Service, name: str, revision: str
+    loop: asyncio.AbstractEventLoop, service: Service, name: str, revision: str, failures: Spate
 ) -> Callable[[Mapping[str, Any]], Any]:
-    """What answers a command. EVerest calls it in threads of its own; it never raises."""
+    """What answers a command. EVerest calls it in threads of its own; it never raises.
+
+    `failures`: those of all commands, of which the log tells some.
+    """
     command = commands(revision).get(name)
     no = None if command is None else NO[command.result]
 
@@ -95,14 +102,16 @@ def handler(
         try:
             return await service.call(name, arguments, caller="everest", revision=revision)
         except EvseSecurityError as problem:
-            log.warning("call of %s: %s: %s", name, problem.code, problem)
+            if failures.takes(loop.time()):
+                log.warning("call of %s: %s: %s", name, problem.code, problem)
             return no
 
     def handle(arguments: Mapping[str, Any]) -> Any:
         try:
             return asyncio.run_coroutine_threadsafe(answer(arguments), loop).result(LONGEST_CALL)
         except BaseException:
-            log.exception("%s failed", name)
+            if failures.takes(loop.time()):
+                log.exception("%s failed", name)
             return no
 
     return handle

@@ -7,6 +7,7 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -38,6 +39,7 @@ from evse_security.service.eventdata import Problem
 from evse_security.service.events import EventKind
 from evse_security.service.room import Room
 from evse_security.service.service import Service
+from evse_security.service.spate import Spate
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,8 @@ class EverestProtocol:
         self._revisions: dict[str, str] = {}
         self._all_ready = False
         self._dropped = Dropped(log.warning)
+        self.failures = Spate(partial(log.warning, "%d more calls failed"))
+        self.refusals = Spate(partial(log.warning, "%d more calls were refused"))
         self.told = 0
         """The number of the last event that EVerest knows of."""
 
@@ -246,20 +250,24 @@ class _Conversation:
         except EvseSecurityError as problem:
             return self._failure(call, Failure.handler, f"{problem.code}: {problem}")
         except Exception as problem:
-            log.exception("%s failed", call.command)
-            return self._failure(call, Failure.handler, f"{type(problem).__name__}: see the log")
+            why = f"{type(problem).__name__}: see the log"
+            return self._failure(call, Failure.handler, why, problem)
 
     def _refused(self, call: Call, refusal: CommandRefused) -> Outgoing:
         """What answers nothing cannot say no, and an error would end EVerest's OCPP modules: only the log says it."""
         if commands(self._module.revision_of(call.command))[call.command].result is not NoneType:
             return self._failure(call, Failure.handler, f"{refusal.reason.code}: {refusal.reason}")
-        log.warning("%s (asked by %s)", refusal, call.origin)
-        data: Problem = {"part": "everest", "text": str(refusal)}
-        self._service.events.publish(EventKind.warning, data)
+        if self._module.refusals.takes(asyncio.get_running_loop().time()):
+            log.warning("%s (asked by %s)", refusal, shown(call.origin or ""))
+            data: Problem = {"part": "everest", "text": str(refusal)}
+            self._service.events.publish(EventKind.warning, data)
         return self._topics.result(self._generation, call, None)
 
-    def _failure(self, call: Call, failure: Failure, text: str) -> Outgoing:
-        log.warning("call of %s by %s: %s: %s", shown(call.command), shown(call.origin or ""), failure, text)
+    def _failure(self, call: Call, failure: Failure, text: str, fault: Exception | None = None) -> Outgoing:
+        """The answer to a call that failed. Whoever calls again and again does not fill the log."""
+        if self._module.failures.takes(asyncio.get_running_loop().time()):
+            who, level = shown(call.origin or ""), logging.WARNING if fault is None else logging.ERROR
+            log.log(level, "call of %s by %s: %s: %s", shown(call.command), who, failure, text, exc_info=fault)
         return self._topics.failure(self._generation, call, failure, text)
 
     async def _set(self, message: Message) -> None:

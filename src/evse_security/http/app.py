@@ -64,7 +64,7 @@ def create_app(
             Route("/api/events", behind.streams.answer),
             Route("/openapi.json", document),
             Route("/metrics", metrics),
-            *health.routes(behind.looking, parts_ready),
+            *health.routes(behind.looking, parts_ready, service.links),
             *login.routes(behind.access),
             *pages,
         ],

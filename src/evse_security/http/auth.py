@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from starlette.requests import Request
 
@@ -14,6 +15,7 @@ from evse_security.http.addresses import Reach
 from evse_security.http.scopes import Caller, Scope
 from evse_security.http.sessions import Attempts, Sessions
 from evse_security.http.tokens import LONGEST_TOKEN, Token, TokenFile, digest, known
+from evse_security.service.spate import Spate
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ class Access:
         self._clock, self._ticks, self._file = clock, ticks, tokens
         self._client_scopes = client_scopes or {}
         self._sessions, self._attempts = Sessions(), Attempts()
+        self._guesses = Spate(partial(log.warning, "http: %d more tokens that are not valid were shown"))
         self._told = ""
 
     async def caller(self, request: Request) -> Caller:
@@ -85,19 +88,24 @@ class Access:
         self._sessions.end(request.cookies.get(cookie_name(request), ""))
 
     async def _shown(self, request: Request, token: str) -> Token:
-        """The token that was shown. Raises as `caller`, and counts what failed."""
+        """The token that was shown. Raises as `caller`, and counts what failed.
+
+        A valid one is let in however many others failed: many share an address behind a proxy or a router, and nobody
+        guesses 256 random bits. Those who guess are told to wait, and make no more lines in the log.
+        """
+        found = None
+        if len(token) <= LONGEST_TOKEN:
+            found = known(await self._tokens(), digest(token), self._clock())
+        if found is not None:
+            return found
         peer = request.client.host if request.client is not None else ""
         wait = self._attempts.wait(peer, self._ticks())
         if wait:
             raise TooManyAttempts(wait)
-        found = None
-        if len(token) <= LONGEST_TOKEN:
-            found = known(await self._tokens(), digest(token), self._clock())
-        if found is None:
-            self._attempts.failed(peer, self._ticks())
+        self._attempts.failed(peer, self._ticks())
+        if self._guesses.takes(self._ticks()):
             log.warning("http: a token that is not valid was shown by %s", peer or "a local caller")
-            raise NotAuthenticated
-        return found
+        raise NotAuthenticated
 
     async def _of_session(self, request: Request) -> Token | None:
         """The token with which the session of a browser began, if that is valid still."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,8 +16,11 @@ from evse_security.http.replies import Json
 log = logging.getLogger(__name__)
 
 
-def routes(looking: Looking, parts_ready: Callable[[], bool]) -> list[Route]:
-    """`/healthz`: the worker answers in time. `/readyz`: store usable, clock believable, all parts ready."""
+def routes(looking: Looking, parts_ready: Callable[[], bool], links: Mapping[str, str | None]) -> list[Route]:
+    """`/healthz`: the worker answers in time. `/readyz`: store usable, clock believable, all parts ready and connected.
+
+    Without its broker nobody can work with the station over MQTT; who starts after this service does not wait for it.
+    """
 
     async def healthz(_: Request) -> Response:
         try:
@@ -28,6 +31,7 @@ def routes(looking: Looking, parts_ready: Callable[[], bool]) -> list[Route]:
 
     async def readyz(_: Request) -> Response:
         problems = [] if parts_ready() else ["not all parts of the service are ready yet"]
+        problems += [problem for problem in links.values() if problem is not None]
         try:
             sight = await looking.sight()
         except Exception as problem:

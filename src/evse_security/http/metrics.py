@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -56,6 +56,7 @@ class Metrics:
         self._store = _Store()
         self._registry.register(self._store)
         self._registry.register(_Renewals(renewals))
+        self._registry.register(_Links(service.links))
         self._results, self._reasons = Words(), Words()
         self._commands = Counter(
             "evse_security_commands", "Commands by result.", ("command", "result"), registry=self._registry
@@ -121,7 +122,7 @@ def _command(name: str) -> str:
 
 
 class _Renewals(Collector):
-    """How the renewal of each kind of leaf stands, when it is asked for: also before anything happened to it."""
+    """How the renewal of each leaf stands, when it is asked for: also before anything happened to it."""
 
     def __init__(self, renewals: Renewals) -> None:
         self._renewals = renewals
@@ -131,11 +132,30 @@ class _Renewals(Collector):
 
     def collect(self) -> Iterator[Metric]:
         text = "1 for the state in which the renewal of a leaf is, 0 for all others."
-        states = GaugeMetricFamily("evse_security_renewal_state", text, labels=("certificate_type", "state"))
+        states = GaugeMetricFamily("evse_security_renewal_state", text, labels=("certificate_type", "edition", "state"))
         for status in self._renewals.status():
             for state in RenewalState:
-                states.add_metric((status.kind.value, state.value), float(state is status.state))
+                states.add_metric(
+                    (status.leaf.kind.value, status.leaf.edition, state.value), float(state is status.state)
+                )
         yield states
+
+
+class _Links(Collector):
+    """Whether transports have the connections that they need."""
+
+    def __init__(self, links: Mapping[str, str | None]) -> None:
+        self._links = links
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        text = "1 where a transport has the connection that it needs, such as mqtt to its broker."
+        connected = GaugeMetricFamily("evse_security_transport_connected", text, labels=("transport",))
+        for name, problem in self._links.items():
+            connected.add_metric((name,), float(problem is None))
+        yield connected
 
 
 class _Store(Collector):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -23,6 +24,7 @@ from evse_security.http.guard import Hosts
 from evse_security.http.looking import Looking
 from evse_security.http.metrics import Metrics
 from evse_security.http.protocol import Connection, configured
+from evse_security.http.sessions import network_of
 from evse_security.http.stream import Streams
 from evse_security.http.tokens import TokenFile
 from evse_security.service.config import ServiceConfig
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 64
 """Connections at one address; who comes then waits until one ends, and those of other addresses do not notice."""
+MOST_OF_ONE = 32
+"""Of these, those of one peer from elsewhere: it keeps nobody else out. On loopback a proxy may have all."""
 HANDSHAKE = 10.0
 """Seconds of a TLS handshake, and of its counterpart in the end."""
 GRACE = 3.0
@@ -112,6 +116,34 @@ def _checked(config: ServiceConfig, places: Sequence[Address], tokens: TokenFile
     return contexts
 
 
+class _Places:
+    """The places for connections at one address, of which one peer may have so many."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(MOST_CONNECTIONS)
+        self._taken = Counter[str]()
+
+    async def one_is_free(self) -> None:
+        """Wait for a place, which is kept until somebody leaves."""
+        await self._free.acquire()
+
+    def take(self, peer: str) -> bool:
+        """Whether a peer may have the place that is kept; empty: nobody in particular. If not, it is free again."""
+        if peer and self._taken[peer] >= MOST_OF_ONE:
+            self._free.release()
+            return False
+        self._taken[peer] += 1
+        return True
+
+    def leave(self, peer: str | None = None) -> None:
+        """A place is free again, of a peer that had taken it."""
+        if peer is not None:
+            self._taken[peer] -= 1
+            if not self._taken[peer]:
+                del self._taken[peer]
+        self._free.release()
+
+
 class _Server:
     """Accepts connections, so many at each address, and ends them."""
 
@@ -141,27 +173,31 @@ class _Server:
 
     async def _accept(self, listening: socket.socket, reach: Reach) -> None:
         """Accept connections at one address, as long as there are not too many."""
-        loop, room = asyncio.get_running_loop(), asyncio.Semaphore(MOST_CONNECTIONS)
+        loop, places = asyncio.get_running_loop(), _Places()
         while True:
-            await room.acquire()
+            await places.one_is_free()
             try:
-                accepted, _ = await loop.sock_accept(listening)
+                accepted, address = await loop.sock_accept(listening)
             except OSError as problem:  # too many open files; a connection that is gone already
-                room.release()
+                places.leave()
                 log.warning("http: a connection could not be accepted: %s", problem.strerror)
                 await asyncio.sleep(1)
                 continue
-            task = asyncio.create_task(self._begin(accepted, reach, room))
+            peer = network_of(address[0]) if reach is Reach.network else ""
+            if not places.take(peer):
+                accepted.close()
+                continue
+            task = asyncio.create_task(self._begin(accepted, reach, partial(places.leave, peer)))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
 
-    async def _begin(self, accepted: socket.socket, reach: Reach, room: asyncio.Semaphore) -> None:
+    async def _begin(self, accepted: socket.socket, reach: Reach, leave: Callable[[], None]) -> None:
         """Let a connection begin, after the handshake where there is TLS."""
         loop, context = asyncio.get_running_loop(), self._contexts.get(reach)
         began: list[Connection] = []
 
         def connection() -> Connection:
-            began.append(self._connection(self._state, reach, room.release))
+            began.append(self._connection(self._state, reach, leave))
             return began[0]
 
         seconds = None if context is None else HANDSHAKE
@@ -174,7 +210,7 @@ class _Server:
         finally:
             if not began or began[0].transport is None:  # else it releases its room itself
                 accepted.close()
-                room.release()
+                leave()
 
     async def _renew(self, config: ServiceConfig) -> None:
         """Serve with files of TLS that have changed; connections that are open go on as they are."""

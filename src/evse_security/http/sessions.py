@@ -13,7 +13,7 @@ LASTS = 8 * 3600.0
 MOST_SESSIONS = 100
 
 MOST_FAILURES = 10
-"""Failed attempts of one address within a minute; further ones are refused unseen until the minute is over."""
+"""Failed attempts of one address within a minute; further ones that fail are told to wait until the minute is over."""
 MINUTE = 60.0
 MOST_PEERS = 1000
 
@@ -55,20 +55,20 @@ class Attempts:
 
     def wait(self, peer: str, now: float) -> int:
         """Whole seconds until an address may try again; 0: now."""
-        count, since = self._failed.get(_network(peer), (0, now))
+        count, since = self._failed.get(network_of(peer), (0, now))
         left = since + MINUTE - now
         return int(left) + 1 if count >= MOST_FAILURES and left > 0 else 0
 
     def failed(self, peer: str, now: float) -> None:
         """Count a failed attempt. Of many addresses those that failed longest ago are forgotten."""
-        network = _network(peer)
+        network = network_of(peer)
         count, since = self._failed.pop(network, (0, now))
         self._failed[network] = (count + 1, since) if now < since + MINUTE else (1, now)
         while len(self._failed) > MOST_PEERS:
             self._failed.popitem(last=False)
 
 
-def _network(peer: str) -> str:
+def network_of(peer: str) -> str:
     """An address, or of IPv6 the /64, all of which one machine has."""
     try:
         address = ipaddress.ip_address(peer)

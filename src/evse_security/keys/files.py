@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import os
 import re
 from collections.abc import Callable
@@ -18,12 +17,8 @@ from enum import StrEnum
 from functools import partial
 from typing import NamedTuple, cast
 
-from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES256
-from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -34,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 from OpenSSL import crypto
 
 from evse_security.errors import KeyNotGenerated
-from evse_security.keys.derivation import MAX_ROUNDS, rounds
+from evse_security.keys.encryption import MAX_ROUNDS, encrypted, rounds
 from evse_security.keys.kinds import KeyType
 from evse_security.pki import base64text, der, encode
 from evse_security.pki.algorithm import PrivateKey
@@ -42,12 +37,6 @@ from evse_security.pki.keytoken import token_of_spki
 
 MAX_KEY_BYTES = 64 * 1024
 """Largest key file that is read. An encrypted RSA key of 16,384 bits has 13 KiB."""
-KEY_DERIVATION_ROUNDS = 100_000
-"""PBKDF2 rounds of the keys written here: 13 ms on a PC, perhaps ten times that on a station, at each opening.
-
-OpenSSL's own default is 2,048; NIST SP 800-132 §5.2 wants as many as the users bear.
-"""
-
 MAX_PASSWORD_BYTES = 1023
 """Longest password that OpenSSL opens a PEM file with (PEM_BUFSIZE is 1,024)."""
 
@@ -127,7 +116,7 @@ def to_pem(key: PrivateKey, password: str | None, random: Callable[[int], bytes]
         return encode.pem("PRIVATE KEY", plain).encode("ascii")
     if len(secret) > MAX_PASSWORD_BYTES:
         raise KeyNotGenerated(f"OpenSSL opens no key with a password of more than {MAX_PASSWORD_BYTES} bytes")
-    return encode.pem("ENCRYPTED PRIVATE KEY", _encrypted(plain, secret, random)).encode("ascii")
+    return encode.pem("ENCRYPTED PRIVATE KEY", encrypted(plain, secret, random)).encode("ascii")
 
 
 def to_der(data: bytes, password: str | None, random: Callable[[int], bytes] = os.urandom) -> bytes | KeyProblem:
@@ -150,36 +139,7 @@ def to_der(data: bytes, password: str | None, random: Callable[[int], bytes] = o
     if isinstance(key, crypto.PKey):
         return block.encoded or KeyProblem.Unsupported
     secret = _secret(password) if block.encrypted else None
-    return _pkcs8(key) if secret is None else _encrypted(_pkcs8(key), secret, random)
-
-
-def _encrypted(plain: bytes, secret: bytes, random: Callable[[int], bytes]) -> bytes:
-    """EncryptedPrivateKeyInfo: PBES2 with PBKDF2-HMAC-SHA-256 and AES-256-CBC (RFC 5958 §3, RFC 8018 §6.2).
-
-    `cryptography` writes the same with OpenSSL's 2,048 rounds and has no say in their number.
-    """
-    salt, vector = random(16), random(16)
-    derivation = _algorithm(
-        "1.2.840.113549.1.5.12",  # PBKDF2
-        encode.tlv(der.OCTET_STRING, salt),
-        encode.integer(KEY_DERIVATION_ROUNDS),
-        _identifier("1.2.840.113549.2.9", encode.tlv(0x05)),  # hmacWithSHA256, NULL
-    )
-    cipher = _identifier("2.16.840.1.101.3.4.1.42", encode.tlv(der.OCTET_STRING, vector))  # aes256-CBC-PAD
-    key = hashlib.pbkdf2_hmac("sha256", secret, salt, KEY_DERIVATION_ROUNDS, 32)
-    padder, encryptor = padding.PKCS7(128).padder(), Cipher(AES256(key), CBC(vector)).encryptor()
-    hidden = encryptor.update(padder.update(plain) + padder.finalize()) + encryptor.finalize()
-    scheme = _algorithm("1.2.840.113549.1.5.13", derivation, cipher)  # PBES2
-    return encode.tlv(der.SEQUENCE, scheme, encode.tlv(der.OCTET_STRING, hidden))
-
-
-def _algorithm(identifier: str, *parameters: bytes) -> bytes:
-    """AlgorithmIdentifier whose parameters are a SEQUENCE of these."""
-    return _identifier(identifier, encode.tlv(der.SEQUENCE, *parameters))
-
-
-def _identifier(identifier: str, parameters: bytes) -> bytes:
-    return encode.tlv(der.SEQUENCE, encode.oid(identifier), parameters)
+    return _pkcs8(key) if secret is None else encrypted(_pkcs8(key), secret, random)
 
 
 # ---- reading

@@ -24,6 +24,7 @@ from evse_security.service.config import ServiceConfig
 from evse_security.service.events import Event, EventKind
 from evse_security.service.room import Room
 from evse_security.service.service import Service
+from evse_security.service.spate import Spate
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class ApiPart:
         """Speak the API, anew when the connection was lost. Raises `InvalidConfiguration`."""
         api = Api(self._service)
         try:
-            await MqttPart(self.name, self._broker, api.speak, self._service.events).run(ready)
+            await MqttPart(self.name, self._broker, api.speak, self._service.events, self._service.links).run(ready)
         finally:
             api.close()
 
@@ -71,6 +72,7 @@ class Api:
         self._check = CommunicationCheck(config.mqtt_communication_check)
         self._checked = asyncio.Event()
         self._dropped = Dropped(log.warning)
+        self._failed = Spate(partial(log.error, "%d more requests failed"))
         self.answers = self._all_answers()
         """Every topic on which requests are answered, and how."""
         self._silent = frozenset(map(self.topics.command, SETTLED))
@@ -133,7 +135,8 @@ class Api:
                 return everest_api.error_answer(error)
             self._drop(message, error)
         except Exception:
-            log.exception("a request on %s failed", message.topic)
+            if self._failed.takes(asyncio.get_running_loop().time()):
+                log.exception("a request on %s failed", message.topic)
             if told:
                 return written(_INTERNAL_ERROR)
         return None

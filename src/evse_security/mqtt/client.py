@@ -61,12 +61,20 @@ class MqttPart:
     ends the part.
     """
 
-    def __init__(self, name: str, broker: Broker, speak: Speak, events: Events | None = None) -> None:
-        """`events` are told, too, when the broker is not there."""
+    def __init__(
+        self,
+        name: str,
+        broker: Broker,
+        speak: Speak,
+        events: Events | None = None,
+        links: dict[str, str | None] | None = None,
+    ) -> None:
+        """`events` are told, too, when the broker is not there, and `links` hold whether it is (`Service.links`)."""
         self.name = name
         self._broker = broker
         self._speak = speak
         self._events = events
+        self._links = {} if links is None else links
         self._version = ProtocolVersion.V5
         self._told = False
         self._was_connected = False
@@ -89,6 +97,8 @@ class MqttPart:
                 lost = _lost(problem)
                 if lost is None:
                     raise
+            finally:
+                self._links[self.name] = f"{self.name}: not connected to {self._broker.address}"
             failures = 1 if loop.time() - begun > STEADY else failures + 1
             self._tell(lost)
             ready()  # the rest of the service must not wait for a broker
@@ -96,11 +106,16 @@ class MqttPart:
 
     async def _once(self, ready: Callable[[], None]) -> None:
         """One connection, from its beginning to its end."""
+
+        def is_ready() -> None:
+            self._links[self.name] = None
+            ready()
+
         inbox = _Inbox()
         client = await self._connect(inbox)
         log.info("%s: connected to %s", self.name, self._broker.address)
         self._told, self._was_connected = False, True
-        speaking = asyncio.create_task(self._speak(_Connection(client, inbox), ready), name=self.name)
+        speaking = asyncio.create_task(self._speak(_Connection(client, inbox), is_ready), name=self.name)
         watching = asyncio.create_task(_until_lost(client, inbox))
         try:
             await asyncio.wait((speaking, watching), return_when=asyncio.FIRST_COMPLETED)
@@ -163,6 +178,7 @@ class MqttPart:
     def _tell(self, problem: BaseException) -> None:
         """Warn, unless that was done since the last connection."""
         text = f"{self.name}: no connection to {self._broker.address}, trying again: {problem}"
+        self._links[self.name] = text
         if self._told:
             log.debug("%s", text)
             return

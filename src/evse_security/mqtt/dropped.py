@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-PERIOD = 60.0
-"""Seconds of which the first warnings are given."""
-MOST = 10
-"""Warnings in that time; of the others only the number is told."""
+from evse_security.service.spate import Spate
+
 LONGEST = 200
 """Characters of a topic that are told."""
 
@@ -19,15 +17,9 @@ class Dropped:
     def __init__(self, warn: Callable[[str], object]) -> None:
         """With who is to be told."""
         self._warn = warn
-        self._since = float("-inf")
-        self._count = 0
+        self._spate = Spate(lambda count: warn(f"{count} more messages were dropped"))
 
     def __call__(self, topic: str, why: object, now: float) -> None:
         """Tell that a message on this topic was dropped, and why. What it held is not repeated."""
-        if now - self._since >= PERIOD:
-            if self._count > MOST:
-                self._warn(f"{self._count - MOST} more messages were dropped")
-            self._since, self._count = now, 0
-        self._count += 1
-        if self._count <= MOST:
+        if self._spate.takes(now):
             self._warn(f"a message on {json.dumps(topic[:LONGEST])} was dropped: {why}")

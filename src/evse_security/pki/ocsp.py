@@ -6,7 +6,6 @@ Base64 as OCPP carries it becomes DER here; a response is believed when it passe
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,26 +29,20 @@ from evse_security.errors import (
 )
 from evse_security.pki import algorithm, base64text, der, names
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.demands import check_key
 from evse_security.pki.hashdata import CertID
-from evse_security.pki.path import check_key
 
 MAX_RESPONSE_BYTES = 64 * 1024
 """Largest response that is read. Real ones have 0.3 to 3 KiB; OCPP 2.1 carries 18,000 characters of base64."""
-MAX_URL_CHARACTERS = 512
-"""Longest responder URL of the interface (OCPP 2.0.1, OCSPRequestDataType.responderURL)."""
 SKEW = timedelta(seconds=300)
 """How far the clocks of responder and station may be apart."""
 MAX_AGE = timedelta(days=7)
 """How long a response without nextUpdate is offered (M07.FR.09)."""
 
-MAX_RESPONDERS = 4
-"""Responders of one certificate; real ones name one."""
-
 _OCSP_SIGNING = "1.3.6.1.5.5.7.3.9"
 _MAY_SIGN = frozenset({"digitalSignature", "nonRepudiation"})
 _NONCE = "1.3.6.1.5.5.7.48.1.2"
 _ID_DIGESTS = frozenset({"sha1", "sha256", "sha384", "sha512"})
-_URL = re.compile(r"https?://[!-~]+", re.ASCII | re.IGNORECASE)
 _EXTENSIONS = 0xA1  # [1] EXPLICIT, of a response and of a single response alike
 
 
@@ -163,17 +156,6 @@ def turns(answer: OcspAnswer) -> Iterator[datetime]:
     for moment, step in ((begin, -SKEW), (last[0], last[1] + datetime.resolution)):
         with suppress(OverflowError):
             yield moment + step
-
-
-def responder_url(certificate: Certificate) -> str | None:
-    """Where to ask about a certificate: its first OCSP responder at an HTTP URL of at most 512 characters."""
-    return next(iter(responder_urls(certificate)), None)
-
-
-def responder_urls(certificate: Certificate) -> tuple[str, ...]:
-    """Its OCSP responders at such URLs, each once, at most four."""
-    usable = (url for url in certificate.ocsp_urls if len(url) <= MAX_URL_CHARACTERS and _URL.fullmatch(url))
-    return tuple(dict.fromkeys(usable))[:MAX_RESPONDERS]
 
 
 @contextmanager

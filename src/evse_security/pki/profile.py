@@ -70,7 +70,7 @@ LEAF_KEYS = (
     LeafKey(Edition.ISO15118_20, _ED448, None, "ed448", "Ed448 456"),
 )
 """Which edition has leaves with which keys (-2 Annex F, -20 Annex B)."""
-_EDITION_BY_KEY = {(one.algorithm, one.curve): one.edition for one in LEAF_KEYS}
+_LEAF_KEY = {(one.algorithm, one.curve): one for one in LEAF_KEYS}
 EDITION_OF_KEY_TYPE = {one.key_type: one.edition for one in LEAF_KEYS}
 EDITION_OF_STRENGTH = {one.strength: one.edition for one in LEAF_KEYS}
 """For what knows a key by its overview alone."""
@@ -92,8 +92,14 @@ def algorithms(certificate: Certificate) -> Algorithms:
 
 def edition_of(leaf: Certificate) -> Edition | None:
     """Which ISO 15118 has leaves with such keys; None where none has."""
+    key = leaf_key_of(leaf)
+    return None if key is None else key.edition
+
+
+def leaf_key_of(leaf: Certificate) -> LeafKey | None:
+    """The kind of key that a leaf has, if it is one that leaves of an edition have."""
     used = algorithms(leaf)
-    return _EDITION_BY_KEY.get((used.key, used.curve))
+    return _LEAF_KEY.get((used.key, used.curve))
 
 
 def serves(leaf: Certificate, edition: Edition | None) -> bool:
@@ -104,9 +110,10 @@ def serves(leaf: Certificate, edition: Edition | None) -> bool:
 def edition_of_key(spki: bytes) -> Edition | None:
     """Which ISO 15118 has leaves with a key (SubjectPublicKeyInfo in DER); None where none has."""
     try:
-        return _EDITION_BY_KEY.get(_key_algorithm(spki))
+        key = _LEAF_KEY.get(_key_algorithm(spki))
     except (ValueError, IndexError):
         return None
+    return None if key is None else key.edition
 
 
 @remembered(64, longest=512)

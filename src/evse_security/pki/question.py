@@ -1,8 +1,9 @@
-"""The question to an OCSP responder about one certificate (RFC 6960 §4.1)."""
+"""Which OCSP responders to ask about a certificate, and the question to them (RFC 6960 §4.1)."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import lru_cache
 
 from cryptography.hazmat.primitives import hashes
@@ -11,7 +12,24 @@ from cryptography.x509.ocsp import OCSPRequestBuilder
 
 from evse_security.pki.certificate import Certificate
 
+MAX_URL_CHARACTERS = 512
+"""Longest responder URL of the interface (OCPP 2.0.1, OCSPRequestDataType.responderURL)."""
+MAX_RESPONDERS = 4
+"""Responders of one certificate; real ones name one."""
+
+_URL = re.compile(r"https?://[!-~]+", re.ASCII | re.IGNORECASE)
 _DIGESTS: tuple[hashes.SHA1 | hashes.SHA256, ...] = (hashes.SHA1(), hashes.SHA256())  # noqa: S303  names, protects nothing
+
+
+def responder_url(certificate: Certificate) -> str | None:
+    """Where to ask about a certificate: its first OCSP responder at an HTTP URL of at most 512 characters."""
+    return next(iter(responder_urls(certificate)), None)
+
+
+def responder_urls(certificate: Certificate) -> tuple[str, ...]:
+    """Its OCSP responders at such URLs, each once, at most four."""
+    usable = (url for url in certificate.ocsp_urls if len(url) <= MAX_URL_CHARACTERS and _URL.fullmatch(url))
+    return tuple(dict.fromkeys(usable))[:MAX_RESPONDERS]
 
 
 @lru_cache(maxsize=1024)

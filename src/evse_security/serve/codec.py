@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from types import NoneType, UnionType
@@ -133,14 +133,7 @@ def _array_decoder(hint: Any) -> Decoder:
             _expected("an array", value)
         if len(value) > MAX_ARRAY:
             raise MalformedRequest("", f"has {len(value)} members, at most {MAX_ARRAY} are allowed")
-        decoded: list[Any] = []
-        try:
-            # Not a comprehension: the length tells which member was refused.
-            for member in value:
-                decoded.append(decode_member(member))
-        except MalformedRequest as refusal:
-            raise below(f"[{len(decoded)}]", refusal) from None
-        return tuple(decoded)
+        return members(value, decode_member)
 
     return decode_array
 
@@ -276,6 +269,18 @@ def without_none(hint: Any) -> tuple[Any, bool]:
 def _expected(what: str, value: object) -> NoReturn:
     # Not the value itself: where a string is expected it may be anything.
     raise MalformedRequest("", f"expected {what}, got {type_names.get(type(value), type(value).__name__)}")
+
+
+def members(values: Iterable[Any], taken: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """The members of an array, each as it is taken; a refusal says which."""
+    found: list[Any] = []
+    try:
+        # Not a comprehension: the length tells which member was refused.
+        for value in values:
+            found.append(taken(value))
+    except MalformedRequest as refusal:
+        raise below(f"[{len(found)}]", refusal) from None
+    return tuple(found)
 
 
 def below(path: str, refusal: MalformedRequest) -> MalformedRequest:

@@ -25,7 +25,7 @@ ERRORS = {
     413: "The body is larger than 2 MiB.",
     415: "The body is not `application/json`.",
     421: "The name in the Host header is not one of this station's; `http_hosts` adds names.",
-    429: "Too many failed attempts to log in from this address; Retry-After says when to try again.",
+    429: "No valid token, after too many failed attempts from this address; Retry-After says when to try again.",
     500: "A fault of the service, which is in its log.",
     503: "Too many callers wait, or there was no answer in time.",
 }
@@ -77,12 +77,14 @@ _EVENT: Schema = {
 }
 
 _RENEWED: Schema = {"type": "string", "enum": ["V2G", "CSMS"]}
+_EDITION: Schema = {"type": "string", "enum": ["2", "20"]}
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
 _RENEWAL: Schema = {
-    "description": "How the renewal of one kind of leaf stands.",
+    "description": "How the renewal of one leaf stands.",
     "type": "object",
     "properties": {
         "leaf_certificate_type": _RENEWED,
+        "edition": {**_EDITION, "description": "The edition of ISO 15118 of a V2G leaf."},
         "state": {"type": "string", "description": "The states are in docs/renewal.md."},
         "since": _MOMENT,
         "next_attempt": {"oneOf": [_MOMENT, {"type": "null"}], "description": "null: not before something happens."},
@@ -189,12 +191,18 @@ def _trigger() -> Schema:
         "enum": ["accepted", "off"],
     }
     kind = {"name": "leaf_certificate_type", "in": "path", "required": True, "schema": _RENEWED}
+    edition = {
+        "name": "edition",
+        "in": "query",
+        "description": "Of a V2G leaf: only that for this edition of ISO 15118, also where there is none yet.",
+        "schema": _EDITION,
+    }
     return {
         "operationId": "renew",
         "summary": "Renew a leaf now; what comes of it is told by events.",
         "description": f"Scope: {CHANGES}.",
-        "parameters": [kind],
-        "responses": {"200": _json("The answer.", answer), **_errors(404, *_EVERYWHERE)},
+        "parameters": [kind, edition],
+        "responses": {"200": _json("The answer.", answer), **_errors(400, 404, *_EVERYWHERE)},
     }
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from evse_security.errors import MalformedRequest
-from evse_security.serve.codec import below, decoder, type_names
+from evse_security.serve.codec import below, decoder, members, type_names
 from evse_security.serve.command import Command, commands
 
 Check = Callable[[Any], Any]
@@ -72,14 +72,7 @@ def _sequence(check: Check) -> Check:
     def check_sequence(value: Any) -> tuple[Any, ...]:
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
             raise MalformedRequest("", f"expected a sequence, got {_kind(value)}")
-        checked: list[Any] = []
-        try:
-            # Not a comprehension: the length tells which member was refused.
-            for member in value:
-                checked.append(check(member))
-        except MalformedRequest as refusal:
-            raise below(f"[{len(checked)}]", refusal) from None
-        return tuple(checked)
+        return members(value, check)
 
     return check_sequence
 

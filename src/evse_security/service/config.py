@@ -105,7 +105,7 @@ class ServiceConfig:
     enrolment_command: tuple[str, ...] = ()
     """The program of `command`, its arguments after it: the request (PEM) comes in, the chain (PEM) goes out."""
     enrolment_url: str = ""
-    """The server of `est` (RFC 7030) or `cmp` (RFC 9810); `{kind}` in it becomes `v2g` or `csms`."""
+    """The server of `est` (RFC 7030) or `cmp` (RFC 9810); `{kind}` becomes `v2g` or `csms`, `{edition}` `2` or `20`."""
     enrolment_ca: Path | None = None
     """CA certificates (PEM) for that server's TLS; without it the system's."""
     enrolment_user: str = ""

@@ -10,8 +10,8 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from evse_security.additions import AnyCaType, OemStoreUpdate
 from evse_security.service.events import EventKind
-from evse_security.service.renewals import RenewalState
-from evse_security.vocabulary import CertificateStoreUpdate, LeafCertificateType, OCSPRequestDataList
+from evse_security.service.renewals import Named, RenewalState
+from evse_security.vocabulary import CertificateStoreUpdate, OCSPRequestDataList
 
 
 class Expiring(TypedDict):
@@ -26,10 +26,8 @@ class Expiring(TypedDict):
     text: str
 
 
-class ExpiringLeaf(Expiring):
+class ExpiringLeaf(Expiring, Named):
     """A leaf that expires soon, or has"""
-
-    leaf_certificate_type: LeafCertificateType
 
 
 class ExpiringCa(Expiring):
@@ -38,19 +36,17 @@ class ExpiringCa(Expiring):
     ca_certificate_type: AnyCaType
 
 
-class SigningRequest(TypedDict):
+class SigningRequest(Named):
     """A signing request for whoever knows a CA"""
 
-    leaf_certificate_type: LeafCertificateType
     csr: str
     number: int
     attempt: int
 
 
-class RenewalNews(TypedDict):
-    """How the renewal of one kind of leaf stands now"""
+class RenewalNews(Named):
+    """How the renewal of one leaf stands now"""
 
-    leaf_certificate_type: LeafCertificateType
     state: RenewalState
     since: str | None
     next_attempt: str | None

@@ -19,6 +19,7 @@ from evse_security.interface import NEWEST
 from evse_security.serve.codec import encoder
 from evse_security.service.config import ServiceConfig
 from evse_security.service.events import Event, EventKind, Events
+from evse_security.service.ours import warn_of_others
 from evse_security.station import Refused, Station
 from evse_security.vocabulary import CertificateStoreUpdate
 
@@ -55,9 +56,12 @@ class Service:
                 station.config.check_apart(key, directory)
                 if os.path.exists(directory) and not os.path.isdir(directory):
                     raise InvalidConfiguration(key, f"{directory} is no directory")
+                warn_of_others(key, directory)
         self.config = config
         self.clock: Clock = station.config.clock
         self.events = events or Events(self.clock)
+        self.links: dict[str, str | None] = {}
+        """The transports that need a connection to somebody else, by name: None, or why there is none now."""
         self._station = station
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security")
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="evse-security-reader")

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from evse_security.additions import AnyCaType
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.demands import why_not_ca
 from evse_security.pki.forest import Forest
-from evse_security.pki.path import TrustStore, why_not_ca
+from evse_security.pki.path import TrustStore
 from evse_security.store.contents import CertificateFile
 from evse_security.store.kinds import DOMAINS
 from evse_security.store.layout import BUNDLE_DIRECTORY

@@ -23,6 +23,8 @@ class Refused(NamedTuple):
     about: str
     """The domain or type of certificates that it is about."""
     why: EvseSecurityError
+    given: tuple[Certificate, ...] = ()
+    """The certificates that were handed over, as far as they could be read."""
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +31,10 @@ class Recalled(NamedTuple):
 
 
 class Files:
-    """The operating system's files. What changes something is a step, but `copy` and `force`; each raises OSError."""
+    """The operating system's files. What changes something is a step, but `force` and what is done in further steps.
+
+    Each raises OSError.
+    """
 
     _places: dict[str, int] | None = None
     """Directories that are open, by the paths that led to them; None where there is no writer."""
@@ -73,6 +77,14 @@ class Files:
         """Make one directory."""
         name, at = self._at(path)
         os.mkdir(name, mode, dir_fd=at)
+
+    def make_directories(self, path: Path, mode: int) -> None:
+        """Make a directory with its parents, each forced to the disk, in further steps; the last has its own mode."""
+        missing = takewhile(lambda one: not os.path.isdir(one), (path, *path.parents))
+        for one in reversed(list(missing)):
+            with suppress(FileExistsError):
+                self.make_directory(one, mode if one == path else 0o755)
+                self.sync_directory(one.parent)
 
     def write_new(self, path: Path, content: bytes, mode: int, owner: tuple[int, int] | None, time: float) -> None:
         """Write a file that does not exist yet and force it to the disk; its mode is set before its content.

@@ -19,6 +19,8 @@ OF_DIRECTORY = _OF_CONTENT | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELE
 OF_FILE = _OF_CONTENT | _DELETE_SELF | _MOVE_SELF
 _OVERFLOW, _IGNORED = 0x4000, 0x8000
 ONLY_DIRECTORIES = 0x01000000
+_BESIDE_OTHERS = 0x20000000
+"""What is told of it already is told on (IN_MASK_ADD): a link may lead to a directory that is watched."""
 _HEADER = struct.Struct("iIII")
 _BUFFER = 64 * 1024
 _MOUNTS = "/proc/self/mountinfo"
@@ -59,6 +61,8 @@ class Inbox:
     def __init__(self) -> None:
         self.places: dict[int, tuple[str, ...]] = {}
         """Paths of what is watched, by the kernel's number: one, unless links lead there as well."""
+        self.files: dict[str, int] = {}
+        """The kernel's number of what each path that is no directory led to when it was added last."""
         self.alone = (self,)
         """The readers of what nobody else watches."""
         self.directories: set[int] = set()
@@ -106,7 +110,7 @@ class Hub:
     def add(self, inbox: Inbox, path: str, events: int) -> None:
         """Watch a path. Raises OSError."""
         with self.lock:
-            number = int(libc().inotify_add_watch(self.descriptor, os.fsencode(path), events))
+            number = int(libc().inotify_add_watch(self.descriptor, os.fsencode(path), events | _BESIDE_OTHERS))
             if number < 0:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
             readers, places = self.inboxes.get(number, ()), inbox.places.get(number, ())
@@ -116,6 +120,26 @@ class Hub:
                 inbox.places[number] = (*places, path)
             if events & ONLY_DIRECTORIES:
                 inbox.directories.add(number)
+            elif inbox.files.setdefault(path, number) != number:
+                self._let_go(inbox, path)
+                inbox.files[path] = number
+
+    def _let_go(self, inbox: Inbox, path: str) -> None:
+        """Forget what a path led to before: what happens to that is of no interest any more, as that it is removed."""
+        number = inbox.files[path]
+        left = tuple(place for place in inbox.places.pop(number, ()) if place != path)
+        if left:
+            inbox.places[number] = left
+        else:
+            self._without(inbox, number)
+
+    def _without(self, inbox: Inbox, number: int) -> None:
+        """Tell an inbox nothing more of one number, and watch no more what nobody is interested in."""
+        readers = self.inboxes.pop(number, ())
+        if others := tuple(one for one in readers if one is not inbox):
+            self.inboxes[number] = others
+        elif readers:
+            libc().inotify_rm_watch(self.descriptor, number)
 
     def drop(self, inbox: Inbox) -> None:
         """Forget about an inbox, and watch no more what nobody is interested in."""
@@ -123,11 +147,7 @@ class Hub:
             return
         with self.lock:
             for number in inbox.places:
-                readers = self.inboxes.pop(number, ())
-                if others := tuple(one for one in readers if one is not inbox):
-                    self.inboxes[number] = others
-                elif readers:
-                    libc().inotify_rm_watch(self.descriptor, number)
+                self._without(inbox, number)
             inbox.places = {}
 
     def deliver(self) -> None:

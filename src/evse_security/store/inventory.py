@@ -21,6 +21,8 @@ class Inventory:
 
     cas: Mapping[AnyCaType, Places]
     leaves: Mapping[LeafCertificateType, Places]
+    ca_count: int = 0
+    """CA certificates, as `certificate_store_max_length` counts them."""
 
 
 def inventory(snapshot: Snapshot) -> Inventory:
@@ -34,6 +36,7 @@ def inventory(snapshot: Snapshot) -> Inventory:
             kind: _places((leaf.certificate, file) for leaf in store.leaves for file in leaf.copies)
             for kind, store in snapshot.leaves.items()
         },
+        snapshot.ca_count(),
     )
 
 

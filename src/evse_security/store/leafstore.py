@@ -14,8 +14,9 @@ from weakref import WeakKeyDictionary
 
 from evse_security.errors import ChainRefused
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.demands import check_end_entity
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.path import TrustStore, check_end_entity
+from evse_security.pki.path import TrustStore
 from evse_security.store.contents import CertificateFile, KeyFile, stem_of
 from evse_security.store.kinds import LeafKind
 from evse_security.store.leaf import Age, Leaf, nearest
@@ -148,7 +149,7 @@ class LeafStore:
         self.gone: frozenset[Certificate] = frozenset()
         """Certificates that only the store before this one held."""
         self.memory: WeakKeyDictionary[TrustStore, dict[object, object]] = WeakKeyDictionary()
-        """What was worked out from this store and the roots of a domain, by those who did, while both are there."""
+        """What others worked out from the leaves and the roots of a domain, while both are as they are."""
         self.unread: frozenset[str] = frozenset()
         """Keys that were left for later, by their paths; then `key` of a leaf may be missing."""
         self._tables = _Tables()
@@ -281,6 +282,8 @@ class LeafStore:
         new._ordered = {newest_by: order.changed(gone, came) for newest_by, order in self._ordered.items()}
         seen = {certificate for one in files.values() if one is not None for certificate in one.certificates}
         was = {c for location in files if (one := self.file_at(location)) is not None for c in one.certificates}
+        if not changing.copies:  # a key of nobody's, mostly: a request was made
+            new.memory = self.memory
         new.came = frozenset(certificate for certificate in seen if not self.holds(certificate))
         new.gone = frozenset(certificate for certificate in was if not new.holds(certificate))
         return new

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from evse_security.additions import AnyCaType
-from evse_security.keys.files import KeyReading
-from evse_security.pki import hashdata, ocsp, pem
 from evse_security.pki.certificate import Certificate
 from evse_security.store import scan
 from evse_security.store.kinds import LEAF_KINDS
@@ -26,6 +23,7 @@ from evse_security.store.parts import (
     Roles,
     RootsOf,
 )
+from evse_security.store.reading import KeyReader, Reader, Reading, read_certificates
 from evse_security.store.snapshot import (
     CaStore,
     CertificateFile,
@@ -35,16 +33,7 @@ from evse_security.store.snapshot import (
     Responses,
     Snapshot,
 )
-from evse_security.store.stamp import Stamp
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
-
-MAX_KEY_BYTES = 64 * 1024
-_MAX_SMALL_BYTES = 128 * 1024
-
-KeyReader = Callable[[bytes], KeyReading]
-"""Reads a private key file."""
-Reader = Callable[[str, int], bytes]
-"""Reads a file of at most so many bytes. Raises OSError or ValueError."""
 
 
 @dataclass
@@ -64,10 +53,8 @@ class Picture:
         self, layout: Layout, read_key: KeyReader, *, additional_anchors: bool = False, read: Reader = scan.read
     ) -> None:
         """Nothing is read yet. `read` reads files; tests give their own."""
-        self._layout, self._read_key, self._patiently, self._read = layout, read_key, read, read
+        self._layout, self._files = layout, Reading(read_key, read)
         self._additional_anchors = additional_anchors
-        self.files_read = 0
-        """How many that took for the last snapshot."""
         self.forget()
 
     def forget(self) -> None:
@@ -75,13 +62,18 @@ class Picture:
         self._roles = Roles(self._layout, {})
         self._ca_files: dict[RootsOf, dict[str, CertificateFile]] = {}
         self._responses: dict[str, OcspEntry] = {}
-        self._failed: set[str] = set()
+        self._files.doubtful.clear()
         self._snapshot = Snapshot({}, {}, Listing.of({}, {}, {}, {}), None)
+
+    @property
+    def files_read(self) -> int:
+        """How many files were read for the last snapshot."""
+        return self._files.count
 
     @property
     def doubtful(self) -> set[str]:
         """Files that could not be read for a reason that may pass without a trace."""
-        return self._failed
+        return self._files.doubtful
 
     def shows(self, parts: Parts) -> bool:
         """Whether the last snapshot has these parts."""
@@ -120,12 +112,12 @@ class Picture:
         """
         if listing.forms != self._roles.forms:
             self._roles = Roles(self._layout, listing.forms)
-        news, self.files_read = _News(), 0
+        news, self._files.count = _News(), 0
         if self._snapshot.cas or self._snapshot.leaves:
-            self._read = scan.read_briefly if briefly else self._patiently
+            self._files.briefly = briefly
             for location in changed:
                 self._renew(listing, location, news)
-            self._read = self._patiently
+            self._files.briefly = False
         wanted = self._all_parts() if parts is None else set(parts)
         for leaf_type in self._layout.leaves:
             self._read_keys(listing, leaf_type, wanted, news)
@@ -160,20 +152,20 @@ class Picture:
         holders = [part for part in key_parts if self._store_of(part) is not None]
         stamp = listing.stamp(location)
         if shown:
-            file = self._certificates(location) if stamp is not None else None
+            file = self._files.certificates(location) if stamp is not None else None
             before = self._known(location)
             kept = before if file is not None and file.same_as(before) else file
             for part in shown:
                 news.certificates.setdefault(part, {})[location] = kept
         if holders:
-            key = self._key(location, stamp) if stamp is not None else None
+            key = self._files.key(location, stamp) if stamp is not None else None
             for one in holders:
                 news.keys.setdefault(one, {})[location] = key
         pair = location.rpartition(".")[0]
         if is_response and self._snapshot.responses is not None and pair not in news.responses:
-            news.responses[pair] = self._response(listing, pair)  # mostly both halves changed
+            news.responses[pair] = self._files.response(listing, pair)  # mostly both halves changed
         if stamp is None:
-            self._failed.discard(location)
+            self._files.doubtful.discard(location)
 
     def _read_keys(self, listing: Listing, leaf_type: LeafCertificateType, wanted: set[AnyPart], news: _News) -> None:
         """Read the keys that were left for later and are wanted now."""
@@ -183,7 +175,7 @@ class Picture:
             unread = unread.intersection(frozenset().union(*asked))
         for location in unread - news.keys.get(part, {}).keys():
             stamp = listing.stamp(location)
-            key = self._key(location, stamp) if stamp is not None else None
+            key = self._files.key(location, stamp) if stamp is not None else None
             news.keys.setdefault(part, {})[location] = key
 
     def _add(
@@ -198,17 +190,17 @@ class Picture:
             for one in first.intersection(key_parts) & fresh:
                 news.unread.setdefault(one, set()).add(location)
             if shown:
-                file = self._known(location) or self._certificates(location)
+                file = self._known(location) or self._files.certificates(location)
                 for part in shown:
                     news.certificates.setdefault(part, {})[location] = file
             if holders and (stamp := listing.stamp(location)) is not None:
-                key = self._key(location, stamp)
+                key = self._files.key(location, stamp)
                 for one in holders:
                     news.keys.setdefault(one, {})[location] = key
             if is_response and with_responses:
                 pairs.add(location.rpartition(".")[0])
         for pair in pairs:
-            news.responses[pair] = self._response(listing, pair)
+            news.responses[pair] = self._files.response(listing, pair)
 
     def _known(self, location: str) -> CertificateFile | None:
         """What a file held when it was read last, if it is in the last snapshot."""
@@ -216,48 +208,6 @@ class Picture:
             if (file := store.file_at(location)) is not None:
                 return file
         return next((files[location] for files in self._ca_files.values() if location in files), None)
-
-    def _bytes(self, location: str, limit: int) -> bytes | str:
-        """What a file holds, or why it cannot be read."""
-        self.files_read += 1
-        try:
-            content = self._read(location, limit)
-        except (ValueError, PermissionError) as error:  # it shows in the directory when that is no longer so
-            self._failed.discard(location)
-            return (error.strerror if isinstance(error, OSError) else None) or str(error)
-        except OSError as error:
-            self._failed.add(location)
-            return error.strerror or "unreadable"
-        self._failed.discard(location)
-        return content
-
-    def _certificates(self, location: str) -> CertificateFile:
-        content = self._bytes(location, pem.MAX_FILE_BYTES)
-        return (
-            CertificateFile(location, (), content) if isinstance(content, str) else read_certificates(location, content)
-        )
-
-    def _key(self, location: str, stamp: Stamp) -> KeyFile:
-        content = self._bytes(location, MAX_KEY_BYTES)
-        reading = KeyReading() if isinstance(content, str) else self._read_key(content)
-        problem = content if isinstance(content, str) else reading.problem
-        return KeyFile(location, reading.token, problem, reading.encrypted, stamp)
-
-    def _response(self, listing: Listing, pair: str) -> OcspEntry | None:
-        """A cached response, from the halves that are there."""
-        halves = f"{pair}.hash", f"{pair}.der"
-        has_hash, has_response = map(listing.has, halves)
-        if not has_hash and not has_response:
-            return None
-        lines = self._bytes(halves[0], _MAX_SMALL_BYTES) if has_hash else ""
-        held = self._bytes(halves[1], _MAX_SMALL_BYTES) if has_response else ""
-        cert_id = hashdata.from_lines(lines) if isinstance(lines, bytes) else None
-        statements = ocsp.peek(held) if isinstance(held, bytes) else ()
-        answer = ocsp.about(statements, cert_id)
-        paths = Path(halves[0]), Path(halves[1])
-        says_revoked = answer is not None and answer.status is ocsp.OcspStatus.revoked
-        evidence = held if says_revoked and isinstance(held, bytes) else None
-        return OcspEntry(*paths, cert_id, answer, has_hash, has_response, evidence)
 
     # ---- arranging
 
@@ -315,10 +265,3 @@ class Picture:
         if known is not None and not files and not keys and known.listed is listed:
             return known
         return store.changed(files, keys, listed=listed, unread=news.unread.get(part, ()))
-
-
-def read_certificates(location: str, data: bytes) -> CertificateFile:
-    """What the bytes of a certificate file say."""
-    blocks, in_der = pem.blocks(data), pem.is_der(data)
-    holds_more = not in_der and data.count(b"-----BEGIN ") > len(blocks)
-    return CertificateFile(location, blocks, in_der=in_der, holds_more=holds_more)

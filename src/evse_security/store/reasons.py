@@ -10,8 +10,9 @@ from pathlib import Path
 from evse_security.clock import Moment
 from evse_security.errors import ChainRefused, EvseSecurityError
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.demands import check_end_entity, why_not_ca
 from evse_security.pki.forest import Forest
-from evse_security.pki.path import Policy, check_end_entity, may_be_valid, why_not_ca
+from evse_security.pki.path import Policy, may_be_valid
 from evse_security.pki.profile import Edition, ProfileName, serves
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.rules.revoked import NONE, Revocations

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from evse_security import Station, StationConfig
 from evse_security.adapters.iso15118 import Edition, server_context
-from evse_security.adapters.iso15118_files import export
-from evse_security.adapters.iso15118_josev import serve_josev
+from evse_security.adapters.iso15118.files import export
+from evse_security.adapters.iso15118.josev import serve_josev
 from evse_security.lab import hierarchy
 from evse_security.lab.layouts import write_everest, write_iso15118
 

@@ -13,7 +13,7 @@ from evse_security.lab.hierarchy import Variant, responder_of, template_of
 from evse_security.lab.keys import KeyKind
 from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
 from evse_security.vocabulary import CertificateValidationResult
-from tests.adapters.iso15118.secc import ED448, HOUR, NOW, P256, P521, Site, pki
+from tests.adapters.secc import ED448, HOUR, NOW, P256, P521, Site, pki
 from tests.agents.stations import put
 
 CHAIN = {"CONTRACT_LEAF": "MO_SUB_CA2", "MO_SUB_CA2": "MO_SUB_CA1", "MO_SUB_CA1": "MO_ROOT_CA"}

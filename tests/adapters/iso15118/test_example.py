@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import evse_security
-from tests.adapters.iso15118.secc import P256, Site, pki, s_client
+from tests.adapters.secc import P256, Site, pki, s_client
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "secc_tls.py"
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from evse_security import Station, StationConfig
-from evse_security.adapters import iso15118_files
-from evse_security.adapters.iso15118_export import REMINDED, ExportPart
-from evse_security.adapters.iso15118_files import GENERATION, LINK, export
+from evse_security.adapters.iso15118 import files
+from evse_security.adapters.iso15118.export import REMINDED, ExportPart
+from evse_security.adapters.iso15118.files import GENERATION, LINK, export
 from evse_security.agents.placed import PlacedWatch
 from evse_security.chains import Edition
 from evse_security.errors import InvalidConfiguration, NotWritable
@@ -98,6 +98,62 @@ def test_a_key_that_others_may_read_is_written_anew(tmp_path: Path) -> None:
         await until(lambda: key.stat().st_mode & 0o777 == 0o600)
 
     exporting(tmp_path, work)
+
+
+def test_into_a_directory_of_others_no_key_is_written(tmp_path: Path) -> None:
+    """They could have Josev serve with another key. What is there stays, and others' doing there is told of."""
+    stock(tmp_path / "certs", W, "SECC", "Sub")
+    (tmp_path / "josev").mkdir()
+    (tmp_path / "josev").chmod(0o777)
+
+    async def work(seen: Watched, to: Path) -> None:
+        [warning] = await seen.until_said(EventKind.warning, part="iso15118_export")
+        assert "could not be written: it is writable by everybody (mode 0777): chmod go-w it" in warning["text"]
+        assert list(to.iterdir()) == []
+        to.chmod(0o755)
+        await until(lambda: bool(chain_in(to)))
+        to.chmod(0o777)
+        await seen.until_said(EventKind.warning, times=2, part="iso15118_export")
+        assert chain_in(to) == W.pem("SECC", "Sub")
+
+    exporting(tmp_path, work)
+
+
+def test_directories_of_the_export_are_ours_alone_to_write_in_whatever_the_umask(tmp_path: Path) -> None:
+    stock(tmp_path / "certs", W, "SECC", "Sub")
+    before = os.umask(0)
+    try:
+        with Station.open(StationConfig.under(tmp_path / "certs", clock=lambda: NOW)) as station:
+            export(station, tmp_path / "josev", Edition.ISO15118_2)
+    finally:
+        os.umask(before)
+    made = [tmp_path / "josev", *(tmp_path / "josev").rglob("*")]
+    assert all(path.is_symlink() or path.stat().st_mode & 0o022 == 0 for path in made)
+    keys = tmp_path / "josev/iso15118_2/private_keys"
+    assert (keys.stat().st_mode & 0o777, {path.stat().st_mode & 0o777 for path in keys.iterdir()}) == (0o700, {0o600})
+
+
+def test_a_directory_that_was_put_in_the_place_of_ours_gets_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock(tmp_path / "certs", W, "SECC", "Sub")
+    make, others = Path.mkdir, tmp_path / "others"
+    others.mkdir()
+
+    def swapped(self: Path, *mode: Any, **more: Any) -> None:
+        make(self, *mode, **more)
+        if self.name == "private_keys":
+            self.rmdir()
+            others.chmod(0o777)
+            others.rename(self)
+
+    monkeypatch.setattr(Path, "mkdir", swapped)
+    with (
+        Station.open(StationConfig.under(tmp_path / "certs", clock=lambda: NOW)) as station,
+        pytest.raises(NotWritable, match="is not the directory that was made"),
+    ):
+        export(station, tmp_path / "josev", Edition.ISO15118_2)
+    assert not list(tmp_path.rglob("seccLeaf.key"))
 
 
 def test_a_leaf_that_expires_stays_there_and_that_is_told(tmp_path: Path) -> None:
@@ -236,7 +292,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from evse_security import Station, StationConfig
-from evse_security.adapters.iso15118_files import Edition, export
+from evse_security.adapters.iso15118.files import Edition, export
 from tests.builders import NOW
 
 station = Station.open(StationConfig.under(Path(sys.argv[1]), clock=lambda: NOW))
@@ -268,7 +324,7 @@ def test_a_generation_is_on_the_disk_before_the_link_leads_there(
         steps.append(target)
         return replace(path, target)
 
-    monkeypatch.setattr(iso15118_files, "force", steps.append)
+    monkeypatch.setattr(files, "force", steps.append)
     monkeypatch.setattr(Path, "replace", renamed)
     export(Station.open(StationConfig.under(tmp_path / "certs", clock=lambda: NOW)), to, Edition.ISO15118_2)
     assert steps[-3:] == [to, to / LINK, to]
@@ -278,7 +334,7 @@ def test_nobody_keeps_it_from_writing_for_long(tmp_path: Path, monkeypatch: pyte
     stock(tmp_path / "certs", W, "SECC", "Sub")
     to = tmp_path / "josev"
     to.mkdir()
-    monkeypatch.setattr(iso15118_files, "PATIENCE", 0.1)
+    monkeypatch.setattr(files, "PATIENCE", 0.1)
     holder = Claim(to)
     assert holder.take()
     export(Station.open(StationConfig.under(tmp_path / "certs", clock=lambda: NOW)), to, Edition.ISO15118_2)

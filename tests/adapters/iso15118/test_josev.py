@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from evse_security.adapters.iso15118 import server_context
-from evse_security.adapters.iso15118_josev import ERRORS, SERVER, STATES, NoContract, pass_on, serve_josev
+from evse_security.adapters.iso15118.josev import ERRORS, SERVER, STATES, NoContract, pass_on, serve_josev
 from evse_security.adapters.ocpp import Certificates
 from evse_security.adapters.ocpp import Edition as OcppEdition
 from evse_security.errors import InvalidConfiguration, MalformedRequest
-from tests.adapters.iso15118.secc import P256, Site, pki
 from tests.adapters.ocpp.kit import Bench, policy
+from tests.adapters.secc import P256, Site, pki
 
 NAMESPACE = "urn:iso:15118:2:2013:MsgDef"
 REPLACED = ("verify_certs", "get_certificate_hash_data")

@@ -9,11 +9,11 @@ import pytest
 
 from evse_security import Station, StationConfig
 from evse_security.adapters.iso15118 import server_context
-from evse_security.adapters.iso15118_files import export
+from evse_security.adapters.iso15118.files import export
 from evse_security.chains import Edition
 from evse_security.lab.keys import KeyKind
 from evse_security.vocabulary import LeafCertificateType
-from tests.adapters.iso15118.secc import ED448, NOW, P521, Site, gets_through, listening, pki, s_client
+from tests.adapters.secc import ED448, NOW, P521, Site, gets_through, listening, pki, s_client
 from tests.agents.stations import put
 
 BUNDLE = "ca/oem/OEM_ROOT_CA.pem"

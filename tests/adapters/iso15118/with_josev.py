@@ -20,7 +20,7 @@ from cryptography.x509.ocsp import OCSPCertStatus
 
 from evse_security import Station
 from evse_security.adapters.iso15118 import server_context
-from evse_security.adapters.iso15118_josev import serve_josev
+from evse_security.adapters.iso15118.josev import serve_josev
 from evse_security.lab.authority import Entity
 from evse_security.lab.hierarchy import Variant, responder_of, template_of
 from evse_security.lab.keys import KeyKind
@@ -28,7 +28,7 @@ from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import certificate_id
 from tests.adapters.iso15118 import josev_run
-from tests.adapters.iso15118.secc import ED448, HOUR, NOW, P256, Site, gets_through, listening, pki, s_client
+from tests.adapters.secc import ED448, HOUR, NOW, P256, Site, gets_through, listening, pki, s_client
 from tests.agents.stations import put
 
 pytest.importorskip("iso15118", reason="PyPI iso15118 is not in this environment: make josev")

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from evse_security.adapters.ocpp import Certificates, Edition
 from evse_security.adapters.ocpp.connector import Connector, Endpoint
 from evse_security.adapters.ocpp.handlers import message
-from tests.adapters.ocpp.csms import MIXINS, PATIENCE, Csms, boot_payload, charge_point
+from tests.adapters.ocpp.csms import (
+    MIXINS,
+    PATIENCE,
+    Csms,
+    Stage,
+    boot_payload,
+    charge_point,
+    real_bench,
+    server_context,
+    serving,
+)
 from tests.adapters.ocpp.kit import Bench, policy
+from tests.builders import DAY
 
 
 def enrolled(bench: Bench, authority: str = "CsmsSub", **changes: Any) -> str:
@@ -23,6 +36,38 @@ def enrolled(bench: Bench, authority: str = "CsmsSub", **changes: Any) -> str:
     found = bench.desk.renewals.client_certificate()
     assert found is not None
     return found.fingerprint
+
+
+def with_certificate(tmp_path: Path, edition: Edition) -> tuple[Bench, str]:
+    """A station that has a client certificate, and its fingerprint."""
+    charge_point(edition)
+    bench = real_bench(tmp_path, edition)
+    return bench, enrolled(bench)
+
+
+def play_connected(
+    bench: Bench,
+    scene: Callable[[Stage, Certificates], Awaitable[object]],
+    *,
+    profile: int = 3,
+    version: ssl.TLSVersion | None = None,
+) -> None:
+    """Play a scene between a CSMS and a station that keeps itself connected, from its BootNotification on."""
+
+    async def run() -> None:
+        csms = Csms(bench.edition)
+        context = server_context(bench, bench.certs.parent / "tls", profile=profile, version=version)
+        async with serving(csms, context), connecting(csms, bench, profile=profile) as certificates:
+            await csms.until_said("BootNotification")
+            await scene(Stage(csms, bench, None), certificates)
+
+    asyncio.run(run())
+
+
+async def renewed(stage: Stage, **changes: Any) -> None:
+    """Have the client certificate renewed: the new one ends later."""
+    answer = await stage.enrol(not_after=stage.bench.time.now + 90 * DAY, **changes)
+    assert answer == {"status": "Accepted"}
 
 
 @asynccontextmanager

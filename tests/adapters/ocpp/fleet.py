@@ -178,7 +178,7 @@ class Fleet:
         return sum(self._is_due(one) for one in self.members)
 
     def _is_due(self, member: Member) -> bool:
-        leaf = rules.newest(member.station.renewal_facts(KIND))
+        leaf = rules.newest(member.station.renewal.facts(KIND))
         return leaf is not None and rules.due(leaf, DAYS) <= self.clock.now
 
     async def look(self) -> None:
@@ -216,7 +216,7 @@ async def connected(fleet: Fleet, executor: Executor | None, **patience: float) 
 async def renewed_over_time(fleet: Fleet) -> None:
     """Turn the clock until all are renewed, an hour at a time."""
     before = await fleet.leaves()
-    leaves = [rules.newest(one.station.renewal_facts(KIND)) for one in fleet.members]
+    leaves = [rules.newest(one.station.renewal.facts(KIND)) for one in fleet.members]
     begins = [rules.due(leaf, DAYS) for leaf in leaves if leaf is not None]
     fleet.clock.now = min(begins) - HOUR
     while fleet.clock.now < max(begins) + HOUR:

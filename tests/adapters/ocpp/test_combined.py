@@ -68,7 +68,7 @@ def test_tc_a_13_a_combined_certificate_at_the_csms_request_and_again(tmp_path: 
             request = stage.csms.said("SignCertificate")[-1]
             assert "certificateType" not in request
             for kind in (CSMS, V2G):
-                leaf = bench.station.renewal_facts(kind).leaf
+                leaf = bench.station.renewal.facts(kind).leaf
                 assert leaf is not None
                 assert len(bench.station.chains(kind).chains) == times
 
@@ -171,9 +171,9 @@ def test_the_new_one_connects_and_serves_both(tmp_path: Path) -> None:
     bench.restarted()
     assert in_use(bench) == new
     assert bench.desk.renewals.connected(new) is False
-    assert bench.station.leaf_info(CSMS, old) is None
-    assert bench.station.leaf_info(V2G, old) is not None  # as after any renewal of a leaf for cars
-    leaf = bench.station.renewal_facts(V2G).leaf
+    assert bench.station.renewal.leaf_info(CSMS, old) is None
+    assert bench.station.renewal.leaf_info(V2G, old) is not None  # as after any renewal of a leaf for cars
+    leaf = bench.station.renewal.facts(V2G).leaf
     assert leaf is not None and leaf.fingerprint == new
 
 
@@ -187,7 +187,7 @@ def test_the_new_one_fails_and_the_old_one_serves_both(tmp_path: Path, shared: t
     assert in_use(bench) == old
     assert bench.desk.renewals.connected(old) is True  # discarded, which is told
     assert places(bench) == [old, old]
-    assert all(bench.station.leaf_info(kind, old) is not None for kind in (CSMS, V2G))
+    assert all(bench.station.renewal.leaf_info(kind, old) is not None for kind in (CSMS, V2G))
 
 
 def test_a_first_leaf_for_cars_stays_though_the_csms_refuses_it(tmp_path: Path) -> None:
@@ -206,8 +206,8 @@ def test_a_leaf_that_goes_on_one_side_leaves_its_key_to_the_other(tmp_path: Path
     bench = bench_of(tmp_path, config=one_place)
     old, new = enrolled(bench, days=60), enrolled(bench, days=90)
     assert bench.desk.renewals.connected(new) is False
-    assert bench.station.leaf_info(CSMS, old) is None
-    assert bench.station.leaf_info(V2G, old) is not None
+    assert bench.station.renewal.leaf_info(CSMS, old) is None
+    assert bench.station.renewal.leaf_info(V2G, old) is not None
     assert places(bench) == [new, old, new]
 
 

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import ssl
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from evse_security.adapters.ocpp import Certificates, Edition, TrustedRoots, tls_context
+from evse_security.adapters.ocpp import connector as connector_module
 from evse_security.adapters.ocpp.connection import blame_of
-from evse_security.adapters.ocpp.connector import Connector, Endpoint, pause
+from evse_security.adapters.ocpp.connector import LASTING, Connector, Endpoint, pause
+from evse_security.adapters.ocpp.renewals import Renewals
 from evse_security.adapters.ocpp.trial import MOST_DOUBTS, Blame, Trial, failed
 from evse_security.errors import InvalidConfiguration
-from tests.adapters.ocpp.connecting import connecting, enrolled
+from evse_security.vocabulary import LeafCertificateType
+from tests.adapters.ocpp.connecting import connecting, enrolled, play_connected, renewed, with_certificate
 from tests.adapters.ocpp.csms import Csms, Stage, charge_point, real_bench, server_context, serving
 from tests.adapters.ocpp.kit import Bench, policy
 from tests.builders import DAY, NOW
 
+CSMS = LeafCertificateType.CSMS
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
@@ -30,71 +38,59 @@ VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 def test_tc_a_04_07_a_csms_and_a_station_that_prove_who_they_are(
     tmp_path: Path, edition: Edition, version: ssl.TLSVersion, profile: int
 ) -> None:
-    charge_point(edition)
-    bench = real_bench(tmp_path, edition)
-    enrolled(bench)
+    async def scene(stage: Stage, _: Certificates) -> None:
+        assert stage.csms.connections == ["CS-0001" if profile == 3 else ""]
 
-    async def run() -> None:
-        csms = Csms(edition)
-        context = server_context(bench, tmp_path / "tls", profile=profile, version=version)
-        async with serving(csms, context), connecting(csms, bench, profile=profile):
-            await csms.until_said("BootNotification")
-            assert csms.connections == ["CS-0001" if profile == 3 else ""]
-
-    asyncio.run(run())
+    bench, _ = with_certificate(tmp_path, edition)
+    play_connected(bench, scene, profile=profile, version=version)
 
 
 @pytest.mark.parametrize("edition", [Edition.V201_2025, Edition.V21])
 def test_a_renewed_certificate_is_tried_at_once_and_the_old_one_discarded(tmp_path: Path, edition: Edition) -> None:
-    charge_point(edition)
-    bench = real_bench(tmp_path, edition)
-    old = enrolled(bench)
+    bench, old = with_certificate(tmp_path, edition)
 
-    async def run() -> None:
-        csms = Csms(edition)
-        context = server_context(bench, tmp_path / "tls", profile=3)
-        async with serving(csms, context), connecting(csms, bench, profile=3) as certificates:
-            await csms.until_said("BootNotification")
-            stage = Stage(csms, bench, None)
-            assert await stage.enrol(not_after=bench.time.now + 90 * DAY) == {"status": "Accepted"}
-            await csms.until_said("BootNotification", 2)
-            certificate = await certificates.client_certificate()
-            assert certificate is not None and certificate.fingerprint != old
-            assert bench.station.leaf_info("CSMS", old) is None  # type: ignore[arg-type]
+    async def scene(stage: Stage, certificates: Certificates) -> None:
+        await renewed(stage)
+        await stage.csms.until_said("BootNotification", 2)
+        certificate = await certificates.client_certificate()
+        assert certificate is not None and certificate.fingerprint != old
+        assert bench.station.renewal.leaf_info(CSMS, old) is None
 
-    asyncio.run(run())
+    play_connected(bench, scene)
 
 
 @pytest.mark.parametrize("edition", [Edition.V201_2025, Edition.V21])
 def test_a_renewed_certificate_that_the_csms_refuses_is_discarded_and_told(tmp_path: Path, edition: Edition) -> None:
     """The station trusts a CA that the CSMS does not let in any more: the old certificate serves on."""
-    charge_point(edition)
-    bench = real_bench(tmp_path, edition)
+    bench, old = with_certificate(tmp_path, edition)
     arguments = {"certificate": bench.made["Stranger"].pem, "certificate_type": "CSMS"}
     assert bench.station.dispatch("install_ca_certificate", arguments) == "Accepted"
-    old = enrolled(bench)
 
-    async def run() -> None:
-        csms = Csms(edition)
-        context = server_context(bench, tmp_path / "tls", profile=3)
-        async with serving(csms, context), connecting(csms, bench, profile=3) as certificates:
-            await csms.until_said("BootNotification")
-            stage = Stage(csms, bench, None)
-            answer = await stage.enrol(authority="StrangerSub", not_after=bench.time.now + 90 * DAY)
-            assert answer == {"status": "Accepted"}
-            await stage.event("DiscardedRenewedClientCertificate")
-            certificate = await certificates.client_certificate()
-            assert certificate is not None and certificate.fingerprint == old
+    async def scene(stage: Stage, certificates: Certificates) -> None:
+        await renewed(stage, authority="StrangerSub")
+        await stage.event("DiscardedRenewedClientCertificate")
+        certificate = await certificates.client_certificate()
+        assert certificate is not None and certificate.fingerprint == old
 
-    asyncio.run(run())
+    play_connected(bench, scene)
+
+
+@pytest.mark.parametrize("edition", [Edition.V16, Edition.V201])
+def test_base_editions_reconnect_with_the_new_one_and_keep_the_old(tmp_path: Path, edition: Edition) -> None:
+    bench, old = with_certificate(tmp_path, edition)
+
+    async def scene(stage: Stage, _: Certificates) -> None:
+        await renewed(stage)
+        await stage.csms.until_said("BootNotification", 2)
+        assert bench.station.renewal.leaf_info(CSMS, old) is not None
+
+    play_connected(bench, scene)
 
 
 @pytest.mark.parametrize("cut", range(1, MOST_DOUBTS))
 def test_who_cuts_a_connection_does_not_get_the_renewed_certificate_discarded(tmp_path: Path, cut: int) -> None:
     """Somebody on the way to the CSMS, who has no certificate, or a network that fails once."""
-    charge_point(Edition.V21)
-    bench = real_bench(tmp_path, Edition.V21)
-    old = enrolled(bench)
+    bench, old = with_certificate(tmp_path, Edition.V21)
     cuts: list[int] = []
 
     async def run() -> None:
@@ -115,12 +111,11 @@ def test_who_cuts_a_connection_does_not_get_the_renewed_certificate_discarded(tm
                 async with connecting(csms, bench, profile=3) as certificates:
                     await csms.until_said("BootNotification")
                     cuts.extend([1] * cut)
-                    stage = Stage(csms, bench, None)
-                    assert await stage.enrol(not_after=bench.time.now + 90 * DAY) == {"status": "Accepted"}
+                    await renewed(Stage(csms, bench, None))
                     await csms.until_said("BootNotification", 2)
                     certificate = await certificates.client_certificate()
                     assert certificate is not None and certificate.fingerprint != old
-                    assert cuts == [] and bench.station.leaf_info("CSMS", old) is None  # type: ignore[arg-type]
+                    assert cuts == [] and bench.station.renewal.leaf_info(CSMS, old) is None
 
     asyncio.run(run())
 
@@ -157,6 +152,7 @@ class Rejected(Exception):
         (ConnectionResetError(errno.ECONNRESET, "x"), Blame.DOUBT),
         (TimeoutError(), Blame.DOUBT),
         (ssl.SSLError(1, "an alert that anybody can send"), Blame.DOUBT),
+        (OSError(errno.EMFILE, "x"), Blame.NONE),
         (FileNotFoundError(errno.ENOENT, "x"), Blame.DOUBT),
         (EOFError(), Blame.DOUBT),
         (Rejected(502), Blame.DOUBT),
@@ -173,25 +169,6 @@ def test_what_a_failure_says_of_the_client_certificate(problem: BaseException | 
         trial = failed(trial, "new", "", blame)
     assert trial.use(NOW) == ("old" if attempts else "new")
     assert failed(trial, "old", "", blame).use(NOW) == "new"
-
-
-@pytest.mark.parametrize("edition", [Edition.V16, Edition.V201])
-def test_base_editions_reconnect_with_the_new_one_and_keep_the_old(tmp_path: Path, edition: Edition) -> None:
-    charge_point(edition)
-    bench = real_bench(tmp_path, edition)
-    old = enrolled(bench)
-
-    async def run() -> None:
-        csms = Csms(edition)
-        context = server_context(bench, tmp_path / "tls", profile=3)
-        async with serving(csms, context), connecting(csms, bench, profile=3):
-            await csms.until_said("BootNotification")
-            stage = Stage(csms, bench, None)
-            assert await stage.enrol(not_after=bench.time.now + 90 * DAY) == {"status": "Accepted"}
-            await csms.until_said("BootNotification", 2)
-            assert bench.station.leaf_info("CSMS", old) is not None  # type: ignore[arg-type]
-
-    asyncio.run(run())
 
 
 def test_a_station_is_sent_nowhere_else(tmp_path: Path) -> None:
@@ -233,6 +210,90 @@ def test_waits_double_and_spread() -> None:
     endpoint = Endpoint(url="wss://csms.example/CS1", first_wait=1.0, longest_wait=60.0)
     assert [pause(endpoint, failures, 1.0) for failures in (1, 2, 3, 10, 10_000)] == [1.0, 2.0, 4.0, 60.0, 60.0]
     assert pause(endpoint, 3, 0.0) == 2.0
+
+
+class Noting(Connector):
+    """Notes for how long it would wait, and does not."""
+
+    waits: list[float]
+
+    async def _wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await asyncio.sleep(0)
+
+
+def dropped(tmp_path: Path, lasted: Sequence[float]) -> list[float]:
+    """The pauses after connections that the CSMS accepts, and drops after so many seconds each."""
+    bench, _ = with_certificate(tmp_path, Edition.V21)
+    now = [0.0]
+
+    async def run() -> list[float]:
+        csms, left = Csms(Edition.V21), list(lasted)
+        context = server_context(bench, tmp_path / "tls", profile=3)
+
+        async def serve(connection: Any) -> None:
+            now[0] += left.pop(0)
+            await connection.close()
+
+        certificates = Certificates(bench.station, policy=policy(Edition.V21), directory=bench.state)
+        endpoint = Endpoint(url="wss://localhost/CS1", first_wait=1.0, longest_wait=60.0)
+        async with serving(csms, context):
+            endpoint = replace(endpoint, url=f"wss://localhost:{csms.port}/CS1")
+            connector = Noting(endpoint, certificates, serve, chance=lambda: 1.0, elapsed=lambda: now[0])
+            connector.waits = []
+            running = asyncio.create_task(connector.run())
+            async with asyncio.timeout(20):
+                while len(connector.waits) < len(lasted):
+                    await asyncio.sleep(0.01)
+            running.cancel()
+            await asyncio.wait({running})
+        certificates.close()
+        return connector.waits[: len(lasted)]
+
+    return asyncio.run(run())
+
+
+def test_a_csms_that_accepts_connections_and_drops_them_is_left_alone_ever_longer(tmp_path: Path) -> None:
+    assert dropped(tmp_path, [0, 0, 100, 0, 0, 0, 0, 0]) == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_after_a_connection_that_has_lasted_the_pauses_begin_anew(tmp_path: Path) -> None:
+    assert dropped(tmp_path, [0, 0, 0, LASTING, 0, 0]) == [1, 2, 4, 1, 1, 2]
+
+
+@pytest.mark.parametrize("question", ["connected", "client_certificate"])
+def test_a_store_that_fails_while_connected_says_nothing_against_the_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    """The connection stays, and what follows from it is done once the store can be asked."""
+    bench, old = with_certificate(tmp_path, Edition.V21)
+    new = enrolled(bench, not_after=bench.time.now + 90 * DAY)
+    monkeypatch.setattr(connector_module, "LOOK", 0.01)
+    fails, failed_so_far = [question == "connected"], []
+    ask = getattr(Renewals, question)
+
+    def asked(renewals: Renewals, *arguments: Any) -> Any:
+        if fails[0]:
+            failed_so_far.append(1)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return ask(renewals, *arguments)
+
+    monkeypatch.setattr(Renewals, question, asked)
+
+    async def scene(stage: Stage, certificates: Certificates) -> None:
+        csms, fails[0] = stage.csms, True
+        while len(failed_so_far) < 2 * MOST_DOUBTS:
+            await asyncio.sleep(0.01)
+        trial = certificates._desk.memory.trial
+        assert trial is None or (trial.new, trial.new_failed, trial.doubts) == (new, False, 0)
+        fails[0] = False
+        while bench.station.renewal.leaf_info(CSMS, old) is not None:
+            await asyncio.sleep(0.01)
+        assert bench.station.renewal.leaf_info(CSMS, new) is not None
+        assert len(csms.connections) == len(csms.peers) == 1
+        assert bench.desk.memory.waiting == ()
+
+    play_connected(bench, scene)
 
 
 def test_without_tls_there_is_no_endpoint_and_passwords_are_not_shown() -> None:

@@ -133,15 +133,6 @@ def test_a_key_whose_certificate_takes_days_is_not_swept(tmp_path: Path, edition
         assert answer == {"status": "Accepted"}
 
 
-def test_after_a_trigger_nothing_keeps_the_key_of_the_request_before(bench: Bench) -> None:
-    bench.trigger("SignChargingStationCertificate")
-    bench.trigger("SignChargingStationCertificate")
-    assert len(list(bench.certs.glob("client/csms/*.key"))) == 2
-    bench.time.now += DAY
-    bench.station.sweep()
-    assert len(list(bench.certs.glob("client/csms/*.key"))) == 1
-
-
 def test_after_a_refused_chain_nothing_is_asked_until_a_trigger(bench: Bench) -> None:
     chain = bench.chain(bench.trigger("SignChargingStationCertificate"), "StrangerSub")
     bench.answer("CertificateSigned", certificateChain=chain)
@@ -197,7 +188,7 @@ def test_the_new_one_connects_and_the_old_one_goes(tmp_path: Path, edition: Edit
     bench.restarted()  # a power cut before the reconnect
     assert in_use(bench) == new
     assert bench.desk.renewals.connected(new) is False
-    assert bench.station.leaf_info(CSMS, old) is None
+    assert bench.station.renewal.leaf_info(CSMS, old) is None
     assert in_use(bench) == new
 
 
@@ -209,7 +200,7 @@ def test_the_new_one_fails_and_the_old_one_serves(tmp_path: Path, edition: Editi
     bench.restarted()
     assert in_use(bench) == old
     assert bench.desk.renewals.connected(old) is True  # discarded, which is told
-    assert bench.station.leaf_info(CSMS, new) is None
+    assert bench.station.renewal.leaf_info(CSMS, new) is None
     assert in_use(bench) == old
 
 
@@ -232,7 +223,7 @@ def test_base_editions_switch_at_the_start_and_keep_the_old_one(tmp_path: Path, 
     bench.time.now += 3 * DAY
     assert in_use(bench) == new
     assert bench.desk.renewals.connected(new) is False
-    assert bench.station.leaf_info(CSMS, old) is not None
+    assert bench.station.renewal.leaf_info(CSMS, old) is not None
 
 
 # ---- timers

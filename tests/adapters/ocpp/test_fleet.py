@@ -15,7 +15,7 @@ from pathlib import Path
 
 from evse_security.adapters.ocpp.connector import Endpoint, pause
 from evse_security.agents.renewal import rules
-from evse_security.renewing import LeafFacts, LeafUse
+from evse_security.renewalfacts import LeafFacts, LeafUse
 from tests.adapters.ocpp.csms import charge_point
 from tests.adapters.ocpp.fleet import EDITION, Fleet, connected, renewed_after_an_outage, renewed_over_time
 from tests.builders import DAY, NOW

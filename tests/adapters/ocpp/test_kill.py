@@ -79,7 +79,7 @@ def test_kill_after_one_of_two_secc_leaves_was_renewed(tmp_path: Path, use: Sign
     assert bench.desk.renewals.look().requests == ()  # what was answered is not asked for, what waits not yet again
     waiting = bench.desk.memory.renewal(OTHER[use])
     assert waiting.csr is not None and bench.desk.memory.renewal(use).csr is None
-    renewed = bench.station.renewal_facts(V2G, edition=EDITIONS[use]).leaf
+    renewed = bench.station.renewal.facts(V2G, edition=EDITIONS[use]).leaf
     assert renewed is not None and renewed.fingerprint == leaf
     assert len(bench.station.chains(V2G).chains) == 3
     chain = bench.chain(waiting.csr, SIGNERS[OTHER[use]])

@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from typing import Any
 import pytest
 
 from evse_security import Station, StationConfig
-from evse_security.adapters.ocpp import Certificates, Edition, SecurityEvent, SigningUse
+from evse_security.adapters.ocpp import Certificates, Edition, NotReadable, SecurityEvent, SigningUse
 from evse_security.adapters.ocpp.connector import Connector, Endpoint
 from evse_security.adapters.ocpp.desk import Desk
 from evse_security.adapters.ocpp.events import MOST_WAITING
 from evse_security.adapters.ocpp.leaps import Leaps
+from evse_security.adapters.ocpp.memory import EVENTS, RENEWALS, ROOTS
 from evse_security.adapters.ocpp.renewals import LONGEST_LOOK
 from evse_security.adapters.ocpp.trial import MOST_DOUBTS
 from evse_security.agents.renewal.rules import HOLD
@@ -113,9 +115,9 @@ def test_a_certificate_that_others_brought_is_tried_when_those_on_trial_fail(tmp
     """A technician brings one by hand, as the CSMS takes neither of the two any more."""
     bench = Bench(tmp_path / "certs", Edition.V16)
     old, new = enrolled(bench), enrolled(bench, not_after=NOW + 90 * DAY)
-    csr = bench.station.signing_request((CSMS,), country="DE", organization="Operator", common="CS-0001")
-    bench.station.install_leaf(bench.chain(csr, not_after=NOW + 400 * DAY), (CSMS,))
-    leaf = bench.station.renewal_facts(CSMS).leaf
+    csr = bench.station.renewal.signing_request((CSMS,), country="DE", organization="Operator", common="CS-0001")
+    bench.station.renewal.install_leaf(bench.chain(csr, not_after=NOW + 400 * DAY), (CSMS,))
+    leaf = bench.station.renewal.facts(CSMS).leaf
     assert leaf is not None and leaf.fingerprint not in (old, new)
     assert attempts(bench, 7) == [new, old, leaf.fingerprint, new, old, leaf.fingerprint, new]
 
@@ -126,13 +128,13 @@ def test_a_trial_of_a_certificate_that_is_not_there_is_none(tmp_path: Path, monk
     enrolled(bench)
     chain = bench.chain(bench.trigger("SignChargePointCertificate"))
     with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
-        cut.setattr(bench.station, "install_leaf", _cut)
+        cut.setattr(bench.station.renewal, "install_leaf", _cut)
         bench.answer("CertificateSigned", certificateChain=chain)
     bench.restarted()
     assert bench.desk.memory.trial is not None
-    csr = bench.station.signing_request((CSMS,), country="DE", organization="Operator", common="CS-0001")
-    bench.station.install_leaf(bench.chain(csr, not_after=NOW + 400 * DAY), (CSMS,))
-    leaf = bench.station.renewal_facts(CSMS).leaf
+    csr = bench.station.renewal.signing_request((CSMS,), country="DE", organization="Operator", common="CS-0001")
+    bench.station.renewal.install_leaf(bench.chain(csr, not_after=NOW + 400 * DAY), (CSMS,))
+    leaf = bench.station.renewal.facts(CSMS).leaf
     assert leaf is not None
     assert attempts(bench, 2) == [leaf.fingerprint] * 2
 
@@ -190,6 +192,51 @@ def test_a_damaged_memory_keeps_no_station_from_starting(tmp_path: Path, name: s
     file.write_text(json.dumps({**json.loads(file.read_text()), name: value}))
     assert bench.restarted().memory.accepted == {}
     assert (bench.state / "ocpp.json.damaged").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EACCES])
+@pytest.mark.parametrize("name", [RENEWALS, EVENTS, ROOTS])
+def test_a_memory_that_cannot_be_read_for_a_moment_is_neither_forgotten_nor_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    """A station that began anew would connect by the profile that it had left, and trust a root that it had left."""
+    bench = Bench(tmp_path / "certs", Edition.V21, config=CHECKED)
+    enrolled(bench)
+    assert install(bench, "Next") == {"status": "Accepted"}
+    bench.desk.happened(SecurityEvent.STARTUP)
+    before = {file: file.read_bytes() for file in bench.state.iterdir()}
+    remembered = vars(bench.desk.memory).copy()
+    with monkeypatch.context() as broken:
+        broken.setattr(StateFile, "load", _unreadable(StateFile.load, name, number))
+        with pytest.raises(NotReadable, match=f"{name} cannot be read: {os.strerror(number)}"):
+            Certificates(bench.station, policy=policy(Edition.V21), directory=bench.state)
+    certificates = Certificates(bench.station, policy=policy(Edition.V21), directory=bench.state)
+    certificates.close()
+    assert {file: file.read_bytes() for file in bench.state.iterdir()} == before
+    known = vars(certificates._desk.memory)
+    assert all(known[one] == remembered[one] for one in ("accepted", "trial", "roots", "waiting", "records"))
+    assert known["waiting"] and known["roots"].trial and known["accepted"]
+
+
+def _unreadable(load: Callable[[StateFile], Any], name: str, number: int) -> Callable[[StateFile], Any]:
+    def failing(file: StateFile) -> Any:
+        if file.path.name == name:
+            raise OSError(number, os.strerror(number), str(file.path))
+        return load(file)
+
+    return failing
+
+
+def test_a_damaged_memory_that_cannot_be_set_aside_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path / "certs", Edition.V21)
+    enrolled(bench)
+    (bench.state / RENEWALS).write_text("{")
+    with monkeypatch.context() as read_only, pytest.raises(NotReadable):
+        read_only.setattr(os, "replace", _no_room)
+        bench.restarted()
+    assert (bench.state / RENEWALS).read_text() == "{"
 
 
 def test_a_full_queue_of_events_in_any_script_outlives_a_restart(tmp_path: Path) -> None:
@@ -339,7 +386,7 @@ def test_a_store_that_cannot_be_asked_for_a_while_ends_no_connector(
             tried.set()
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(bench.station, "renewal_facts", lambda *_: failing())
+    monkeypatch.setattr(bench.station.renewal, "facts", lambda *_: failing())
     certificates = Certificates(bench.station, policy=policy(Edition.V21), directory=bench.state)
 
     async def run() -> None:

@@ -143,7 +143,7 @@ def test_a_root_and_a_client_certificate_on_trial_at_once(tmp_path: Path, editio
         await change.event("InvalidCsmsCertificate")
         new = await change.certificates.client_certificate()
         assert new is not None and new.fingerprint != old
-        assert bench.station.leaf_info(LeafCertificateType.CSMS, old) is None
+        assert bench.station.renewal.leaf_info(LeafCertificateType.CSMS, old) is None
         assert {one["type"] for one in change.csms.said("SecurityEventNotification")} == {"InvalidCsmsCertificate"}
         assert await change.roots() == 2
 

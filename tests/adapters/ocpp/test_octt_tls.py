@@ -15,7 +15,7 @@ import pytest
 
 from evse_security.adapters.ocpp import Edition, SecurityEvent, TrustedRoots
 from evse_security.adapters.ocpp.handshake import Dismissed, WildcardName, security_event, tls_context
-from evse_security.adapters.tls_client import client_context
+from evse_security.adapters.tls.client import client_context
 from tests.adapters.ocpp.connecting import connecting, endpoint_of
 from tests.adapters.ocpp.csms import Csms, charge_point, real_bench, server_context, serving, shows
 from tests.adapters.ocpp.kit import Bench, pki

@@ -76,7 +76,7 @@ def check(bench: Bench, use: SigningUse, old: str, reached: str) -> None:
     if what in ("chain", "accepted"):  # whoever got no answer sends it again
         new = pem.chain(text, "it")[0].fingerprint
         answer = bench.answer("CertificateSigned", certificateChain=text)
-        is_there = bench.station.leaf_info(CSMS, new) is not None
+        is_there = bench.station.renewal.leaf_info(CSMS, new) is not None
         assert (answer["status"] == "Accepted") == is_there
         assert is_there or what == "accepted"  # and then discarded, as the old one connected
         shown = renewals.client_certificate()

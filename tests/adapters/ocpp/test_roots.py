@@ -244,8 +244,8 @@ def test_a_root_that_is_issued_anew_for_its_key(tmp_path: Path) -> None:
 def test_the_last_root_is_not_retired(tmp_path: Path) -> None:
     bench = bench_of(tmp_path)
     with pytest.raises(MustStay):
-        bench.station.retire_root(fingerprint(bench, "CsmsRoot"))
-    bench.station.retire_root("0" * 64)  # one that is not there is out
+        bench.station.renewal.retire_root(fingerprint(bench, "CsmsRoot"))
+    bench.station.renewal.retire_root("0" * 64)  # one that is not there is out
     assert trusted(bench) == ["CsmsRoot"]
 
 

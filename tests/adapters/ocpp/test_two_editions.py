@@ -242,8 +242,8 @@ def test_the_declared_commands_give_the_newest_of_all(tmp_path: Path) -> None:
         certificate_type=V2G, encoding=EncodingFormat.PEM, include_ocsp=False
     )
     assert info.info is not None
-    newest = bench.station.renewal_facts(V2G, edition=profile.Edition.ISO15118_20).leaf
-    assert newest is not None and bench.station.leaf_info(V2G, newest.fingerprint) == info.info
+    newest = bench.station.renewal.facts(V2G, edition=profile.Edition.ISO15118_20).leaf
+    assert newest is not None and bench.station.renewal.leaf_info(V2G, newest.fingerprint) == info.info
     every = bench.station.interface().get_all_valid_certificates_info(
         certificate_type=V2G, encoding=EncodingFormat.PEM, include_ocsp=False
     )
@@ -268,10 +268,10 @@ def test_sweeping_leaves_the_only_valid_leaf_of_an_edition(tmp_path: Path) -> No
 def test_the_last_leaf_of_an_edition_is_not_discarded_for_the_other(tmp_path: Path) -> None:
     bench = enrolled(bench_of_both(tmp_path))
     for edition in profile.Edition:
-        leaf = bench.station.renewal_facts(V2G, edition=edition).leaf
+        leaf = bench.station.renewal.facts(V2G, edition=edition).leaf
         assert leaf is not None
         with pytest.raises(errors.MustStay):
-            bench.station.discard_leaf(V2G, leaf.fingerprint)
+            bench.station.renewal.discard_leaf(V2G, leaf.fingerprint)
 
 
 def test_the_newest_leaf_is_the_one_that_begins_last_where_that_is_configured(tmp_path: Path) -> None:
@@ -283,13 +283,13 @@ def test_the_newest_leaf_is_the_one_that_begins_last_where_that_is_configured(tm
         chain = csms(bench.made, SIGNERS[use]).answer(request["csr"], not_before=begin, not_after=end)
         assert bench.answer("CertificateSigned", certificateChain=chain) == {"status": "Accepted"}
     for edition in profile.Edition:
-        leaf = bench.station.renewal_facts(V2G, edition=edition).leaf
+        leaf = bench.station.renewal.facts(V2G, edition=edition).leaf
         assert leaf is not None and leaf.fingerprint != older[edition]
     every = bench.station.interface().get_all_valid_certificates_info(
         certificate_type=V2G, encoding=EncodingFormat.PEM, include_ocsp=False
     )
     newest = [one.fingerprint for one in bench.station.chains(V2G).chains[:2]]
-    expected = [info.certificate for one in newest if (info := bench.station.leaf_info(V2G, one)) is not None]
+    expected = [info.certificate for one in newest if (info := bench.station.renewal.leaf_info(V2G, one)) is not None]
     assert [one.certificate for one in every.info] == expected
 
 

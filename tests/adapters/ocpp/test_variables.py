@@ -84,6 +84,24 @@ def test_every_variable_has_a_value_within_the_limits_that_it_tells(tmp_path: Pa
     assert ("ISO15118Ctrlr", "CertificateStatusSource", None) in by_name or edition is not Edition.V21
 
 
+@pytest.mark.parametrize("edition", V2)
+def test_certificate_entries_counts_what_its_limit_counts(tmp_path: Path, edition: Edition) -> None:
+    """Leaves and the sub-CAs that come with them are none of what the limit refuses."""
+    bench = Bench(tmp_path / "certs", edition, config={"certificate_store_max_length": 4})
+    chain = bench.chain(bench.trigger("SignV2GCertificate"), "CpoSub2")
+    assert bench.answer("CertificateSigned", certificateChain=chain)["status"] == "Accepted"
+
+    def entries() -> tuple[str, int | None]:
+        return next((one.value, one.highest) for one in served(bench.desk) if one.name == "CertificateEntries")
+
+    root = {"certificateType": "V2GRootCertificate"}
+    assert entries() == ("3", 4)
+    assert bench.answer("InstallCertificate", certificate=bench.made["Stranger"].pem, **root)["status"] == "Accepted"
+    assert entries() == ("4", 4)
+    answer = bench.answer("InstallCertificate", certificate=bench.made["MORoot"].pem, **root)
+    assert (answer["status"], answer["statusInfo"]["reasonCode"]) == ("Rejected", "OutOfStorage")
+
+
 def test_what_nobody_could_act_on_is_not_served(tmp_path: Path) -> None:
     names = {one.name for one in served(Bench(tmp_path / "certs").desk)}
     assert not names & {"BasicAuthPassword", "SecurityProfile", "Identity"}
@@ -570,4 +588,4 @@ def test_the_last_leaf_is_not_discarded(tmp_path: Path) -> None:
     chain = bench.chain(bench.trigger("SignChargingStationCertificate"))
     bench.answer("CertificateSigned", certificateChain=chain)
     with pytest.raises(MustStay):
-        bench.station.discard_leaf(LeafCertificateType.CSMS, bench.desk.memory.accepted[SigningUse.CSMS])
+        bench.station.renewal.discard_leaf(LeafCertificateType.CSMS, bench.desk.memory.accepted[SigningUse.CSMS])

@@ -12,7 +12,7 @@ import pytest
 
 from evse_security.agents.enrolment.port import Answer, Credentials, EnrolmentPort, Request
 from evse_security.lab.authority import name
-from evse_security.vocabulary import LeafCertificateType
+from evse_security.service.renewals import Renewed
 from tests.builders import DAY, NOW, World, key, signing_request, world
 
 SUBJECT = name(CN="SECC1", O="Operator", DC="CPO")
@@ -32,7 +32,7 @@ def pki(**changes: Any) -> World:
 
 def request(holder: str = "new", **changes: Any) -> Request:
     """A request for the key of that name; no leaf is in use."""
-    made = Request(LeafCertificateType.V2G, 1, 1, signing_request(key(holder), SUBJECT), None, None)
+    made = Request(Renewed.V2G, 1, 1, signing_request(key(holder), SUBJECT), None, None)
     return replace(made, **changes)
 
 

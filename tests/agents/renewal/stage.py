@@ -15,7 +15,7 @@ from evse_security.agents.renewal.agent import RenewalAgent
 from evse_security.agents.renewal.memory import Memory
 from evse_security.service.config import ServiceConfig
 from evse_security.service.events import EventKind
-from evse_security.service.renewals import RENEWED, RenewalStatus
+from evse_security.service.renewals import RenewalStatus, Renewed
 from evse_security.service.service import Service
 from evse_security.vocabulary import LeafCertificateType
 from tests.builders import DAY, NOW, World, csms, world
@@ -69,8 +69,8 @@ class Stage:
         made = await self.call("generate_certificate_signing_request", **arguments, use_tpm=False)
         assert await self.answer(made["csr"], not_after=self.now[0] + days * DAY, **changes) == "Accepted"
 
-    def status(self, kind: LeafCertificateType = V2G) -> RenewalStatus:
-        return next(each for each in self.agent.status() if each.kind is kind)
+    def status(self, leaf: Renewed = Renewed.V2G) -> RenewalStatus:
+        return next(each for each in self.agent.status() if each.leaf is leaf)
 
     def heard(self, kind: EventKind, leaf: str = "V2G") -> list[Mapping[str, Any]]:
         events = self.service.events.recent()
@@ -106,7 +106,7 @@ def staged(
             service.events.hear(check)
             built = RenewalAgent.of(service)
             if port is not None:
-                built = RenewalAgent(service, dict.fromkeys(RENEWED, port), Memory(directory / "state"))
+                built = RenewalAgent(service, dict.fromkeys(Renewed, port), Memory(directory / "state"))
             stage = Stage(service, built, clock, known)
             try:
                 root = {"certificate": known["V2GRoot"].pem, "certificate_type": "V2G"}

@@ -18,9 +18,9 @@ from evse_security.errors import InvalidConfiguration
 from evse_security.lab.keys import KeyKind
 from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
 from evse_security.service.events import Event, EventKind
-from evse_security.service.renewals import Triggered
+from evse_security.service.renewals import Renewed, Triggered
 from evse_security.store.files import Files
-from tests.agents.renewal.stage import CSMS, NAMED, V2G, Answers, Stage, staged
+from tests.agents.renewal.stage import NAMED, V2G, Answers, Stage, staged
 from tests.agents.stations import put
 from tests.builders import DAY, NOW, at, csms, world
 
@@ -106,9 +106,9 @@ def test_a_trigger_replaces_the_request_that_waits(tmp_path: Path) -> None:
     async def work(stage: Stage) -> None:
         await stage.install_leaf(days=90)
         await stage.at(NOW)
-        assert stage.agent.trigger(V2G, caller="ocpp") == Triggered.accepted
+        assert await stage.agent.trigger(V2G, caller="ocpp") == Triggered.accepted
         await stage.at(NOW)
-        assert stage.agent.trigger(V2G, caller="ocpp") == Triggered.accepted
+        assert await stage.agent.trigger(V2G, caller="ocpp") == Triggered.accepted
         await stage.at(NOW + MINUTE / 2)
         first, second = stage.requests()
         assert first != second
@@ -209,7 +209,7 @@ def test_a_disk_that_takes_nothing_does_not_stop_a_renewal(tmp_path: Path) -> No
 def test_nothing_is_renewed_while_the_clock_is_not_believed(tmp_path: Path, lost: str) -> None:
     async def work(stage: Stage) -> None:
         await stage.install_leaf(days=60)
-        stage.agent.trigger(V2G, caller="ocpp")
+        await stage.agent.trigger(V2G, caller="ocpp")
         for minutes in range(3):
             await stage.at(at(lost) + minutes * MINUTE)
         assert stage.states() == ["clock"]
@@ -292,8 +292,8 @@ def test_without_leaf_and_subject_nothing_is_asked_and_that_is_said(tmp_path: Pa
 def test_off_is_off_and_says_so(tmp_path: Path) -> None:
     async def work(stage: Stage) -> None:
         await stage.at(NOW)
-        assert stage.agent.trigger(V2G, caller="ocpp") == Triggered.off
-        assert (stage.status().state, stage.status(CSMS).state) == ("off", "absent")
+        assert await stage.agent.trigger(V2G, caller="ocpp") == Triggered.off
+        assert (stage.status().state, stage.status(Renewed.CSMS).state) == ("off", "absent")
 
     staged(tmp_path, work, renewal_v2g="off")
 
@@ -309,7 +309,7 @@ def test_what_a_csms_sends_that_is_of_no_use_ends_the_attempts_until_a_trigger(t
         assert (stage.status().state, stage.status().next_attempt) == ("refused", None)
         assert "a trigger is waited for" in stage.status().reason
         assert stage.requests() == [csr]
-        stage.agent.trigger(V2G, caller="ocpp")
+        await stage.agent.trigger(V2G, caller="ocpp")
         await stage.at(NOW + 10 * DAY)
         assert len(stage.requests()) == 2
         assert await stage.answer(stage.requests()[1]) == "Accepted"
@@ -425,7 +425,7 @@ def test_a_trigger_ends_an_attempt_that_waits_for_its_ca(tmp_path: Path) -> None
             await asyncio.sleep(0)
         await stage.agent.look()
         assert (len(port.asked), stage.status().state) == (1, "asking")
-        stage.agent.trigger(V2G, caller="ocpp")
+        await stage.agent.trigger(V2G, caller="ocpp")
         await stage.at(NOW)
         assert (len(port.asked), port.ended) == (2, 1)
         assert port.asked[0].csr != port.asked[1].csr
@@ -447,10 +447,8 @@ def test_a_leaf_that_others_renew_is_announced_all_the_same(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("key_type", "ends"), [("secp256r1", 60), ("secp521r1", 60), ("rsa2048", 400)])
-def test_of_leaves_of_both_editions_the_one_whose_keys_the_station_makes_is_renewed(
-    tmp_path: Path, key_type: str, ends: int
-) -> None:
-    """The leaf of the other edition lasts longer, and is others' to renew. With RSA it is the one in use."""
+def test_of_leaves_of_both_editions_the_one_that_ends_is_renewed(tmp_path: Path, key_type: str, ends: int) -> None:
+    """The leaf of the other edition lasts longer. With RSA it is the only one."""
     other = KeyKind.SECP256R1 if key_type == "secp521r1" else KeyKind.SECP521R1
     pki = world("V2GRoot > SubCA > Other", Other={"key": other, "not_after": NOW + 400 * DAY})
 
@@ -517,7 +515,7 @@ def test_the_key_of_a_request_is_not_swept_however_long_its_answer_takes(tmp_pat
 def test_a_key_that_nobody_waits_for_any_more_is_swept(tmp_path: Path) -> None:
     async def work(stage: Stage) -> None:
         await stage.at(NOW)
-        stage.agent.trigger(V2G, caller="ocpp")
+        await stage.agent.trigger(V2G, caller="ocpp")
         await stage.at(NOW)
         stage.now[0] = NOW + DAY / 2
         keys = list((tmp_path / "certs" / "client" / "cso").glob("*.key"))
@@ -612,12 +610,12 @@ def test_of_two_services_on_one_state_directory_one_renews_and_the_other_takes_o
             await asyncio.sleep(0.001)
         second_runs = asyncio.create_task(second.run(ready.set))
         await ready.wait()
-        assert second.trigger(V2G, caller="test") is Triggered.off
+        assert await second.trigger(V2G, caller="test") is Triggered.off
         warnings = [event for event in stage.service.events.recent() if event.kind is EventKind.warning]
         assert ["state_directory renews" in str(event.data["text"]) for event in warnings] == [True]
         first_runs.cancel()
         await asyncio.gather(first_runs, return_exceptions=True)
-        while second.trigger(V2G, caller="test") is Triggered.off:
+        while await second.trigger(V2G, caller="test") is not Triggered.accepted:
             await asyncio.sleep(0.001)
         second_runs.cancel()
         await asyncio.gather(second_runs, return_exceptions=True)

@@ -129,7 +129,7 @@ def test_the_loop_wakes_for_triggers_and_for_what_others_install(tmp_path: Path)
         async with asyncio.timeout(20):
             await ready.wait()
             await until(stream, "fresh")
-            agent.trigger(V2G, caller="ocpp")
+            await agent.trigger(V2G, caller="ocpp")
             await until(stream, "waiting")
             [request] = stage.heard(EventKind.certificate_signing_request)
             assert await stage.answer(request["csr"]) == "Accepted"
@@ -175,7 +175,7 @@ def test_what_is_missing_or_wrong_is_said_at_the_start(tmp_path: Path, config: d
 def test_each_kind_may_have_a_server_of_its_own(tmp_path: Path) -> None:
     async def work(stage: Stage) -> None:
         paths = [port._server.path for port in stage.agent._ports.values()]  # type: ignore[attr-defined]
-        assert paths == ["/.well-known/est/v2g", "/.well-known/est/csms"]
+        assert paths == [f"/.well-known/est/{each}" for each in ("v2g2", "v2g20", "csms")]
 
-    url = "https://ca.example/.well-known/est/{kind}"
+    url = "https://ca.example/.well-known/est/{kind}{edition}"
     staged(tmp_path, work, renewal_v2g="est", renewal_csms="est", enrolment_url=url)

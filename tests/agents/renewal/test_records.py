@@ -12,10 +12,10 @@ import pytest
 from evse_security.agents.renewal.memory import Memory
 from evse_security.agents.renewal.record import Record
 from evse_security.agents.renewal.records import Records
-from evse_security.vocabulary import LeafCertificateType
+from evse_security.service.renewals import Renewed
 
-V2G = LeafCertificateType.V2G
-Saved = Mapping[LeafCertificateType, Record]
+V2G = Renewed.V2G
+Saved = Mapping[Renewed, Record]
 
 
 class Slow(Memory):
@@ -78,6 +78,29 @@ def test_an_end_waits_for_what_is_being_written(tmp_path: Path) -> None:
         assert Memory(tmp_path).load() == {V2G: Record(number=1)}
 
     asyncio.run(run())
+
+
+def test_in_a_directory_of_others_nothing_is_remembered_nor_believed(tmp_path: Path) -> None:
+    """Whoever may write there could keep leaves from being renewed."""
+    told = list[str]()
+
+    async def run() -> None:
+        Memory(tmp_path).save({V2G: Record(number=1)})
+        tmp_path.chmod(0o777)
+        records = Records(Memory(tmp_path), told.append)
+        await records.load()
+        assert records[V2G] == Record()
+        await records.put(V2G, Record(number=2))
+        assert records[V2G] == Record(number=2)
+        with pytest.raises(PermissionError):
+            await records.trigger([V2G], "somebody")
+        assert records[V2G] == Record(number=2)
+        tmp_path.chmod(0o755)
+        assert Memory(tmp_path).load() == {V2G: Record(number=1)}
+
+    asyncio.run(run())
+    assert len(told) == 2
+    assert all("is writable by everybody (mode 0777): chmod go-w it" in text for text in told)
 
 
 def test_what_a_full_disk_did_not_take_is_written_when_it_has_room_again(tmp_path: Path) -> None:

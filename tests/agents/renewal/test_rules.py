@@ -25,7 +25,7 @@ from evse_security.agents.renewal.rules import (
     share,
     window,
 )
-from evse_security.renewing import LeafFacts, LeafUse, RenewalFacts, RequestState
+from evse_security.renewalfacts import LeafFacts, LeafUse, RenewalFacts, RequestState
 from evse_security.service.renewals import RenewalState
 from tests.builders import NOW
 

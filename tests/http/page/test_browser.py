@@ -67,7 +67,7 @@ def page(certs: Path, browser: Browser) -> Iterator[Page]:
 def test_a_renewal_is_begun_with_a_button(page: Page) -> None:
     section = page.get_by_role("region", name="Renewal")
     expect(section.get_by_text("not due yet")).to_be_visible()
-    section.get_by_role("button", name="Renew the V2G leaf now").click()
+    section.get_by_role("button", name="Renew the V2G leaf for ISO 15118-2 now").click()
     expect(page.get_by_text("The renewal begins")).to_be_visible()
 
 

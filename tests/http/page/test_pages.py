@@ -281,20 +281,20 @@ def test_the_overview_tells_how_renewals_stand_and_begins_one(site: Site, client
         site.renewals.state = state
         shown = client.get("/").text
         assert "&lt;no answer&gt;" in shown and "next: 2030-01-01 00:00 UTC" in shown
-        assert ("Renew the V2G leaf now" in shown) is (state is not RenewalState.off)
+        assert ("Renew the V2G leaf for ISO 15118-2 now" in shown) is (state is not RenewalState.off)
         assert "Renew the CSMS leaf now" not in shown
-    answer = client.post("/renew", data={"certificate_type": "V2G"})
+    answer = client.post("/renew", data={"leaf": "V2G"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/?said=renewing#renewal")
     assert site.renewals.triggers == [("V2G", "http:local")]
     assert "The renewal begins" in client.get("/?said=renewing").text
-    assert client.post("/renew", data={"certificate_type": "CSMS"}).status_code == 409
-    assert client.post("/renew", data={"certificate_type": "MO"}).status_code == 400
+    assert client.post("/renew", data={"leaf": "CSMS"}).status_code == 409
+    assert client.post("/renew", data={"leaf": "MO"}).status_code == 400
 
 
 def test_who_may_only_read_renews_nothing(site: Site, client: Client) -> None:
     site.may(Scope.read)
-    assert "Renew the V2G leaf now" not in client.get("/").text
-    assert client.post("/renew", data={"certificate_type": "V2G"}).status_code == 403
+    assert "Renew the V2G leaf for ISO 15118-2 now" not in client.get("/").text
+    assert client.post("/renew", data={"leaf": "V2G"}).status_code == 403
     assert not site.renewals.triggers
 
 

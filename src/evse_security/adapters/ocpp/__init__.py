@@ -16,6 +16,7 @@ from evse_security.adapters.ocpp.handlers import (
     CertificateHandlers201,
 )
 from evse_security.adapters.ocpp.handshake import tls_context
+from evse_security.adapters.ocpp.memory import NotReadable
 from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.profiles import ProfileRefused
 from evse_security.adapters.ocpp.refusals import NotEnabled
@@ -37,6 +38,7 @@ __all__ = [
     "Endpoint",
     "NotDelivered",
     "NotEnabled",
+    "NotReadable",
     "ProfileRefused",
     "SecurityEvent",
     "SigningUse",

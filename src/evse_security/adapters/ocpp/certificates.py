@@ -47,20 +47,19 @@ class Certificates(Connection, CarMessages):
         *,
         policy: CertificatePolicy,
         directory: str | Path | None = None,
-        reconnect: Callable[[], object] | None = None,
         secc_refused: Callable[[], object] | None = None,
         changed: Changed | None = None,
         executor: Executor | None = None,
     ) -> None:
         """Of an open station. In `directory` is kept what must outlive a restart; None: nothing does.
 
-        `reconnect` is called when a renewed client certificate is to be tried, after CertificateSigned was answered;
-        `secc_refused` when the CSMS rejects a request for an SECC leaf, as OCPP recommends to do without Plug & Charge
-        then (A02.FR.21). Hubject's rules do not: whether to is the program's to decide.
+        `secc_refused` is called when the CSMS rejects a request for an SECC leaf, as OCPP recommends to do without Plug
+        & Charge then (A02.FR.21). Hubject's rules do not: whether to is the program's to decide.
         `changed` hears of variables that the CSMS has set, by name and value; only where it is given there are those
         on which your program alone can act (SecurityProfile in 1.6, the password). Both may be coroutine functions.
         `executor` does the work of many stations in one process; None: this one has a thread of its own.
-        Raises `InvalidConfiguration` where another process has this `directory`, or others here that were not closed.
+        Raises `InvalidConfiguration` where another process has this `directory`, or others here that were not closed,
+        and `NotReadable` where what it remembers cannot be read for now: it may be tried again.
         """
         place = None if directory is None else Path(directory)
         self._claim = Claim(place)
@@ -73,7 +72,7 @@ class Certificates(Connection, CarMessages):
             self._claim.release()
             raise
         self._questions = StatusQuestions(station, self._desk.edition)
-        self._reconnect, self._secc_refused = reconnect, secc_refused
+        self._secc_refused = secc_refused
         self._then: dict[str, Then] = {}
         self.device_model = DeviceModel(self._desk, self._ask, changed=changed, wake=self._wake.set)
         self._working: asyncio.Task[None] | None = None

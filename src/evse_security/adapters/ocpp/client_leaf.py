@@ -15,7 +15,7 @@ from evse_security.adapters.ocpp.trial import Blame, ClientCertificate, Trial
 from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.errors import EvseSecurityError
 from evse_security.pki.certificate import Certificate
-from evse_security.renewing import LeafFacts, LeafUse
+from evse_security.renewalfacts import LeafFacts, LeafUse
 from evse_security.station import Station
 from evse_security.vocabulary import CertificateInfo, LeafCertificateType
 
@@ -33,7 +33,7 @@ class ClientLeaf:
 
     def trial_of(self, leaf: Certificate) -> Trial | None:
         """What to fall back to from a leaf, to be remembered before it is there: a power cut may come at any time."""
-        running, before = self._memory.trial, self._station.renewal_facts(_CSMS).leaf
+        running, before = self._memory.trial, self._station.renewal.facts(_CSMS).leaf
         if before is None or before.fingerprint == leaf.fingerprint:
             return running
         # Of a trial that is not over the old one is the one that has proven itself.
@@ -43,7 +43,7 @@ class ClientLeaf:
 
     def certificate(self) -> ClientCertificate | None:
         """The certificate for the next connection; None where there is none."""
-        trial, leaf = self._memory.trial, self._station.renewal_facts(_CSMS).leaf
+        trial, leaf = self._memory.trial, self._station.renewal.facts(_CSMS).leaf
         found = ((one, self.info(one)) for one in self._order(trial, leaf))
         return next((ClientCertificate(one, info) for one, info in found if info is not None), None)
 
@@ -66,7 +66,7 @@ class ClientLeaf:
 
     def info(self, fingerprint: str) -> CertificateInfo | None:
         """The files of one leaf; None where it cannot be shown."""
-        return self._station.leaf_info(_CSMS, fingerprint)
+        return self._station.renewal.leaf_info(_CSMS, fingerprint)
 
     def connected(self, fingerprint: str, takeover: Takeover, under: str, tell: Callable[[], object]) -> bool:
         """A connection came about with this certificate, `under` these CSMS roots.
@@ -82,7 +82,7 @@ class ClientLeaf:
         for kind in reversed(SigningUse.COMBINED.kinds) if is_combined else (_CSMS,):
             if verdict.discard:
                 with suppress(EvseSecurityError):  # the store has told why; one too many does no harm
-                    self._station.discard_leaf(kind, verdict.discard)
+                    self._station.renewal.discard_leaf(kind, verdict.discard)
         if verdict.renewed_one:
             tell()
             self._memory.accepted = {use: one for use, one in accepted.items() if one != verdict.discard}

@@ -15,6 +15,8 @@ from evse_security.adapters.ocpp.root_trial import Failure, TrustedRoots
 from evse_security.adapters.ocpp.trial import Blame, ClientCertificate
 
 _NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
+_NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+"""Of this machine: neither a socket nor a key file can be opened."""
 
 
 def failure_of(problem: BaseException | None) -> Failure:
@@ -38,7 +40,9 @@ def _is_unreached(problem: BaseException) -> bool:
     """Whether there was not even a TCP connection. Of several addresses that failed asyncio makes one with a text."""
     if isinstance(problem, ConnectionRefusedError | socket.gaierror):
         return True
-    return type(problem) is OSError and (problem.errno in _NO_WAY or (problem.errno is None and bool(problem.args)))
+    if type(problem) is not OSError:
+        return False
+    return problem.errno in _NO_WAY | _NO_MORE_FILES or (problem.errno is None and bool(problem.args))
 
 
 class Connection(AtDesk):
@@ -74,7 +78,10 @@ class Connection(AtDesk):
         )
 
     def reconnect_by(self, reconnect: Callable[[], object]) -> None:
-        """Call this when a renewed client certificate is to be tried."""
+        """Call this when a renewed client certificate is to be tried, after CertificateSigned was answered.
+
+        `Connector` does so itself. Whoever asked last is called.
+        """
         self._reconnect = reconnect
 
     # ---- afterwards
@@ -82,7 +89,8 @@ class Connection(AtDesk):
     async def connected(self, certificate: ClientCertificate | None, roots: TrustedRoots | None = None) -> None:
         """A connection came about with this certificate, under these roots.
 
-        Of a renewed certificate and the one before, one goes; of a new root and the one before, the latter.
+        Of a renewed certificate and the one before, one goes; of a new root and the one before, the latter. Raises what
+        the store or the disk does: that is nothing against the connection, and this may be called again.
         """
         under = "" if roots is None else roots.key
         if certificate is not None:

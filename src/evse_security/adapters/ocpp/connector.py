@@ -10,6 +10,7 @@ import asyncio
 import base64
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,6 +35,11 @@ PROTOCOLS = {
 }
 LOOK = 60.0
 """Seconds after which is looked whether another client certificate is to be used."""
+LASTING = 180.0
+"""Seconds after which a connection has lasted: who drops one earlier is tried again ever less often.
+
+An answer to BootNotification is no sign of it: a CSMS may drop all its stations right after that.
+"""
 AGAIN = 1.0
 """Seconds after which what does not end is cancelled again."""
 _OPEN_TIMEOUT = 20.0
@@ -113,9 +119,11 @@ class Connector:
         serve: Callable[[Any], Awaitable[object]],
         *,
         chance: Callable[[], float] = random.random,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         """`serve` gets each websocket, speaks OCPP on it, and returns when that ends."""
-        self._endpoint, self._certificates, self._serve, self._chance = endpoint, certificates, serve, chance
+        self._endpoint, self._certificates, self._serve = endpoint, certificates, serve
+        self._chance, self._elapsed = chance, elapsed
         self._renewed = asyncio.Event()
         self._told: set[SecurityEvent] = set()
         self._failures = 0
@@ -146,7 +154,7 @@ class Connector:
             try:
                 continue_at_once = await self._connect(endpoint)
             except Exception:  # whatever it was: a station that gives up is lost
-                log.exception("the store cannot be asked for what to connect with")
+                log.exception("%s is not connected to: the store cannot be asked", endpoint.url)
                 self._missed(endpoint)
                 continue_at_once = False
             if not continue_at_once:
@@ -159,20 +167,36 @@ class Connector:
         if endpoint.profile == 3 and certificate is None:
             log.warning("%s, security profile 3: there is no client certificate that can be shown", endpoint.url)
         try:
-            async with await self._open(endpoint, roots, certificate) as connection:
-                if connection.subprotocol is None:
-                    raise NoProtocol(endpoint.url, PROTOCOLS[self._certificates.edition])
-                self._reached(endpoint)
-                await self._certificates.connected(certificate, roots)
-                await self._speak(connection, endpoint, certificate)
-            return self._renewed.is_set()
+            connection = await self._opened(endpoint, roots, certificate)
         except Exception as problem:
             return await self._failed(endpoint, certificate, roots, problem)
+        async with connection:  # what fails from here on says nothing against the certificate or the roots
+            self._reached(endpoint)
+            began = self._elapsed()
+            await self._speak(connection, endpoint, certificate, roots)
+        if self._renewed.is_set():
+            return True
+        self._ended(endpoint, self._elapsed() - began)
+        return False
+
+    async def _opened(self, endpoint: Endpoint, roots: TrustedRoots, certificate: ClientCertificate | None) -> Any:
+        connection = await (await self._open(endpoint, roots, certificate))
+        if connection.subprotocol is None:
+            await connection.close()
+            raise NoProtocol(endpoint.url, PROTOCOLS[self._certificates.edition])
+        return connection
 
     def _reached(self, endpoint: Endpoint) -> None:
         self._told.clear()
         if endpoint is self._endpoint:  # and no other was asked for meanwhile
-            self._failures, self._before = 0, None
+            self._before = None
+
+    def _ended(self, endpoint: Endpoint, lasted: float) -> None:
+        """Count a connection that did not last as a failure, and forget those before one that did."""
+        if lasted < LASTING:
+            self._missed(endpoint)
+        elif endpoint is self._endpoint:
+            self._failures = 0
 
     def _missed(self, endpoint: Endpoint) -> None:
         """Count a failure, and go back to the endpoint before where there were enough of them."""
@@ -210,8 +234,11 @@ class Connector:
             max_size=_MOST_BYTES,
         )
 
-    async def _speak(self, connection: Any, endpoint: Endpoint, certificate: ClientCertificate | None) -> None:
+    async def _speak(
+        self, connection: Any, endpoint: Endpoint, certificate: ClientCertificate | None, roots: TrustedRoots
+    ) -> None:
         """Speak OCPP until the connection ends, or another client certificate or endpoint is to be used."""
+        is_told = await self._told_connected(certificate, roots)
         serving = asyncio.ensure_future(self._serve(connection))
         closed = asyncio.ensure_future(connection.wait_closed())
         try:
@@ -222,6 +249,7 @@ class Connector:
                 if closed.done():  # who speaks may be waiting for an answer that cannot come any more
                     await asyncio.wait({serving}, timeout=AGAIN)
                     break
+                is_told = is_told or await self._told_connected(certificate, roots)
                 if self._endpoint is not endpoint or (endpoint.profile == 3 and await self._other_than(certificate)):
                     self._renewed.set()
                     break
@@ -235,8 +263,22 @@ class Connector:
         if not serving.cancelled() and serving.exception() is not None:
             log.info("the connection to %s ended: %s", endpoint.url, serving.exception())
 
+    async def _told_connected(self, certificate: ClientCertificate | None, roots: TrustedRoots) -> bool:
+        """Say that a connection came about; false where the store does not take it: then it is said again."""
+        try:
+            await self._certificates.connected(certificate, roots)
+        except Exception:  # whatever it was: the connection is good, and is kept
+            log.exception("what follows from the connection cannot be done yet")
+            return False
+        return True
+
     async def _other_than(self, certificate: ClientCertificate | None) -> bool:
-        now = await self._certificates.client_certificate()
+        """Whether another client certificate is to be used. A store that cannot be asked ends no connection."""
+        try:
+            now = await self._certificates.client_certificate()
+        except Exception:
+            log.exception("whether there is another client certificate cannot be told")
+            return False
         return now is not None and (certificate is None or now.fingerprint != certificate.fingerprint)
 
     async def _failed(

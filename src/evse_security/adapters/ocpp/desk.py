@@ -14,7 +14,7 @@ from evse_security.actor import acting_for
 from evse_security.adapters.ocpp import messages, plug_and_charge, words
 from evse_security.adapters.ocpp.editions import Edition, Payload
 from evse_security.adapters.ocpp.events import SecurityEvent, Waiting, queued
-from evse_security.adapters.ocpp.firmware import MOST_BYTES, of_certificate, of_file
+from evse_security.adapters.ocpp.firmware import of_certificate
 from evse_security.adapters.ocpp.memory import Memory
 from evse_security.adapters.ocpp.policy import WRITABLE, CertificatePolicy
 from evse_security.adapters.ocpp.profiles import ProfileRefused, refused_profile
@@ -25,6 +25,7 @@ from evse_security.adapters.ocpp.uses import TRIGGERS, SigningUse
 from evse_security.additions import AddedCaType, CaTypeWithOem
 from evse_security.errors import EvseSecurityError, InvalidConfiguration, MalformedRequest, Revoked
 from evse_security.interface import WITH_OEM, r2026_04_oem
+from evse_security.service.ours import warn_of_others
 from evse_security.station import Refused, Station
 from evse_security.vocabulary import (
     CaCertificateType,
@@ -65,6 +66,8 @@ class Desk:
     def __init__(self, station: Station, policy: CertificatePolicy, directory: Path | None = None) -> None:
         """With what is remembered in `directory` (None: nothing outlives a restart)."""
         self.station = station
+        if directory is not None:
+            warn_of_others("what is remembered for the CSMS", directory)
         self.memory = Memory(directory)
         self.renewals = Renewals(station, self._settled(policy), self.memory)
         self.trust = CsmsTrust(station, self.memory)
@@ -128,7 +131,10 @@ class Desk:
     def happened(self, event: SecurityEvent, info: str = "") -> None:
         """Queue a security event for the CSMS."""
         now = self.station.time().now
-        self.memory.queue(queued(self.memory.waiting, Waiting.of(event, self.edition, info, now)))
+        waiting = queued(self.memory.waiting, Waiting.of(event, self.edition, info, now))
+        if waiting[-1].dropped is not None and waiting[-1].dropped.number == 1:
+            log.warning("there is no room for more security events; those that are dropped are counted for the CSMS")
+        self.memory.queue(waiting)
 
     def refused_profile(
         self, current: int, wanted: int, *, has_password: bool = True, may_go_down: bool = False
@@ -254,10 +260,3 @@ class Desk:
         self.happened(flaw.event, flaw.info)
         status = "RevokedCertificate" if isinstance(flaw.reason, Revoked) else "InvalidCertificate"
         return Answer(with_reason(status, flaw.reason, self.edition))
-
-    def firmware_is_signed(self, path: Path, firmware: Mapping[str, Any], most: int = MOST_BYTES) -> bool:
-        """Whether a downloaded file has the signature of its UpdateFirmware (L01.FR.04), by a certificate of MF."""
-        flaw = of_certificate(self.station, firmware) or of_file(self.station, path, firmware, most)
-        if flaw is not None:
-            self.happened(flaw.event, flaw.info)
-        return flaw is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 from evse_security.adapters.ocpp.editions import Edition, Payload
 
 MOST_WAITING = 400
-"""Events that are kept for a CSMS that is not there. The oldest uncritical ones go first."""
+"""Events that are kept for a CSMS that is not there, beside one that tells of those that were dropped."""
 _LONGEST_TECH_INFO = 255
 _V2 = frozenset(Edition) - {Edition.V16}
 
@@ -66,6 +67,18 @@ class SecurityEvent(Enum):
         return edition in self.value.critical
 
 
+class Dropped(NamedTuple):
+    """Events that there was no room for: how many, and the times of the earliest and the latest."""
+
+    number: int
+    first: str
+    last: str
+
+    def with_another(self, event: Waiting) -> Dropped:
+        """And one more."""
+        return Dropped(self.number + 1, min(self.first, event.timestamp), max(self.last, event.timestamp))
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """An event on its way to the CSMS."""
@@ -74,6 +87,8 @@ class Waiting:
     timestamp: str
     tech_info: str
     critical: bool
+    dropped: Dropped | None = None
+    """Those that it tells of, if it is one that does."""
 
     @classmethod
     def of(cls, event: SecurityEvent, edition: Edition, tech_info: str, now: datetime) -> Waiting:
@@ -89,29 +104,52 @@ class Waiting:
 
 
 def queued(waiting: Sequence[Waiting], event: Waiting) -> tuple[Waiting, ...]:
-    """The queue with one more event. A full one drops its oldest uncritical event; of critical ones none is lost.
-
-    Unless there are so many of those that no disk of a station should hold them: then the new one is dropped.
-    """
-    if len(waiting) < MOST_WAITING:
+    """The queue with one more event. From a full one another is dropped, and told of by its last one."""
+    found = [one for one in (*waiting, event) if one.dropped is None]
+    if len(found) <= MOST_WAITING:
         return (*waiting, event)
-    place = next((number for number, one in enumerate(waiting) if not one.critical), None)
-    if place is None:
-        return tuple(waiting)
-    return (*waiting[:place], *waiting[place + 1 :], event)
+    gone = found.pop(_dispensable(found))
+    before = next((one.dropped for one in waiting if one.dropped), Dropped(0, gone.timestamp, gone.timestamp))
+    return (*found, _telling(before.with_another(gone), event.timestamp))
+
+
+def _dispensable(found: Sequence[Waiting]) -> int:
+    """The place of the event that is dropped: the oldest that is not critical.
+
+    Of critical ones alone it is of the kind that there is most of, and of that the last but one: whoever floods the
+    queue, to hide what was done, displaces neither another kind nor how it began, and the CSMS sees that it goes on.
+    """
+    uncritical = next((number for number, one in enumerate(found) if not one.critical), None)
+    if uncritical is not None:
+        return uncritical
+    [(most, _)] = Counter(one.type for one in found).most_common(1)
+    return [number for number, one in enumerate(found) if one.type == most][-2:][0]
+
+
+def _telling(dropped: Dropped, timestamp: str) -> Waiting:
+    """The event that tells of those that were dropped: it must reach the CSMS in their place."""
+    kind = SecurityEvent.MEMORY_EXHAUSTION.value
+    info = f"{dropped.number} events were dropped, of {dropped.first} to {dropped.last}: {MOST_WAITING} others waited"
+    return Waiting(kind.v2, timestamp, info[:_LONGEST_TECH_INFO], critical=True, dropped=dropped)
 
 
 def to_json(waiting: Sequence[Waiting]) -> list[dict[str, Any]]:
     """The queue as it is written down."""
     return [
-        {"type": one.type, "timestamp": one.timestamp, "techInfo": one.tech_info, "critical": one.critical}
+        {
+            "type": one.type,
+            "timestamp": one.timestamp,
+            "techInfo": one.tech_info,
+            "critical": one.critical,
+            **({"dropped": one.dropped._asdict()} if one.dropped else {}),
+        }
         for one in waiting
     ]
 
 
 def from_json(written: object) -> tuple[Waiting, ...]:
     """The queue as it was written down. Raises ValueError."""
-    if not isinstance(written, list) or len(written) > MOST_WAITING:
+    if not isinstance(written, list) or len(written) > MOST_WAITING + 1:
         raise ValueError("no list of events")
     return tuple(map(_one, written))
 
@@ -120,7 +158,16 @@ def _one(written: object) -> Waiting:
     if not isinstance(written, Mapping):
         raise ValueError("an event is no object")
     kind, timestamp, info = (_text(written.get(name)) for name in ("type", "timestamp", "techInfo"))
-    return Waiting(kind, timestamp, info, critical=written.get("critical") is True)
+    return Waiting(kind, timestamp, info, written.get("critical") is True, _dropped(written.get("dropped")))
+
+
+def _dropped(written: object) -> Dropped | None:
+    if written is None:
+        return None
+    number = written.get("number") if isinstance(written, Mapping) else None
+    if not isinstance(written, Mapping) or type(number) is not int or number < 1:
+        raise ValueError("an event does not say how many it tells of")
+    return Dropped(number, _text(written.get("first")), _text(written.get("last")))
 
 
 def _text(written: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from evse_security.adapters.ocpp.events import SecurityEvent
 from evse_security.adapters.ocpp.root_trial import TrustedRoots
 from evse_security.adapters.ocpp.trial import ClientCertificate
-from evse_security.adapters.tls_client import trusting
+from evse_security.adapters.tls.client import trusting
 from evse_security.errors import InvalidConfiguration
 
 _VERSIONS = {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION"}

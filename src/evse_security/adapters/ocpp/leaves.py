@@ -5,6 +5,7 @@ A combined certificate is one leaf with one key that lies in both leaf directori
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,10 +14,13 @@ from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.rules import Subject
+from evse_security.errors import EvseSecurityError
 from evse_security.pki.profile import EDITION_OF_KEY_TYPE, Edition
-from evse_security.renewing import RenewalFacts, RequestState
+from evse_security.renewalfacts import RenewalFacts, RequestState
 from evse_security.station import Station
 from evse_security.vocabulary import CertificateHashData, LeafCertificateType
+
+log = logging.getLogger(__name__)
 
 _OF_2, _OF_20 = "secp256r1", "secp521r1"
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -60,10 +64,21 @@ def facts(station: Station, policy: CertificatePolicy, use: SigningUse, csr: str
 def _facts(
     station: Station, policy: CertificatePolicy, use: SigningUse, kind: LeafCertificateType, csr: str | None
 ) -> RenewalFacts:
-    of = edition(station, policy, use) if kind is LeafCertificateType.V2G else None
-    found = station.renewal_facts(kind, csr, of)
-    is_kept = found.request is RequestState.aging  # no sweep takes its key (`Station.await_certificate`)
+    if kind is not LeafCertificateType.V2G:
+        found = station.renewal.facts(kind, csr)
+    else:
+        found = _of_secc(station, csr, edition(station, policy, use))
+    is_kept = found.request is RequestState.aging  # no sweep takes its key (`Renewal.await_certificate`)
     return replace(found, request=RequestState.waits) if is_kept else found
+
+
+def _of_secc(station: Station, csr: str | None, of: Edition | None) -> RenewalFacts:
+    """Of the SECC leaf of an edition; None: of that with the keys that this station makes, or for want of it any."""
+    made = EDITION_OF_KEY_TYPE.get(station.config.csr_key_type, Edition.ISO15118_2)
+    found = station.renewal.facts(LeafCertificateType.V2G, csr, of or made)
+    if of is None and rules.newest(found) is None:
+        return station.renewal.facts(LeafCertificateType.V2G, csr)
+    return found
 
 
 def _end(found: RenewalFacts) -> datetime:
@@ -73,7 +88,7 @@ def _end(found: RenewalFacts) -> datetime:
 
 def request(station: Station, policy: CertificatePolicy, use: SigningUse, subject: Subject) -> str:
     """A signing request (PEM) with a new key. Raises the refusal."""
-    return station.signing_request(
+    return station.renewal.signing_request(
         use.kinds,
         country=subject.country,
         organization=subject.organization,
@@ -82,12 +97,20 @@ def request(station: Station, policy: CertificatePolicy, use: SigningUse, subjec
     )
 
 
+def abandon(station: Station, csr: str) -> None:
+    """Take out the key of a signing request (PEM) that another one replaced; where that fails a sweep will."""
+    try:
+        station.renewal.abandon_request(csr)
+    except (EvseSecurityError, OSError) as why:
+        log.warning("the key of a request that was replaced is left to the sweep: %s", why)
+
+
 def root(station: Station, policy: CertificatePolicy, use: SigningUse) -> CertificateHashData | None:
     """The root of the SECC leaf to renew; None where there is none: a first one is no renewal (A03)."""
     if not use.is_secc:
         return None
     leaf = rules.newest(_facts(station, policy, use, LeafCertificateType.V2G, None))
-    return None if leaf is None else station.root_of_leaf(LeafCertificateType.V2G, leaf.fingerprint)
+    return None if leaf is None else station.renewal.root_of_leaf(LeafCertificateType.V2G, leaf.fingerprint)
 
 
 def covered(station: Station, policy: CertificatePolicy) -> Sequence[SigningUse]:

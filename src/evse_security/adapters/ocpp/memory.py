@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from evse_security.adapters.ocpp.trial import Trial
 from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import record as records
 from evse_security.agents.renewal.record import Record
+from evse_security.errors import EvseSecurityError
 from evse_security.service.state import StateDamaged, StateFile
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,15 @@ RENEWALS, EVENTS, ROOTS = "ocpp.json", "ocpp-events.json", "ocpp-roots.json"
 _LONGEST_SETTING, _MOST_SETTINGS, _LONGEST_CHAIN = 1000, 20, 100_000
 
 
+@dataclass(eq=False)
+class NotReadable(EvseSecurityError):
+    """What is remembered is there, and cannot be read for now: it would be forgotten if it were begun anew."""
+
+    template = "{path} cannot be read: {problem}; what it remembers is not begun anew while it is there"
+    path: str
+    problem: str
+
+
 class Memory:
     """Pending requests, the trial of a client certificate, settings of the CSMS, and events that wait.
 
@@ -30,7 +41,10 @@ class Memory:
     """
 
     def __init__(self, directory: Path | None) -> None:
-        """Read what is remembered; None: nothing outlives a restart."""
+        """Read what is remembered; None: nothing outlives a restart. Raises `NotReadable`.
+
+        Going on without it would take a lower security profile or a root that was left for as good as before.
+        """
         self._renewals = None if directory is None else StateFile(directory / RENEWALS)
         self._events = None if directory is None else StateFile(directory / EVENTS)
         self._roots = None if directory is None else StateFile(directory / ROOTS)
@@ -53,18 +67,14 @@ class Memory:
             (self._events, self._take_events),
             (self._roots, self._take_roots),
         ):
+            if file is None:
+                continue
             try:
-                content = None if file is None else file.load()
-                if content is None or file is None:
-                    continue
-                try:
-                    if not isinstance(content, Mapping) or content.get("version") != VERSION:
-                        raise ValueError(f"not version {VERSION}")
-                    take(content)
-                except (ValueError, TypeError) as problem:
-                    raise file.damaged(str(problem)) from None
-            except (StateDamaged, OSError) as problem:
+                _read(file, take)
+            except StateDamaged as problem:
                 log.warning("what was remembered for the CSMS is lost: %s", problem)
+            except OSError as problem:
+                raise NotReadable(str(file.path), problem.strerror or str(problem)) from None
 
     def _take_renewals(self, content: Mapping[str, Any]) -> None:
         leaves, accepted, settings = (_members(content.get(name)) for name in ("leaves", "accepted", "settings"))
@@ -123,6 +133,11 @@ class Memory:
             self._unwritten[file] = content
             self.write_again(was_told=was_told)
 
+    @property
+    def is_written(self) -> bool:
+        """Whether the disk has all that it is to have."""
+        return not self._unwritten
+
     def write_again(self, *, was_told: bool = True) -> None:
         """Write down what the disk did not take before: nothing else would, until something changes."""
         for file, content in tuple(self._unwritten.items()):
@@ -135,6 +150,19 @@ class Memory:
             else:
                 if self._unwritten.get(file) is content:  # and nothing newer, nor another thread was quicker
                     self._unwritten.pop(file, None)
+
+
+def _read(file: StateFile, take: Callable[[Mapping[str, Any]], None]) -> None:
+    """Take what a file holds, if there is one. Raises `StateDamaged`, having set the file aside, and OSError."""
+    content = file.load()
+    if content is None:
+        return
+    try:
+        if not isinstance(content, Mapping) or content.get("version") != VERSION:
+            raise ValueError(f"not version {VERSION}")
+        take(content)
+    except (ValueError, TypeError) as problem:
+        raise file.damaged(str(problem)) from None
 
 
 def _members(written: object) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from evse_security.adapters.ocpp.messages import sign_certificate, text
 from evse_security.adapters.ocpp.policy import CertificatePolicy
 from evse_security.adapters.ocpp.refusals import ChainTooLarge, NotEnabled, NothingPending, Unsupported
 from evse_security.adapters.ocpp.trial import Blame, ClientCertificate
+from evse_security.adapters.ocpp.unserved import Unserved
 from evse_security.adapters.ocpp.uses import SigningUse
 from evse_security.agents.renewal import rules
 from evse_security.agents.renewal.record import Cause, Outcome, Record
@@ -27,7 +28,7 @@ from evse_security.pki import pem
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.enrolled import edition_of_request
 from evse_security.pki.profile import Edition
-from evse_security.renewing import RenewalFacts
+from evse_security.renewalfacts import RenewalFacts
 from evse_security.station import Station
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Renewals:
         """With what is remembered of them."""
         self.station, self.policy, self.memory = station, policy, memory
         self._client = ClientLeaf(station, memory)
+        self._unserved = Unserved()
         self.leaps = Leaps() if station.config.clock is system_clock else None
         """Of the machine's clock; whoever brings another one turns it as he likes."""
         self._take_over_from_before()
@@ -71,7 +73,7 @@ class Renewals:
         self._keep_key(use, record)
 
     def _keep_key(self, use: SigningUse, record: Record) -> None:
-        self.station.await_certificate(f"ocpp:{use}", record.csr)
+        self.station.renewal.await_certificate(f"ocpp:{use}", record.csr)
 
     def _take_over_from_before(self) -> None:
         """A request of ISO 15118-20 that was remembered as one of the only kind of SECC leaf there was."""
@@ -100,6 +102,7 @@ class Renewals:
     def look(self) -> Looked:
         """What is to be done now."""
         self._mend()
+        self._unserved.look(self.station, self.policy)
         requests: list[Outgoing] = []
         problems: list[str] = []
         time = self.station.time()
@@ -117,8 +120,10 @@ class Renewals:
                 if decision is not None and decision.at is not None:
                     wait = min(wait, (decision.at - self.station.time().now).total_seconds())
                 continue
-            record = self._with_request(use, record, problems)
+            before, record = self.memory.renewal(use).csr, self._with_request(use, record, problems)
             self.put(use, record)  # before it is sent: after a power cut its answer is still known
+            if before is not None and record.csr not in (None, before) and self.memory.is_written:
+                leaves.abandon(self.station, before)  # no power cut brings it back any more
             if record.csr is not None and record.outcome is Outcome.begun:
                 requests.append(Outgoing(use, self._payload(use, record)))
             wait = min(wait, rules.pause(self._policy(use), record.attempts).total_seconds())
@@ -234,7 +239,9 @@ class Renewals:
         """Whether a leaf is installed wherever it belongs: what is Accepted must be."""
         uses = [use for use, one in self.memory.accepted.items() if one == fingerprint]
         places = [use.kinds for use in uses or (SigningUse.CSMS, SigningUse.V2G)]
-        return any(all(self.station.leaf_info(kind, fingerprint) is not None for kind in kinds) for kinds in places)
+        return any(
+            all(self.station.renewal.leaf_info(kind, fingerprint) is not None for kind in kinds) for kinds in places
+        )
 
     def _install(self, use: SigningUse, given: str, leaf: Certificate) -> None:
         running = self.memory.trial
@@ -246,7 +253,7 @@ class Renewals:
         if (self.memory.trial, self.memory.installing) != (running, half):
             self.memory.save()
         try:
-            self.station.install_leaf(given, use.kinds)
+            self.station.renewal.install_leaf(given, use.kinds)
         except EvseSecurityError:
             self.memory.trial, self.memory.installing = running, half
             self.memory.save()
@@ -267,7 +274,7 @@ class Renewals:
             return
         try:
             leaf = pem.chain(given, "the certificate chain")[0]
-            self.station.install_leaf(given, SigningUse.COMBINED.kinds)
+            self.station.renewal.install_leaf(given, SigningUse.COMBINED.kinds)
         except NotWritable as problem:
             log.warning("a combined certificate is not complete yet: %s", problem)
         except EvseSecurityError as why:

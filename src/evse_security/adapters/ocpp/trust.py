@@ -110,7 +110,7 @@ class CsmsTrust:
 
     def _retire(self, old: str, leaf: str) -> None:
         try:
-            self._station.retire_root(old, needed=leaf)
+            self._station.renewal.retire_root(old, needed=leaf)
         except EvseSecurityError as why:
             self._kept_for = leaf if isinstance(why, MustStay) else None
             log.warning("the CSMS root before stays, and is not trusted any more: %s", why)

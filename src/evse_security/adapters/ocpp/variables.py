@@ -12,8 +12,6 @@ from evse_security.adapters.ocpp.desk import Desk
 from evse_security.adapters.ocpp.device_model import DataType, Mutability, Served
 from evse_security.adapters.ocpp.editions import Edition
 from evse_security.adapters.ocpp.policy import COUNTRY, LONGEST_NAME, RANGES
-from evse_security.additions import CERTIFICATE_TYPES
-from evse_security.interface import WITH_OEM
 
 SECURITY, ISO15118 = "SecurityCtrlr", "ISO15118Ctrlr"
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 16, 40
@@ -85,9 +83,7 @@ def _number(name: str, key: str, field: str, effect: str, *, unit: str = "", set
 
 
 def _entries(desk: Desk) -> str:
-    found = desk.station.interface(WITH_OEM).get_installed_certificates(certificate_types=CERTIFICATE_TYPES)
-    chains = desk.trust.listed(found.certificate_hash_data_chain)
-    return str(sum(1 + len(one.child_certificate_hash_data or ()) for one in chains))
+    return str(desk.station.inventory().ca_count)
 
 
 def _most(desk: Desk) -> int:
@@ -126,7 +122,7 @@ VARIABLES = (
     Variable(
         component=SECURITY,
         name="CertificateEntries",
-        effect="how many certificates are installed; one more than its maxLimit is refused (M05.FR.06)",
+        effect="how many CA certificates are installed, as its maxLimit counts them: one more is refused (M05.FR.06)",
         read=_entries,
         data_type=DataType.integer,
         lowest=0,
@@ -134,7 +130,7 @@ VARIABLES = (
     ),
     Variable(
         key="CertificateStoreMaxLength",
-        effect="how many certificates may be installed: one more is refused (M05.FR.06)",
+        effect="how many CA certificates may be installed: one more is refused (M05.FR.06)",
         read=lambda desk: str(_most(desk)),
         data_type=DataType.integer,
     ),

@@ -1,4 +1,4 @@
-"""Which way to the CA is configured for a kind of leaf."""
+"""Which way to the CA is configured for a leaf."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from evse_security.clock import Clock
 from evse_security.errors import InvalidConfiguration
 from evse_security.service.config import Enrolment, ServiceConfig
 from evse_security.service.events import Events
-from evse_security.vocabulary import LeafCertificateType
+from evse_security.service.renewals import Renewed
+from evse_security.settings import at_once
 
 LONGEST_PASSWORD = 4096
 
 
-def port_for(kind: LeafCertificateType, config: ServiceConfig, events: Events, clock: Clock) -> EnrolmentPort | None:
-    """The port for a kind of leaf; None for `off`. Raises `InvalidConfiguration` for what is missing or wrong."""
-    word = kind.value.lower()
+def port_for(leaf: Renewed, config: ServiceConfig, events: Events, clock: Clock) -> EnrolmentPort | None:
+    """The port for a leaf; None for `off`. Raises `InvalidConfiguration` for what is missing or wrong."""
+    word = leaf.kind.value.lower()
     enrolment: Enrolment = getattr(config, f"renewal_{word}")
-    url = config.enrolment_url.replace("{kind}", word)
+    url = config.enrolment_url.replace("{kind}", word).replace("{edition}", leaf.edition)
     match enrolment:
         case "off":
             return None
@@ -92,7 +93,7 @@ def _password(path: Path | None) -> str:
 
 def _read(key: str, path: Path, octets: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=at_once) as file:
             return file.read(octets)
     except OSError as problem:
         raise InvalidConfiguration(key, f"{path} cannot be read: {problem.strerror}") from None

@@ -19,7 +19,11 @@ class CommandPort:
         self._command, self._seconds = tuple(command), seconds
 
     async def enrol(self, request: Request) -> Answer:
-        environment = {"LEAF_CERTIFICATE_TYPE": request.kind.value, "REQUEST_NUMBER": str(request.number)}
+        environment = {
+            "LEAF_CERTIFICATE_TYPE": request.wanted.kind.value,
+            "ISO15118_EDITION": request.wanted.edition,
+            "REQUEST_NUMBER": str(request.number),
+        }
         try:
             ended = await run(self._command, request.csr.encode(), seconds=self._seconds, environment=environment)
         except ProgramFailed as problem:

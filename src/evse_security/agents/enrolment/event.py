@@ -5,6 +5,7 @@ from __future__ import annotations
 from evse_security.agents.enrolment.port import Answer, Published, Request
 from evse_security.service.eventdata import SigningRequest
 from evse_security.service.events import EventKind, Events
+from evse_security.service.renewals import named
 
 
 class EventPort:
@@ -16,7 +17,7 @@ class EventPort:
 
     async def enrol(self, request: Request) -> Answer:
         data: SigningRequest = {
-            "leaf_certificate_type": request.kind,
+            **named(request.wanted),
             "csr": request.csr,
             "number": request.number,
             "attempt": request.attempt,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from evse_security.vocabulary import LeafCertificateType
+from evse_security.service.renewals import Renewed
 
 SECONDS = 120.0
 """Longest that an enrolment may take, whatever a server or program does."""
@@ -27,7 +27,7 @@ class Credentials:
 class Request:
     """A signing request to be brought to a CA."""
 
-    kind: LeafCertificateType
+    wanted: Renewed
     number: int
     attempt: int
     csr: str

@@ -25,7 +25,7 @@ def checked_url(url: str, schemes: Sequence[str]) -> SplitResult:
     if "@" in parts.netloc:
         raise InvalidConfiguration("enrolment_url", "must hold no user: that is enrolment_user")
     if "{" in url or "}" in url:
-        raise InvalidConfiguration("enrolment_url", "must hold no braces but those of {kind}")
+        raise InvalidConfiguration("enrolment_url", "must hold no braces but those of {kind} and {edition}")
     if parts.query or parts.fragment or not url.isascii() or not url.isprintable() or " " in url:
         raise InvalidConfiguration("enrolment_url", "must be a scheme, a host and a path")
     return parts

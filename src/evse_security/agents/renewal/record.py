@@ -1,4 +1,4 @@
-"""What is remembered of the renewal of one kind of leaf, across restarts, and how it is written down."""
+"""What is remembered of the renewal of one leaf, across restarts, and how it is written down."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is remembered of one kind. Its state is what was told of it last."""
+    """What is remembered of one leaf. Its state is what was told of it last."""
 
     state: RenewalState = RenewalState.unknown
     since: datetime | None = None
@@ -66,6 +66,11 @@ class Record:
     """When the last renewal ended."""
     announced: str = ""
     """Fingerprint of the leaf of which it was announced that it expires."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether its signing request waits for a certificate."""
+        return self.csr is not None and self.outcome in (Outcome.begun, Outcome.asked)
 
     def ended(self, now: datetime) -> Record:
         """The renewal that is under way has ended with a new leaf."""

@@ -1,28 +1,29 @@
-"""The records of all kinds while the service runs: in memory, and on the disk as far as that takes them."""
+"""The records of all leaves while the service runs: in memory, and on the disk as far as that takes them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from evse_security.agents.renewal.memory import Memory
 from evse_security.agents.renewal.record import Record
+from evse_security.service.renewals import Renewed
 from evse_security.service.state import StateDamaged
-from evse_security.vocabulary import LeafCertificateType
 
 
 class Records:
-    """What is remembered of each kind. A disk that takes nothing is told of once, and holds up nothing."""
+    """What is remembered of each leaf. A disk that takes nothing is told of once, and holds up nothing."""
 
     def __init__(self, memory: Memory, warn: Callable[[str], None]) -> None:
         """Nothing is read yet."""
         self._memory, self._warn = memory, warn
-        self._records: dict[LeafCertificateType, Record] = {}
+        self._records: dict[Renewed, Record] = {}
         self._saving = asyncio.Lock()
         self._forgetful = False
 
-    def __getitem__(self, kind: LeafCertificateType) -> Record:
-        return self._records.get(kind, Record())
+    def __getitem__(self, leaf: Renewed) -> Record:
+        return self._records.get(leaf, Record())
 
     async def load(self) -> None:
         """Read what is remembered, but for what is known already."""
@@ -31,17 +32,32 @@ class Records:
         except (StateDamaged, OSError) as problem:
             self._warn(f"what was remembered of renewals is lost: {problem}")
 
-    def note(self, kind: LeafCertificateType, record: Record) -> None:
+    def note(self, leaf: Renewed, record: Record) -> None:
         """Remember; it is written down with the next that is."""
-        self._records[kind] = record
+        self._records[leaf] = record
 
-    async def put(self, kind: LeafCertificateType, record: Record) -> None:
+    async def put(self, leaf: Renewed, record: Record) -> None:
         """Remember, and write it down if it is new, or if the disk did not take what was new before."""
-        if self[kind] == record and not self._forgetful:
+        if self[leaf] == record and not self._forgetful:
             return
-        self._records[kind] = record
+        self._records[leaf] = record
         # A thread cannot be cancelled, and of two that write, the one that ends last would be right.
         await asyncio.shield(asyncio.create_task(self._save()))
+
+    async def trigger(self, leaves: Sequence[Renewed], who: str) -> None:
+        """Remember that somebody asks for these leaves: first on the disk, so that what was accepted is not lost.
+
+        Raises OSError, and nothing is remembered then.
+        """
+        await asyncio.shield(asyncio.create_task(self._save_trigger(leaves, who)))
+
+    async def _save_trigger(self, leaves: Sequence[Renewed], who: str) -> None:
+        async with self._saving:
+            await asyncio.to_thread(self._memory.save, {**self._records, **self._triggered(leaves, who)})
+            self._records |= self._triggered(leaves, who)  # others may have changed meanwhile, and wait to be written
+
+    def _triggered(self, leaves: Sequence[Renewed], who: str) -> dict[Renewed, Record]:
+        return {leaf: replace(self[leaf], trigger=who) for leaf in leaves}
 
     async def settled(self) -> None:
         """Wait until all is written down, also for those who waited no longer."""

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from evse_security.agents.renewal.record import Cause, Outcome, Record
-from evse_security.renewing import LeafFacts, LeafUse, RenewalFacts, RequestState
+from evse_security.renewalfacts import LeafFacts, LeafUse, RenewalFacts, RequestState
 from evse_security.service.config import Enrolment, ServiceConfig
 from evse_security.service.renewals import RenewalState
 from evse_security.vocabulary import LeafCertificateType
@@ -262,6 +262,11 @@ def _standing(record: Record, policy: Policy) -> tuple[RenewalState, str]:
     if record.attempts > policy.repeats:
         return RenewalState.exhausted, f"{reason}; asked {record.attempts} times, now once a day"
     return (RenewalState.waiting if record.outcome is Outcome.asked else RenewalState.retrying), reason
+
+
+def left() -> Decision:
+    """There is no such leaf, and the other edition of ISO 15118 has one: that is enough, unless somebody says so."""
+    return _rest(RenewalState.absent, "there is no such leaf, and a first one is asked for by a trigger alone")
 
 
 # ---- what is begun

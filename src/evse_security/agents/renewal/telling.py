@@ -1,4 +1,4 @@
-"""What is told of renewals: events, lines of the log, and how each kind stands."""
+"""What is told of renewals: events, lines of the log, and how each leaf stands."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from datetime import datetime
 
 from evse_security.agents.renewal.record import Record
 from evse_security.agents.renewal.rules import Decision, Step
-from evse_security.renewing import LeafFacts
+from evse_security.renewalfacts import LeafFacts
 from evse_security.service.eventdata import ExpiringLeaf, Problem, RenewalNews
 from evse_security.service.events import EventKind, Events
-from evse_security.service.renewals import RenewalState, RenewalStatus, moment_text
-from evse_security.vocabulary import LeafCertificateType
+from evse_security.service.renewals import RenewalState, RenewalStatus, Renewed, moment_text, named
 
 log = logging.getLogger("evse_security.agents.renewal")
 
 PART = "renewal"
 _WARNINGS = (RenewalState.clock, RenewalState.unconfigured, RenewalState.exhausted, RenewalState.refused)
+_IN_VAIN = (RenewalState.retrying, RenewalState.exhausted, RenewalState.refused)
 
 
 class Telling:
@@ -26,27 +26,27 @@ class Telling:
     def __init__(self, events: Events) -> None:
         """With the stream on which it is told."""
         self._events = events
-        self._told: dict[LeafCertificateType, Decision] = {}
+        self._told: dict[Renewed, Decision] = {}
 
-    def status(self, kind: LeafCertificateType, record: Record, now: datetime) -> RenewalStatus:
-        """How a kind stands, in the words that were told last."""
-        told = self._told.get(kind)
+    def status(self, leaf: Renewed, record: Record, now: datetime) -> RenewalStatus:
+        """How a leaf stands, in the words that were told last."""
+        told = self._told.get(leaf)
         at, reason = (told.at, told.reason) if told else (None, "nothing was looked at yet")
-        return RenewalStatus(kind, record.state, record.since or now, at, record.attempts, reason)
+        return RenewalStatus(leaf, record.state, record.since or now, at, record.attempts, reason)
 
-    def renewal(self, kind: LeafCertificateType, record: Record, decision: Decision, now: datetime) -> Record:
+    def renewal(self, leaf: Renewed, record: Record, decision: Decision, now: datetime) -> Record:
         """Tell of a state that is another than before, and of any after a start: nobody knows it then."""
-        old = self._told.get(kind)
-        self._told[kind] = decision
+        old = self._told.get(leaf)
+        self._told[leaf] = decision
         same = record.state is decision.state
         if same and decision.step is Step.nothing and old is not None and old.at == decision.at:
             return record
         if not same:
             record = replace(record, state=decision.state, since=now)
         level = logging.WARNING if decision.state in _WARNINGS else logging.INFO
-        log.log(level, "%s leaf: %s: %s", kind, decision.state, decision.reason)
+        log.log(level, "%s: %s: %s", leaf.words, decision.state, decision.reason)
         data: RenewalNews = {
-            "leaf_certificate_type": kind,
+            **named(leaf),
             "state": decision.state,
             "since": moment_text(record.since),
             "next_attempt": moment_text(decision.at),
@@ -57,19 +57,22 @@ class Telling:
         self._events.publish(EventKind.renewal, data)
         return record
 
-    def expiring(self, kind: LeafCertificateType, leaf: LeafFacts, now: datetime) -> None:
+    def expiring(self, leaf: Renewed, now: LeafFacts, moment: datetime) -> None:
         """Tell that a leaf expires, or has."""
-        days = (leaf.not_after - now).days
+        days = (now.not_after - moment).days
         when = "has expired" if days < 0 else f"expires in {days} days"
         data: ExpiringLeaf = {
-            "leaf_certificate_type": kind,
-            "certificate": leaf.name,
-            "serial": leaf.serial,
-            "fingerprint": leaf.fingerprint,
-            "not_after": leaf.not_after.isoformat().replace("+00:00", "Z"),
+            "leaf_certificate_type": leaf.kind,
+            "certificate": now.name,
+            "serial": now.serial,
+            "fingerprint": now.fingerprint,
+            "not_after": now.not_after.isoformat().replace("+00:00", "Z"),
             "days": days,
-            "text": f"the {kind} leaf {leaf.name} {when}, and is to be renewed",
+            "text": f"the {leaf.words}, {now.name}, {when}, and is to be renewed",
         }
+        if leaf.edition:
+            data["edition"] = leaf.edition
+        log.warning("%s", data["text"])
         self._events.publish(EventKind.leaf_certificate_expiring, data)
 
     def warn(self, text: str) -> None:
@@ -77,3 +80,11 @@ class Telling:
         log.warning("%s", text)
         data: Problem = {"part": PART, "text": text}
         self._events.publish(EventKind.warning, data)
+
+
+def advised(decision: Decision, key_type: str | None) -> Decision:
+    """A decision that says what to do where it may be the kind of key that is not taken: see `Found.key_type`."""
+    if key_type is None or decision.state not in _IN_VAIN:
+        return decision
+    advice = f"its key is {key_type}, not csr_key_type: whoever answers must take such requests, or renew it by hand"
+    return decision._replace(reason=f"{decision.reason} ({advice})")

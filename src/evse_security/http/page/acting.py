@@ -17,7 +17,7 @@ from evse_security.http.page.preview import INSTALL, UPDATE, deletion_view, prev
 from evse_security.http.scopes import Scope
 from evse_security.interface import NEWEST, WITH_OEM
 from evse_security.serve.codec import encode
-from evse_security.service.renewals import RENEWED, Triggered
+from evse_security.service.renewals import RENEWED, UNSAVED, Renewed, Triggered
 from evse_security.station import Refused
 from evse_security.vocabulary import CertificateHashData, LeafCertificateType
 
@@ -128,11 +128,14 @@ async def signing_request(desk: Desk, request: Request) -> Response:
 async def renew(desk: Desk, request: Request) -> Response:
     """Renew a leaf now, whatever the time is."""
     async with form_of(request) as form:
-        kind = next((each for each in RENEWED if each.value == field(form, "certificate_type")), None)
-    if kind is None:
+        leaf = next((each for each in Renewed if each.value == field(form, "leaf")), None)
+    if leaf is None:
         raise HTTPException(400, "Say which leaf is to be renewed.")
-    if desk.renewals.trigger(kind, caller=caller_of(request).name) is Triggered.off:
-        return await desk.message(request, 409, f"Others renew the {kind} leaf, as the configuration has it.")
+    triggered = await desk.renewals.trigger(leaf.kind, caller=caller_of(request).name, edition=leaf.edition)
+    if triggered is Triggered.off:
+        return await desk.message(request, 409, f"Others renew the {leaf.words}, as the configuration has it.")
+    if triggered is Triggered.unsaved:
+        return await desk.message(request, 503, UNSAVED)
     return RedirectResponse("/?said=renewing#renewal", 303)
 
 

@@ -28,8 +28,8 @@ _TITLES: dict[EventKind, Badge] = {
 
 
 _TOLD: dict[EventKind, tuple[str, ...]] = {
-    EventKind.certificate_signing_request: ("leaf_certificate_type", "number", "attempt"),
-    EventKind.renewal: ("leaf_certificate_type", "state", "reason", "next_attempt"),
+    EventKind.certificate_signing_request: ("leaf_certificate_type", "edition", "number", "attempt"),
+    EventKind.renewal: ("leaf_certificate_type", "edition", "state", "reason", "next_attempt"),
     EventKind.ocsp: ("certificate", "state", "status", "next_update", "failures"),
     EventKind.swept: ("files",),
 }

@@ -26,9 +26,10 @@ _BADGES: dict[RenewalState, Badge] = {
 
 
 class RenewalView(NamedTuple):
-    """One kind of leaf."""
+    """One leaf."""
 
-    kind: str
+    leaf: str
+    words: str
     state: Badge
     reason: str
     next_attempt: str
@@ -44,4 +45,6 @@ def renewals_view(statuses: Sequence[RenewalStatus]) -> tuple[RenewalView, ...]:
 def _view(status: RenewalStatus) -> RenewalView:
     at = "" if status.next_attempt is None else minute(status.next_attempt)
     can_begin = status.state is not RenewalState.off
-    return RenewalView(status.kind.value, _BADGES[status.state], bounded(status.reason), at, can_begin)
+    return RenewalView(
+        status.leaf.value, status.leaf.words, _BADGES[status.state], bounded(status.reason), at, can_begin
+    )

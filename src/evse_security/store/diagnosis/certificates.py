@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evse_security.errors import WeakDigest, WeakKey
 from evse_security.pki.certificate import Certificate
-from evse_security.pki.path import COLLIDING, check_digest, check_key, why_not_ca
+from evse_security.pki.demands import COLLIDING, check_digest, check_key, why_not_ca
 from evse_security.pki.pem import Block, Flaw
 from evse_security.store.diagnosis.finding import AS_READER, FORBIDDEN, OURS, Command, Finding, Severity, found
 from evse_security.store.diagnosis.inspection import Inspection

@@ -124,6 +124,8 @@ class Inspection:
     profile: ProfileName
     warn: timedelta
     """How long before its end a certificate is worth a warning."""
+    csr_key_type: str = "secp256r1"
+    """The kind of key that the station makes, unless it is told otherwise."""
     said: Revocations = NONE
     """What OCSP responders said is revoked, where that has consequences."""
 

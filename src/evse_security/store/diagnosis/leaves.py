@@ -9,9 +9,10 @@ from pathlib import Path
 from evse_security.errors import ChainRefused, Expired, IssuerNotFound, NoTrustAnchor, NotYetValid, ProfileViolated
 from evse_security.pki import names
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.demands import check_end_entity
 from evse_security.pki.keytoken import token_of_certificate
-from evse_security.pki.path import MAX_PATH, VerifiedChain, check_end_entity
-from evse_security.pki.profile import ProfileName, check, edition_of, serves
+from evse_security.pki.path import MAX_PATH, VerifiedChain
+from evse_security.pki.profile import EDITION_OF_KEY_TYPE, Edition, ProfileName, check, edition_of, leaf_key_of, serves
 from evse_security.store.diagnosis.certificates import deletion, installation, single_file, weak_digest
 from evse_security.store.diagnosis.finding import MOST_PATHS, OURS, Command, Finding, Severity, found
 from evse_security.store.diagnosis.inspection import Inspection
@@ -56,10 +57,11 @@ def _in_use(domain: Domain, store: LeafStore, seen: Inspection) -> Iterator[Find
         more = f"; and {len(store.leaves) - len(shown)} more" if len(store.leaves) > len(shown) else ""
         what = f"no {kind} leaf can be used: {'; '.join(reasons)}{more}"
         closed = any(leaf.key is None for leaf in store.leaves) and _closed(store)
-        mend, advice = ([], _OPEN_FIRST) if closed else ([request(store, store.leaves[0].certificate)], _THEN_INSTALL)
+        like = store.leaves[0].certificate
+        mend, advice = ([], _OPEN_FIRST) if closed else ([request(store, like, seen)], _THEN_INSTALL)
         yield found("NoUsableLeaf", what, (store.directory,), mend=mend, advice=advice)
     elif not store.leaves and (store.listed or _is_missing(store, seen)):
-        what, mend = f"no {kind} leaf is installed", [request(store, None)]
+        what, mend = f"no {kind} leaf is installed", [request(store, None, seen)]
         yield found("NoLeaf", what, (store.directory,), mend=mend, advice=_THEN_INSTALL)
 
 
@@ -67,14 +69,20 @@ def _is_missing(store: LeafStore, seen: Inspection) -> bool:
     return any(place.path == store.directory and place.rights is None for place in seen.surroundings.places)
 
 
-def request(store: LeafStore, like: Certificate | None) -> Command:
-    """The command that makes a key and a signing request, for the subject of a certificate that is there."""
+def request(store: LeafStore, like: Certificate | None, seen: Inspection) -> Command:
+    """The command that makes a key and a signing request, for the subject of a certificate that is there.
+
+    A leaf for cars of the edition of ISO 15118 for which the station makes no keys needs one of its own kind.
+    """
     told = {option: option[2:].upper() for option in _SUBJECT}
     if like is not None:
         told |= _subject(like)
     options = tuple(word for option, text in told.items() for word in (option, text))
     kind = ("--certificate-type", str(store.kind.leaf_type))
-    return (OURS, "call", "generate_certificate_signing_request", *kind, *options, "--no-use-tpm")
+    key = leaf_key_of(like) if like is not None and store.kind.leaf_type is LeafCertificateType.V2G else None
+    made = EDITION_OF_KEY_TYPE.get(seen.csr_key_type, Edition.ISO15118_2)
+    other = ("--csr-key-type", key.key_type) if key is not None and key.edition is not made else ()
+    return (OURS, *other, "call", "generate_certificate_signing_request", *kind, *options, "--no-use-tpm")
 
 
 def _subject(like: Certificate) -> dict[str, str]:
@@ -97,7 +105,7 @@ def _expiring(leaf: Leaf, store: LeafStore, seen: Inspection) -> Iterator[Findin
     if seen.moment.doubt is None and end - seen.now <= seen.warn and not follows:
         days = (end - seen.now).days
         what = f"the {store.kind.leaf_type} leaf in use expires on {end:%Y-%m-%d}, in {days} days"
-        mend = [request(store, leaf.certificate)]
+        mend = [request(store, leaf.certificate, seen)]
         paths, advice = _paths(leaf), _THEN_INSTALL
         yield found("LeafExpiring", what, paths, certificate=leaf.certificate, mend=mend, advice=advice)
 
@@ -188,7 +196,7 @@ def _refused(refusal: ChainRefused, domain: Domain, leaf: Leaf, store: LeafStore
     paths, certificate, what = _paths(leaf), leaf.certificate, str(refusal)
     severity = None if domain.chosen is leaf else Severity.WARNING
     advice: str | None = _THEN_INSTALL
-    code, mend = "LeafRefused", [request(store, certificate)]
+    code, mend = "LeafRefused", [request(store, certificate, seen)]
     if isinstance(refusal, Expired | NotYetValid) and refusal.certificate != certificate.name:
         advice = "the reason is a CA above the leaf: ask the issuer for a chain that is valid now, and for its root"
     if isinstance(refusal, NoTrustAnchor | IssuerNotFound):

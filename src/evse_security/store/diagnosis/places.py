@@ -62,15 +62,18 @@ def _open_directory(place: Place, rights: Rights) -> Iterator[Finding]:
         what = f"writable by its group (mode {mode:04o})"
         yield found("WritableByGroup", what, paths, mend=_chmod("g-w", paths))
     if place.holds_keys and mode & GROUP_OR_OTHERS:
-        who = "everybody" if mode & OTHERS else "its group"
         yield found(
             "KeyDirectoryOpen",
-            f"directory of private keys open to {who} (mode {mode:04o})",
+            f"directory of private keys open to {_who(mode)} (mode {mode:04o})",
             paths,
             mend=_chmod("0700", paths),
             severity=None if mode & OTHERS else Severity.NOTE,
             mender=_unless_meant(mode),
         )
+
+
+def _who(mode: int) -> str:
+    return "everybody" if mode & OTHERS else "its group"
 
 
 def _unless_meant(mode: int) -> Mender:
@@ -144,10 +147,9 @@ def _open_keys(seen: Inspection) -> Iterator[Finding]:
         elif mode & GROUP_OR_OTHERS:
             groups[path.parent, mode].append(path)
     for (_, mode), paths in groups.items():
-        who = "everybody" if mode & OTHERS else "its group"
         yield found(
             "KeyExposed",
-            f"private key open to {who} (mode {mode:04o})",
+            f"private key open to {_who(mode)} (mode {mode:04o})",
             paths,
             mend=_chmod("0600", paths),
             severity=None if mode & OTHERS else Severity.WARNING,

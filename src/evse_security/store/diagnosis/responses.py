@@ -9,6 +9,7 @@ from evse_security.pki import ocsp
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import CertID, may_name
 from evse_security.pki.ocsp import OcspAnswer, OcspStatus
+from evse_security.pki.question import responder_url
 from evse_security.store.diagnosis.finding import OURS, Finding, Mender, found
 from evse_security.store.diagnosis.inspection import Inspection
 from evse_security.store.snapshot import OcspEntry
@@ -164,7 +165,7 @@ def _missing(seen: Inspection) -> Iterator[Finding]:
     domain = next(one for one in seen.domains if LeafCertificateType.V2G in one.leaf_types)
     for leaf in filter(None, (domain.chosen, domain.beside)):
         chain = leaf.file.certificates
-        lacking = [each for each in chain if ocsp.responder_url(each) is not None and not _kept(each, seen)]
+        lacking = [each for each in chain if responder_url(each) is not None and not _kept(each, seen)]
         if lacking:
             what = f"no OCSP response about {' and '.join(each.name for each in lacking)}"
             paths = (leaf.file.path,)

@@ -9,7 +9,8 @@ from evse_security.clock import Moment
 from evse_security.pki import question
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import asked_for
-from evse_security.pki.ocsp import OcspStatus, current, responder_urls
+from evse_security.pki.ocsp import OcspStatus, current
+from evse_security.pki.question import responder_urls
 from evse_security.store.rules.report import v2g_questions
 from evse_security.store.rules.revoked import revoked_since
 from evse_security.store.snapshot import Snapshot

@@ -19,9 +19,9 @@ from evse_security.errors import (
     StoreFull,
 )
 from evse_security.pki.certificate import Certificate
+from evse_security.pki.demands import COLLIDING, check_digest, check_key, why_not_ca
 from evse_security.pki.forest import lineage
 from evse_security.pki.hashdata import certificate_id
-from evse_security.pki.path import COLLIDING, check_digest, check_key, why_not_ca
 from evse_security.store.changes import Change, Decision, Edit, Write
 from evse_security.store.kinds import DOMAINS
 from evse_security.store.limits import Limits

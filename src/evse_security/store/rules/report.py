@@ -12,7 +12,7 @@ from evse_security.additions import AnyCertificateType
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.forest import Forest, lineage
 from evse_security.pki.hashdata import certificate_id
-from evse_security.pki.ocsp import responder_url
+from evse_security.pki.question import responder_url
 from evse_security.store.kinds import LISTED
 from evse_security.store.snapshot import CaStore, Leaf, Snapshot, may_sign
 from evse_security.vocabulary import (

@@ -7,7 +7,7 @@ needed. When the clock is not believed, nothing is swept.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import CertID, may_name
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.store.changes import Decision, Order, Remove
-from evse_security.store.info import source_of
+from evse_security.store.info import copies_of, source_of
 from evse_security.store.layout import is_generated
 from evse_security.store.snapshot import CertificateFile, KeyFile, Leaf, LeafStore, Snapshot
 from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
@@ -95,14 +95,8 @@ def _keys(
 ) -> Iterator[tuple[KeyFile, str]]:
     """Keys made for requests that nobody answered, and keys of doomed leaves, unless anything else may need them."""
     stores = snapshot.leaves.values()
-    needed = set(protected) | {
-        token_of_certificate(certificate)
-        for store in stores
-        for file in store.files
-        if file.path not in doomed
-        for certificate in file.certificates
-    }
-    if not all(store.readable for store in stores):
+    needed = _needed(snapshot, protected, doomed)
+    if needed is None:
         return
     went = {token_of_certificate(c) for s in stores for f in s.files if f.path in doomed for c in f.certificates}
     for key in {key.path: key for store in stores for key in store.keys}.values():
@@ -113,6 +107,26 @@ def _keys(
             yield key, "its leaf expired"
         elif old and (key.token is not None or key.size == 0):
             yield key, "no certificate came for it"
+
+
+def _needed(snapshot: Snapshot, protected: Iterable[bytes], doomed: Collection[Path] = ()) -> set[bytes] | None:
+    """Tokens of the keys that certificates have, or that are awaited; None where nobody knows all certificates."""
+    stores = snapshot.leaves.values()
+    if not all(store.readable for store in stores):
+        return None
+    files = (file for store in stores for file in store.files if file.path not in doomed)
+    return set(protected) | {token_of_certificate(certificate) for file in files for certificate in file.certificates}
+
+
+def abandoned(snapshot: Snapshot, token: bytes, protected: Iterable[bytes]) -> Decision:
+    """Decide on taking out the key of a signing request that another one replaced, unless anything may need it."""
+    needed = _needed(snapshot, protected)
+    if needed is None or token in needed:
+        return Decision()
+    found = {key.path for store in snapshot.leaves.values() for key in store.keys if key.token == token}
+    keys = sorted(path for path in found if is_generated(path.name))
+    copies = (copy for key in keys for copy in copies_of(key) if snapshot.listing.has(str(copy)))
+    return Decision((*(Remove(copy, order=Order.FREE) for copy in copies), *map(Remove, keys)))
 
 
 def _ocsp(snapshot: Snapshot, doomed: set[Path]) -> Iterator[SweptFile]:

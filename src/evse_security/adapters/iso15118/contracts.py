@@ -1,10 +1,4 @@
-"""ISO 15118 from the store: TLS that a car accepts, and contracts.
-
-    context = server_context(station)
-    server = await asyncio.start_server(session, "::", 64109, ssl=context)
-
-See docs/iso15118.md.
-"""
+"""Contracts: verifying those that cars show, and the messages by which cars get theirs, as OCPP carries them."""
 
 from __future__ import annotations
 
@@ -13,30 +7,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from enum import IntEnum
 
-from evse_security.adapters.tls_choice import Choice, Offer, Withheld
-from evse_security.adapters.tls_client import client_context
-from evse_security.adapters.tls_server import SeccContext, server_context
-from evse_security.chains import Chain, Edition
-from evse_security.contracts import ContractReport, ContractStatus
+from evse_security.contracts import ContractReport
 from evse_security.errors import MalformedRequest
 from evse_security.station import Station
-
-__all__ = [
-    "Chain",
-    "Choice",
-    "ContractReport",
-    "ContractStatus",
-    "Edition",
-    "ExiLimit",
-    "Offer",
-    "SeccContext",
-    "Withheld",
-    "client_context",
-    "exi_from_ocpp",
-    "exi_to_ocpp",
-    "server_context",
-    "verify_contract",
-]
 
 
 def verify_contract(station: Station, certificate_chain: str, responses: Sequence[bytes] = ()) -> ContractReport:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from evse_security.adapters.tls_choice import Choice, Demand, Offer, Withheld, choose
-from evse_security.adapters.tls_hello import (
+from evse_security.adapters.tls.choice import Choice, Demand, Offer, Withheld, choose
+from evse_security.adapters.tls.hello import (
     CERTIFICATE_AUTHORITIES,
     SIGNATURE_ALGORITHMS,
     SUPPORTED_VERSIONS,
@@ -17,8 +17,8 @@ from evse_security.adapters.tls_hello import (
     TRUSTED_CA_KEYS,
     read_hello,
 )
-from evse_security.adapters.tls_libssl import GO_ON, REFUSE, Libssl, Terms, Unavailable, Verify, libssl, send_alert
-from evse_security.adapters.tls_material import SUITES_2, SUITES_20, Material
+from evse_security.adapters.tls.libssl import GO_ON, REFUSE, Libssl, Terms, Unavailable, Verify, libssl, send_alert
+from evse_security.adapters.tls.material import SUITES_2, SUITES_20, Material
 from evse_security.chains import Edition
 from evse_security.errors import InvalidConfiguration
 from evse_security.station import Station

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from evse_security.adapters.tls_hello import TLS_1_2, TLS_1_3, Hello
+from evse_security.adapters.tls.hello import TLS_1_2, TLS_1_3, Hello
 from evse_security.cars import EDITIONS, NO_EDITION, TLS
 from evse_security.chains import Chain, Edition, Installed
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from evse_security.adapters import tls_libssl, tls_server
 from evse_security.adapters.iso15118 import Chain, Edition, server_context
-from evse_security.adapters.tls_libssl import Libssl, Unavailable, libssl
+from evse_security.adapters.tls import libssl as tls_libssl
+from evse_security.adapters.tls import server as tls_server
+from evse_security.adapters.tls.libssl import Libssl, Unavailable, libssl
 from evse_security.errors import InvalidConfiguration
-from tests.adapters.iso15118.secc import GREETING, P256, P521, Site, gets_through, listening, pki, s_client, secc
+from tests.adapters.secc import GREETING, P256, P521, Site, gets_through, listening, pki, s_client, secc
 
 
 def test_the_pointer_is_that_of_the_context() -> None:

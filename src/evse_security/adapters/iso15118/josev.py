@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from evse_security.adapters.iso15118 import ExiLimit, exi_from_ocpp, verify_contract
-from evse_security.adapters.tls_server import SeccContext
+from evse_security.adapters.iso15118.contracts import ExiLimit, exi_from_ocpp, verify_contract
+from evse_security.adapters.tls.server import SeccContext
 from evse_security.contracts import ContractReport
 from evse_security.errors import EvseSecurityError, InvalidConfiguration, Revoked
 from evse_security.pki.profile import MAX_SUB_CAS

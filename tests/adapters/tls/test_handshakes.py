@@ -10,9 +10,9 @@ import subprocess
 import pytest
 
 from evse_security.adapters.iso15118 import server_context
-from evse_security.adapters.tls_libssl import libssl
+from evse_security.adapters.tls.libssl import libssl
 from evse_security.lab.keys import KeyKind
-from tests.adapters.iso15118.secc import (
+from tests.adapters.secc import (
     ED448,
     GREETING,
     HOUR,

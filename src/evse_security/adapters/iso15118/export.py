@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from evse_security.adapters.iso15118_files import Exported, NothingToExport, export
+from evse_security.adapters.iso15118.files import Exported, NothingToExport, export
 from evse_security.agents.patience import look, wait
 from evse_security.chains import Edition
 from evse_security.errors import EvseSecurityError

@@ -6,7 +6,7 @@ import logging
 import ssl
 from collections.abc import Iterable
 
-from evse_security.adapters.tls_load import load_chain
+from evse_security.adapters.tls.load import load_chain
 from evse_security.chains import Installed
 from evse_security.errors import InvalidConfiguration
 from evse_security.station import Station

@@ -17,7 +17,7 @@ from evse_security.adapters.iso15118 import server_context
 from evse_security.errors import InvalidConfiguration
 from evse_security.lab.authority import Entity, name
 from evse_security.lab.hierarchy import Edition, Variant, template_of
-from tests.adapters.iso15118.secc import (
+from tests.adapters.secc import (
     ED448,
     GREETING,
     NOW,

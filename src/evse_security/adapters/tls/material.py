@@ -9,10 +9,10 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
-from evse_security.adapters.tls_choice import VERSION, Choice, Demand, Offer, Withheld, offers
-from evse_security.adapters.tls_hello import TRUSTED_CA_KEYS
-from evse_security.adapters.tls_libssl import Libssl, pointer
-from evse_security.adapters.tls_load import load_chain
+from evse_security.adapters.tls.choice import VERSION, Choice, Demand, Offer, Withheld, offers
+from evse_security.adapters.tls.hello import TRUSTED_CA_KEYS
+from evse_security.adapters.tls.libssl import Libssl, pointer
+from evse_security.adapters.tls.load import load_chain
 from evse_security.chains import Chain, Edition, Installed, roots_in
 from evse_security.errors import EvseSecurityError
 from evse_security.station import Station

@@ -21,7 +21,7 @@ from evse_security.lab.ocsp import ResponseTemplate, ocsp_response
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import certificate_id
 from evse_security.vocabulary import LeafCertificateType
-from tests.adapters.iso15118.secc import HOUR, NOW, P256, Site, pki
+from tests.adapters.secc import HOUR, NOW, P256, Site, pki
 from tests.agents.stations import put
 
 

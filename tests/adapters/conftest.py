@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.adapters.iso15118.secc import Site
+from tests.adapters.secc import Site
 
 
 @pytest.fixture

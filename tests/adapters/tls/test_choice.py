@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from evse_security.adapters.iso15118 import server_context
-from evse_security.adapters.tls_choice import Choice, Demand, Offer, choose, offers
-from evse_security.adapters.tls_hello import (
+from evse_security.adapters.tls.choice import Choice, Demand, Offer, choose, offers
+from evse_security.adapters.tls.hello import (
     CERTIFICATE_AUTHORITIES,
     SIGNATURE_ALGORITHMS,
     SUPPORTED_VERSIONS,
@@ -25,11 +25,11 @@ from evse_security.adapters.tls_hello import (
     NamedBy,
     read_hello,
 )
-from evse_security.adapters.tls_material import LONGEST_SAID, MOST_CHOICES, Ready
+from evse_security.adapters.tls.material import LONGEST_SAID, MOST_CHOICES, Ready
 from evse_security.chains import Authority, Chain, Edition, Installed, Sent
 from evse_security.lab.keys import KeyKind
 from evse_security.pki.certificate import Certificate
-from tests.adapters.iso15118.secc import (
+from tests.adapters.secc import (
     ED448,
     P256,
     P521,

@@ -6,6 +6,7 @@ generation of them and is never altered; so nobody ever sees a leaf beside the k
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -20,6 +21,7 @@ from evse_security.cars import EDITIONS
 from evse_security.chains import Chain, Edition, Installed, OemRoots, roots_in
 from evse_security.errors import EvseSecurityError, NotWritable
 from evse_security.interface.r2026_04 import Interface
+from evse_security.service.ours import insist
 from evse_security.service.state import Claim, force
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType
 
@@ -66,13 +68,15 @@ def export(station: Store, directory: Path, edition: Edition, oem_roots: Path | 
     """Write the newest chain of an edition that verifies now, its key, and the roots. All of it or nothing.
 
     `oem_roots` is a file of PEM in the place of the installed OEM roots.
-    `PKI_PATH` of Josev is `directory` with a slash. Raises `NothingToExport`, and `NotWritable` where the disk refuses.
+    `PKI_PATH` of Josev is `directory` with a slash. Raises `NothingToExport`, and `NotWritable` where the disk refuses,
+    or where others may write: they could have Josev serve with another key.
     """
     chain = _newest(station, edition)
     oem = OemRoots(roots_in(oem_roots)) if oem_roots else station.chains(LeafCertificateType.V2G).oem
     roots = {"mo": _mo_roots(station), "oem": oem.roots}
     public = _certificates(chain, {domain: found[0] for domain, found in roots.items() if found})
     try:
+        insist(directory)
         with open(chain.key, "rb") as file:
             private = {"seccLeaf.key": file.read(MAX_KEY_BYTES)}
         private |= {"seccLeafPassword.txt": f"{chain.password or ''}\n".encode()}
@@ -149,7 +153,9 @@ def _renewed(directory: Path, public: Mapping[str, bytes], private: Mapping[str,
     One process after another: who removes what is left would remove what another one is just writing. Who is kept from
     that for too long (anybody who may read the directory can) writes, and removes nothing.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(0o755, exist_ok=True)
+    insist(directory)
     claim = Claim(directory)
     try:
         deadline = time.monotonic() + PATIENCE
@@ -187,11 +193,18 @@ def _replace(directory: Path, public: Mapping[str, bytes], private: Mapping[str,
 
 
 def _write(directory: Path, files: Mapping[str, bytes], directory_mode: int, mode: int) -> None:
+    """Write files into a new directory, and into no other that somebody may have put in its place."""
     directory.mkdir(directory_mode)
-    for name, content in files.items():
-        descriptor = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with open(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-    force(directory)
+    made = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(made).st_uid != os.geteuid() or os.fstat(made).st_mode & 0o777 & ~directory_mode:
+            raise OSError(errno.EPERM, "is not the directory that was made", str(directory))
+        for name, content in files.items():
+            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=made)
+            with open(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+        os.fsync(made)
+    finally:
+        os.close(made)

@@ -16,7 +16,7 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.enrolled import token_of_request
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.path import LeafStart, Policy, TrustStore
-from evse_security.pki.profile import Edition, serves
+from evse_security.pki.profile import Edition, leaf_key_of, serves
 from evse_security.store.kinds import LeafKind
 from evse_security.store.leafstore import may_act
 from evse_security.store.rules import select
@@ -65,6 +65,8 @@ class LeafFacts:
     common: str
     not_before: datetime
     not_after: datetime
+    key_type: str | None = None
+    """The kind of its key (`csr_key_type`), if leaves of an edition of ISO 15118 have such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +113,6 @@ def renewal_facts(
     )
 
 
-def await_certificate(core: Core, whose: str, csr: str | None) -> None:
-    """Keep the key of a signing request (PEM) from being swept, in place of another one's of the same who waits."""
-    awaited = core.limits.awaited
-    try:
-        token = None if csr is None else token_of_request(csr)
-    except ValueError:
-        token = None
-    if token is None:
-        awaited.pop(whose, None)
-    else:
-        awaited[whose] = token
-
-
 def _own(leaves: Iterable[Leaf], kind: LeafKind) -> Iterator[Leaf]:
     """Those of them that a TLS stack could use, were it their time."""
     for one in leaves:
@@ -154,7 +143,7 @@ def _facts(leaf: Leaf | None, use: LeafUse) -> LeafFacts | None:
     if leaf is None:
         return None
     certificate = leaf.certificate
-    said = _said(certificate)
+    said, key = _said(certificate), leaf_key_of(certificate)
     return LeafFacts(
         use=use,
         name=certificate.name,
@@ -165,6 +154,7 @@ def _facts(leaf: Leaf | None, use: LeafUse) -> LeafFacts | None:
         common=said.get(names.COMMON_NAME, ""),
         not_before=certificate.not_before,
         not_after=certificate.not_after,
+        key_type=None if key is None else key.key_type,
     )
 
 
