@@ -110,7 +110,6 @@ class Station:
             "2026-04": commands,
             WITH_OEM: CommandsWithOem(commands),
         }
-        self._inventory: tuple[Snapshot | None, Inventory] = (None, Inventory({}, {}))
         self._typed: dict[str, Any] = {name: Typed(found, name) for name, found in self._revisions.items()}
 
     @classmethod
@@ -193,10 +192,10 @@ class Station:
     def inventory(self) -> Inventory:
         """Which certificates are installed where; the same object as before, as long as nothing changed."""
         snapshot, _ = self._core.look()
-        known, found = self._inventory
-        if known is not snapshot:
-            found = inventory(snapshot)
-            self._inventory = snapshot, found
+        known = snapshot.memory.get(Inventory)
+        if isinstance(known, Inventory):
+            return known
+        found = snapshot.memory[Inventory] = inventory(snapshot)
         return found
 
     def identified(self, data: CertificateHashData) -> frozenset[str]:
