@@ -23,7 +23,7 @@ from evse_security.errors import CommandRefused
 from evse_security.lab.authority import name
 from evse_security.serve.command import commands
 from evse_security.store.audit import AuditLog
-from evse_security.store.journal import LONGEST_LINE, Link, Verdict
+from evse_security.store.journal import LONGEST_LINE, MOST_FINDINGS, Link, Verdict
 from evse_security.store.turn import Bounds
 from evse_security.vocabulary import InstallCertificateResult
 from tests.builders import NOW, world
@@ -95,6 +95,18 @@ def test_a_head_that_cannot_be_forced_makes_no_entry_look_removed(path: Path, mo
     log = write(path)
     assert [entry.body["command"] for entry in log.entries()] == ["c0", "forced", "c0"]
     assert log.verify().intact
+
+
+def test_what_is_no_log_is_not_read_to_its_end(path: Path) -> None:
+    write(path, 3)
+    with path.open("ab") as file:
+        file.write(b"\n" * 1_000_000)
+    write(path)
+    log = AuditLog(path)
+    assert len(list(log.entries())) == 3
+    findings = found(log)
+    assert len(findings) == MOST_FINDINGS + 1
+    assert findings[-1] == "audit.jsonl: more is wrong than is told here"
 
 
 # ---- the chain

@@ -21,6 +21,8 @@ LONGEST_LINE = 16 * 1024
 """Bytes of an entry. Fields are bounded so that none needs more."""
 HEAD_BYTES = 256
 """Bytes of the head: less than a block of any disk, so that it is written at once."""
+MOST_FINDINGS = 1000
+"""Findings that are told of, and lines in a row that are no entries before the rest of a file is passed over."""
 _HASH = b',"hash":"'
 _DIGITS = 64
 _JSON = json.JSONEncoder(separators=(",", ":"))
@@ -145,15 +147,21 @@ class Check:
     def follow(self, file: str, lines: Iterable[bytes]) -> Iterator[Entry]:
         """Look at the lines of one file; what can be read is handed on."""
         self._file = file
+        others = 0
         for number, line in enumerate(lines, start=1):
+            if others == MOST_FINDINGS:
+                self._found(0, f"the rest was not looked at, after {others} lines in a row that are no entries")
+                return
             if not line.endswith(b"\n") and len(line) <= LONGEST_LINE:
-                self._remarks.append(f"{file}, line {number}: not written to its end, as after a power cut")
+                self._remark(f"{file}, line {number}: not written to its end, as after a power cut")
                 continue
             try:
                 entry = opened(line)
             except (ValueError, RecursionError):
                 self._found(number, "no entry of the log: edited, or not written by this program")
+                others += 1
                 continue
+            others = 0
             self._look(number, entry)
             yield entry
 
@@ -166,7 +174,7 @@ class Check:
         if self._expected is None or entry.link.number > self._expected.number or entry.link.number == 1:
             self._expected = entry.link
         if "event" in entry.body:
-            self._remarks.append(f"entry {entry.link.number}: {_in_words(entry.body)}")
+            self._remark(f"entry {entry.link.number}: {_in_words(entry.body)}")
 
     def _misplaced(self, entry: Entry) -> str | None:
         """What is wrong with an entry's place, seen from the entry before it."""
@@ -186,7 +194,14 @@ class Check:
         return None
 
     def _found(self, line: int, what: str) -> None:
-        self._findings.append(Finding(self._file, line, what))
+        if len(self._findings) < MOST_FINDINGS:
+            self._findings.append(Finding(self._file, line, what))
+        elif len(self._findings) == MOST_FINDINGS:
+            self._findings.append(Finding(self._file, 0, "more is wrong than is told here"))
+
+    def _remark(self, what: str) -> None:
+        if len(self._remarks) < MOST_FINDINGS:
+            self._remarks.append(what)
 
     def verdict(self, noted: Link | None = None, hash_of_noted: str | None = None) -> Verdict:
         """The verdict, after the last file.
