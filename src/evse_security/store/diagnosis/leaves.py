@@ -13,7 +13,15 @@ from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.path import MAX_PATH, VerifiedChain, check_end_entity
 from evse_security.pki.profile import ProfileName, check, edition_of, serves
 from evse_security.store.diagnosis.certificates import deletion, installation, single_file, weak_digest
-from evse_security.store.diagnosis.finding import MOST_PATHS, OURS, Command, Finding, Severity, found
+from evse_security.store.diagnosis.finding import (
+    MOST_PATHS,
+    OURS,
+    Command,
+    Finding,
+    Severity,
+    found,
+    if_clock_is_right,
+)
 from evse_security.store.diagnosis.inspection import Inspection
 from evse_security.store.kinds import DOMAINS
 from evse_security.store.reasons import Domain, Validity
@@ -57,6 +65,8 @@ def _in_use(domain: Domain, store: LeafStore, seen: Inspection) -> Iterator[Find
         what = f"no {kind} leaf can be used: {'; '.join(reasons)}{more}"
         closed = any(leaf.key is None for leaf in store.leaves) and _closed(store)
         mend, advice = ([], _OPEN_FIRST) if closed else ([request(store, store.leaves[0].certificate)], _THEN_INSTALL)
+        if not closed and any(domain.validity(leaf.certificate) is not Validity.VALID for leaf in store.leaves):
+            advice = if_clock_is_right(seen.now, advice)
         yield found("NoUsableLeaf", what, (store.directory,), mend=mend, advice=advice)
     elif not store.leaves and (store.listed or _is_missing(store, seen)):
         what, mend = f"no {kind} leaf is installed", [request(store, None)]
@@ -194,7 +204,7 @@ def _refused(refusal: ChainRefused, domain: Domain, leaf: Leaf, store: LeafStore
     if isinstance(refusal, NoTrustAnchor | IssuerNotFound):
         code = "RootMissing" if isinstance(refusal, NoTrustAnchor) else "IssuerMissing"
         mend = [installation(domain.store, "ISSUER.pem")]
-        wanted = refusal.issuer if isinstance(refusal, IssuerNotFound) else "the root that the leaf leads to"
+        wanted = refusal.issuer if isinstance(refusal, IssuerNotFound) else _wanted_root(certificate, seen)
         advice = f"ISSUER.pem is the certificate of {wanted}: ask who issued the leaf for it"
         missing = _missing(leaf, domain, seen)
         if missing is not None:
@@ -216,6 +226,16 @@ def _refused(refusal: ChainRefused, domain: Domain, leaf: Leaf, store: LeafStore
         advice=advice,
         severity=severity,
     )
+
+
+def _wanted_root(certificate: Certificate, seen: Inspection) -> str:
+    """The root that a leaf leads to, as far up as anything that is there says so."""
+    for _ in range(MAX_PATH):
+        issuer = seen.snapshot.forest.issuer_of(certificate)
+        if issuer is None or issuer == certificate:
+            break
+        certificate = issuer
+    return f"{certificate.issuer_name}, or of the root above it"
 
 
 def _missing(leaf: Leaf, domain: Domain, seen: Inspection) -> Certificate | None:
