@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from evse_security.store import backup as files
 from evse_security.store.archive import Archive, LeftOut
 from evse_security.store.changes import Decision, Write
 from evse_security.store.layout import Layout
-from evse_security.store.rules.restore import Others, Restored, places, restore
+from evse_security.store.rules.restore import Others, Restored, places, restore, unseen
 from evse_security.store.snapshot import Snapshot
 
 __all__ = ["BackupReport", "Others", "Recovery", "RestoreReport"]
@@ -125,6 +126,7 @@ class Recovery:
 
     def _packed(self, snapshot: Snapshot, moment: Moment) -> Archive:
         items, left_out = files.items_of(places(snapshot), self._limit)
+        left_out += [LeftOut(path, why) for path, why in unseen(snapshot)]
         return Archive(tuple(items), moment.now, __version__, tuple(left_out))
 
     def _written(self, path: Path, archive: Archive, passphrase: str | None) -> BackupReport:
@@ -166,9 +168,9 @@ class Recovery:
             *layout.bundles.values(),
             *(place for leaf in layout.leaves.values() for place in (leaf.certificates, leaf.keys)),
         ]
-        directory = path.resolve().parent
+        real = Path(os.path.realpath(path))  # where Path.resolve() may raise, as of links in a circle
         for one in directories:
-            if one.resolve() in (directory, *directory.parents):
+            if Path(os.path.realpath(one)) in real.parents:
                 raise BackupRefused(str(path), f"it would lie in {one}, among the files of the store")
 
 

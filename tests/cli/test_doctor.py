@@ -221,6 +221,14 @@ def test_a_bundle_that_holds_something_else(run: Run, well: Path, content: bytes
     assert codes(run("--certs", well, "doctor")) == ["NoRoot"]
 
 
+def test_leaves_below_a_directory_that_cannot_be_entered_are_not_called_missing(run: Run, well: Path) -> None:
+    (well / "client").rename(well / "aside")
+    (well / "client").symlink_to("client")  # as closed to root as one of mode 0 is to others
+    ran = run("--certs", well, "doctor")
+    assert ran.code == 3
+    assert codes(ran) == ["Unreadable", "Unreadable"]
+
+
 def test_root_and_key_are_both_missing(run: Run, well: Path) -> None:
     (well / "ca/v2g/V2G_ROOT_CA.pem").unlink()
     assert "RootMissing" in codes(run("--certs", well, "doctor"))

@@ -57,6 +57,6 @@ class Looking:
 def _seen(station: Station) -> Sight:
     config = station.config
     places = dict.fromkeys(Path(getattr(config, key)) for key in _PLACES)
-    closed = [place for place in places if place.is_dir() and not os.access(place, os.R_OK | os.W_OK | os.X_OK)]
+    closed = [place for place in places if os.path.isdir(place) and not os.access(place, os.R_OK | os.W_OK | os.X_OK)]
     obstacles = tuple(f"{place} cannot be read and written" for place in closed)
     return Sight(station.overview(), config.max_store_entries, config.max_store_bytes, obstacles)

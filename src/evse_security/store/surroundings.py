@@ -57,14 +57,14 @@ def surroundings(snapshot: Snapshot, layout: Layout, read_key: KeyReader) -> Sur
         key_copies={copy: read_key(_bytes(copy, MAX_KEY_BYTES)).token for copy in of_keys},
         links={store.path: made for store in snapshot.cas.values() if (made := _links(store))},
         strays=tuple(path for bundle in layout.bundles.values() if os.path.isfile(path := Path(f"{bundle}$"))),
-        astray=tuple(path for path in layout.bundles.values() if path.is_symlink() and not os.path.exists(path)),
+        astray=tuple(path for path in layout.bundles.values() if os.path.islink(path) and not os.path.exists(path)),
     )
 
 
 def _directories(layout: Layout, snapshot: Snapshot) -> dict[Path, bool]:
     """The directories that hold the store's files, and whether those are private keys."""
     stores = (store for store in snapshot.cas.values() if store.form is not StoreForm.UNREADABLE)
-    found = {one.directory: False for one in stores if not one.is_unused or one.directory.is_dir()}
+    found = {one.directory: False for one in stores if not one.is_unused or os.path.isdir(one.directory)}
     found |= {leaf.certificates: False for leaf in layout.leaves.values()}
     return found | {leaf.keys: True for leaf in layout.leaves.values()}
 

@@ -161,6 +161,9 @@ def _roots(domain: Domain, seen: Inspection) -> Iterator[Finding]:
         what = f"none of the roots of {store.ca_type} is valid now (there: {len(store.anchors)})"
         advice = if_clock_is_right(seen.now, "ROOT.pem is a root that is valid now: ask whose it is for it")
         yield found("NoValidRoot", what, (store.path,), mend=[installation(store)], advice=advice)
+    elif not store.anchors and store.form is StoreForm.FILE and any(f.problem == FORBIDDEN for f in store.files):
+        what = f"no root of {store.ca_type} can be read: {FORBIDDEN}"
+        yield found("BundleUnreadable", what, (store.path,), advice=AS_READER)
     elif not store.anchors and store.form is StoreForm.FILE and not store.readable:
         what = f"no root of {store.ca_type} can be read: the bundle is damaged, as a full disk leaves it"
         yield found("BundleUnreadable", what, (store.path,), mend=[installation(store)])

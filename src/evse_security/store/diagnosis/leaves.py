@@ -74,6 +74,8 @@ def _in_use(domain: Domain, store: LeafStore, seen: Inspection) -> Iterator[Find
 
 
 def _is_missing(store: LeafStore, seen: Inspection) -> bool:
+    if any(problem.path == store.directory for problem in seen.snapshot.problems):
+        return False  # a directory above it is closed
     return any(place.path == store.directory and place.rights is None for place in seen.surroundings.places)
 
 

@@ -29,9 +29,11 @@ _VOLATILE = frozenset({"ramfs", "tmpfs"})
 def directories(seen: Inspection) -> Iterator[Finding]:
     """Directories that are missing, open to others, somebody else's, or closed to who asks."""
     yield from _emptiness(seen)
+    closed = {problem.path for problem in seen.snapshot.problems}
     for place in seen.surroundings.places:
         if place.rights is None:
-            yield found("DirectoryMissing", "there is no such directory", (place.path,))
+            if place.path not in closed:
+                yield found("DirectoryMissing", "there is no such directory", (place.path,))
             continue
         yield from _open_directory(place, place.rights)
         if not (place.can_write or place.is_read_only):
