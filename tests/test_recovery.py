@@ -144,6 +144,15 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_saved(store: Prepared, tmp
     assert store.station().restore(tmp_path / "backup", passphrase=None).left_out == (left_out,)
 
 
+@pytest.mark.parametrize("closed", ["client", "client/cso"])
+def test_a_directory_that_cannot_be_entered_is_named(store: Prepared, tmp_path: Path, closed: str) -> None:
+    directory = store.root / closed
+    directory.rename(tmp_path / "aside")
+    directory.symlink_to(directory.name)  # as closed to root as one of mode 0 is to others
+    report = store.station().backup(tmp_path / "b.tar", passphrase=None)
+    assert "leaves/V2G/certificates" in [one.path for one in report.left_out]
+
+
 def test_what_is_damaged_in_the_store_comes_back_as_it_is(store: Prepared, tmp_path: Path) -> None:
     leaves = store.root / "client/cso"
     for name, content in {

@@ -16,7 +16,7 @@ from evse_security.store import backup as files
 from evse_security.store.archive import Archive, LeftOut
 from evse_security.store.changes import Decision, Write
 from evse_security.store.layout import Layout
-from evse_security.store.rules.restore import Others, Restored, places, restore
+from evse_security.store.rules.restore import Others, Restored, places, restore, unseen
 from evse_security.store.snapshot import Snapshot
 
 __all__ = ["BackupReport", "Others", "Recovery", "RestoreReport"]
@@ -126,6 +126,7 @@ class Recovery:
 
     def _packed(self, snapshot: Snapshot, moment: Moment) -> Archive:
         items, left_out = files.items_of(places(snapshot), self._limit)
+        left_out += [LeftOut(path, why) for path, why in unseen(snapshot)]
         return Archive(tuple(items), moment.now, __version__, tuple(left_out))
 
     def _written(self, path: Path, archive: Archive, passphrase: str | None) -> BackupReport:

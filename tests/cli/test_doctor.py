@@ -197,6 +197,45 @@ def test_lines_of_bad_blocks_are_counted_in_the_file(run: Run, well: Path) -> No
     assert codes(run("--certs", well, "doctor")) == []
 
 
+def test_bad_blocks_of_a_file_are_cut_out_by_one_command(run: Run, well: Path) -> None:
+    """The second of two commands would find its lines elsewhere, and cut good certificates out."""
+    bundle, bad = well / "ca/mo/MO_ROOT_CA.pem", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+    roots = [(well / f"ca/{each}_ROOT_CA.pem").read_text() for each in ("mf/MF", "csms/CSMS")]
+    whole = bad + bundle.read_text() + bad + roots[0] + bad + roots[1]
+    bundle.write_text(whole)
+    told = run("--certs", well, "doctor")
+    assert codes(told) == ["Unreadable"]
+    do_as_told(run, told)
+    assert bundle.read_text() == whole.replace(bad, "")
+    assert bundle.with_name("MO_ROOT_CA.pem.bad").read_text() == whole
+    assert codes(run("--certs", well, "doctor")) == []
+
+
+@pytest.mark.parametrize("content", [b"<html>404 Not Found</html>\n", b"\xff\0" * 200])
+def test_a_bundle_that_holds_something_else(run: Run, well: Path, content: bytes) -> None:
+    (well / "ca/mo/MO_ROOT_CA.pem").write_bytes(content)
+    ran = run("--certs", well, "doctor")
+    assert codes(ran) == ["BundleUnreadable"]
+    assert "the bundle holds something else than certificates" in ran.out
+    (well / "ca/mo/MO_ROOT_CA.pem").write_bytes(b"\n")
+    assert codes(run("--certs", well, "doctor")) == ["NoRoot"]
+
+
+def test_leaves_below_a_directory_that_cannot_be_entered_are_not_called_missing(run: Run, well: Path) -> None:
+    (well / "client").rename(well / "aside")
+    (well / "client").symlink_to("client")  # as closed to root as one of mode 0 is to others
+    ran = run("--certs", well, "doctor")
+    assert ran.code == 3
+    assert codes(ran) == ["Unreadable", "Unreadable"]
+
+
+def test_root_and_key_are_both_missing(run: Run, well: Path) -> None:
+    (well / "ca/v2g/V2G_ROOT_CA.pem").unlink()
+    assert "RootMissing" in codes(run("--certs", well, "doctor"))
+    (well / "client/cso/SECC_LEAF.key").unlink()
+    assert {"LeafWithoutKey", "NoRoot", "NoUsableLeaf"} <= set(codes(run("--certs", well, "doctor")))
+
+
 def test_a_private_key_in_a_bundle(run: Run, well: Path) -> None:
     bundle = well / "ca/mo/MO_ROOT_CA.pem"
     secret = (well / "client/cso/SECC_LEAF.key").read_text()
@@ -218,6 +257,17 @@ def test_everybody_may_write(run: Run, well: Path) -> None:
     (well / "ca/csms").chmod(0o777)
     (well / "ca/mo/MO_ROOT_CA.pem").chmod(0o646)
     assert codes(run("--certs", well, "doctor")) == ["WritableByAll", "WritableByAll"]
+
+
+@pytest.mark.parametrize("above", [".", "client"])
+def test_everybody_may_put_another_store_in_the_place_of_this_one(run: Run, well: Path, above: str) -> None:
+    (well / above).chmod(0o1777)  # as /tmp is: who made the store is safe
+    assert codes(run("--certs", well, "doctor")) == []
+    (well / above).chmod(0o777)
+    ran = run("--certs", well, "doctor")
+    assert codes(ran) == ["WritableByAll"]
+    do_as_told(run, ran)
+    assert codes(run("--certs", well, "doctor")) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

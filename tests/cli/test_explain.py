@@ -71,6 +71,25 @@ def test_json_has_stable_codes(run: Run, certs: Path, pki: Pki) -> None:
     assert {each["reason"]["code"] for each in told["authorities"]} == {"TrustedRoot", "BuildsChains"}
 
 
+def test_what_could_not_be_read_is_told(run: Run, certs: Path) -> None:
+    leaf, bundle = certs / "client/cso/DAMAGED.pem", certs / "ca/v2g/V2G_ROOT_CA.pem"
+    leaf.write_text((certs / "client/cso/SECC_LEAF.pem").read_text().replace("M", "!", 1))
+    assert run("--certs", certs, "explain", "V2G").out.splitlines()[-1].startswith(f"cannot be read: {leaf}: ")
+    assert "cannot be read" not in run("--certs", certs, "explain", "CSMS").out
+    bundle.unlink()
+    bundle.symlink_to(bundle)
+    assert f"cannot be read: {bundle}: " in run("--certs", certs, "explain", "V2G").out
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_directories_that_are_closed_are_told(run: Run, certs: Path) -> None:
+    (certs / "client/cso").chmod(0)
+    ran = run("--certs", certs, "explain", "V2G")
+    (certs / "client/cso").chmod(0o700)
+    assert f"cannot be read: {certs / 'client/cso'}: Permission denied" in ran.out
+    assert ran.code == 1
+
+
 def test_a_file_says_what_each_command_would_make_of_it(run: Run, certs: Path) -> None:
     chain = certs / "client/cso/CPO_CERT_CHAIN.pem"
     before = {path: path.lstat().st_mtime_ns for path in certs.rglob("*")}

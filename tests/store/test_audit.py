@@ -171,7 +171,7 @@ ALTERED: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "a removed line": (lambda log: log[:1] + log[2:], "line 2: 1 entry is missing before entry 3"),
     "two removed lines": (lambda log: log[:1] + log[3:], "line 2: 2 entries are missing before entry 4"),
     "a removed first line": (lambda log: log[1:], "line 1: the entries before 2 are missing; 1 should be the first"),
-    "a removed last line": (lambda log: log[:-1], "the last 1 entries are missing"),
+    "a removed last line": (lambda log: log[:-1], "the last entry is missing"),
     "no line left": (lambda log: [], "the last 5 entries are missing"),
     "an inserted copy": (lambda log: [*log[:3], log[1], *log[3:]], "line 4: entry 2 stands after 3"),
     "two lines changed over": (lambda log: [log[0], log[2], log[1], *log[3:]], "line 2: 1 entry is missing before"),
@@ -217,11 +217,20 @@ def test_without_its_head_the_chain_goes_on_and_that_is_recorded(path: Path) -> 
     log = write(path, 3)
     for damage in (lambda: head_of(path).unlink(), lambda: head_of(path).write_bytes(b"{}")):
         damage()
-        assert "its head is missing or damaged" in found(log)[0]
+        assert "its head is missing or damaged" in found(log)[-1]
         write(path)
-        verdict = log.verify()
-        assert verdict.intact
-        assert "the head of the log was missing or damaged" in verdict.remarks[-1]
+        assert "the head was missing or damaged when it was written" in found(log)[-1]
+
+
+def test_last_lines_that_went_with_the_head_stay_found_when_more_is_written(path: Path) -> None:
+    log = write(path, 5)
+    path.write_bytes(b"".join(lines(path)[:2]))
+    head_of(path).unlink()
+    write(path, 2)
+    assert found(log) == [
+        "audit.jsonl, line 3: the head was missing or damaged when it was written: "
+        "whether entries before it were removed cannot be seen"
+    ]
 
 
 @pytest.mark.parametrize("content", [b"one line\nand another", b"x" * 100_000, b"\0\0x", b"{}\n"])
@@ -247,13 +256,15 @@ def test_a_head_of_nonsense_is_none(path: Path) -> None:
     text = head_of(path).read_bytes()
     for nonsense in (b"", text[:-1], text + b" ", text.replace(b'"size": ', b'"size": 1'), b"[]", b"[" * 9000, b"\xff"):
         head_of(path).write_bytes(nonsense)
+        assert "its head is missing or damaged" in found(AuditLog(path))[-1]
         write(path)
-        assert AuditLog(path).verify().intact
+        assert "its head is missing or damaged" not in "\n".join(found(AuditLog(path)))
 
 
 def test_the_log_is_gone_and_its_head_is_not(path: Path) -> None:
     log = write(path, 3)
     path.unlink()
+    assert found(log) == ["the log: the last 3 entries are missing: removed, or lost in a power cut"]
     write(path)
     verdict = log.verify()
     assert "the entries before 4 are missing" in str(verdict.findings[0])

@@ -38,6 +38,9 @@ def codes(inspection: Inspection) -> set[str]:
     return {finding.code for finding in diagnose(inspection).findings}
 
 
+CSMS_FILES = (f"client/csms/CSMS_LEAF_{token(7)}.pem", f"client/csms/CPO_CERT_CSMS_LEAF_CHAIN_{token(7)}.pem")
+
+
 def the(code: str, inspection: Inspection) -> Finding:
     [finding] = [one for one in diagnose(inspection).findings if one.code == code]
     return finding
@@ -124,6 +127,19 @@ def test_a_bad_block_is_named_by_its_line_and_cut_out_by_it() -> None:
     finding = the("Unreadable", seen(station(w).put(MO_BUNDLE, good + junk_block() + w["MfRoot"].pem)))
     assert finding.what == f"at line {line} (byte {len(good)}): an element is longer than what holds it"
     assert finding.mend == (("sed", "-i.bad", f"{line},{line + 2}d", str(CERTS / MO_BUNDLE)),)
+
+
+def test_a_missing_root_is_named() -> None:
+    advice = the("RootMissing", seen(station(pki()).without(V2G_BUNDLE, CSMS_BUNDLE).without(*CSMS_FILES))).advice
+    assert advice is not None
+    assert advice.startswith("ISSUER.pem is the certificate of CN=Root, O=Test, or of the root above it: ")
+
+
+def test_where_time_decides_the_clock_is_to_be_looked_at_first() -> None:
+    for code in ("NoUsableLeaf", "NoValidRoot"):
+        advice = the(code, CASES[code]()).advice
+        assert advice is not None
+        assert advice.startswith("see first that the clock is right, it shows 2030-01-01 00:00:00Z; then: ")
 
 
 # ---- the worst first

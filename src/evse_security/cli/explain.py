@@ -80,13 +80,14 @@ def _say(explained: Explanation | FileExplanation, lines: Iterable[str], argumen
 
 
 def _domain(explained: Explanation) -> Iterator[str]:
-    if not (explained.leaves or explained.authorities):
+    if not (explained.leaves or explained.authorities or explained.unread):
         yield f"{explained.domain}  {explained.path}: nothing installed"
     for leaf in explained.leaves:
         yield from _leaf(leaf)
     for each in explained.authorities:
         where = " and ".join(file.name for file in each.files)
         yield f"{each.role} {each.name}, serial {each.serial}, in {where}: {each.reason.text} [{each.reason.code}]"
+    yield from (f"cannot be read: {problem.path}: {problem.text}" for problem in explained.unread)
 
 
 def _leaf(leaf: LeafExplained) -> Iterator[str]:

@@ -141,7 +141,7 @@ class AuditLog:
         head = self._head()
         for _ in range(_TRIES):
             before, check, found = head, Check(head), None
-            for path in self._files():
+            for path in self._files() if head is None else filter(os.path.lexists, self._files()):
                 for entry in check.follow(path.name, lines_of(path)):
                     if noted is not None and entry.link.number == noted.number:
                         found = entry.link.hash

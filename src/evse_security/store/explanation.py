@@ -12,9 +12,10 @@ from evse_security.clock import Moment
 from evse_security.pki.candidates import Tried, candidates
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.profile import ProfileName
+from evse_security.store.contents import Problem
 from evse_security.store.reasons import Domain, Reason, Role
 from evse_security.store.rules.revoked import NONE, Revocations
-from evse_security.store.snapshot import CaStore, Leaf, Snapshot
+from evse_security.store.snapshot import CaStore, Leaf, Snapshot, StoreForm
 
 VERIFIED = Reason("Valid", "valid: every signature, time and rule holds")
 
@@ -75,6 +76,8 @@ class Explanation:
     """Why the clock is not believed."""
     leaves: tuple[LeafExplained, ...]
     authorities: tuple[AuthorityExplained, ...]
+    unread: tuple[Problem, ...]
+    """Files and directories of the domain that could not be read, in full or at all: what they hold is not told."""
 
 
 def explain(
@@ -99,7 +102,17 @@ def explain(
         clock=moment.doubt,
         leaves=tuple(sorted(explained, key=lambda one: (not one.used, -one.not_after.timestamp()))),
         authorities=tuple(_authority(domain, certificate) for certificate in cas),
+        unread=() if only is not None else _unread(domain),
     )
+
+
+def _unread(domain: Domain) -> tuple[Problem, ...]:
+    bundle, leaves = domain.store.path, domain.leaf_store
+    places = (bundle,) if leaves is None else (bundle, leaves.directory, leaves.key_directory)
+    near = [each for each in domain.snapshot.problems if any(each.path.is_relative_to(place) for place in places)]
+    if domain.store.form is StoreForm.UNREADABLE and not any(each.path == bundle for each in near):
+        near.insert(0, Problem(bundle, "the bundle cannot be looked at"))
+    return tuple(dict.fromkeys(near))
 
 
 def _leaf(domain: Domain, leaf: Leaf) -> LeafExplained:

@@ -132,6 +132,11 @@ class Verdict:
         return not self.findings
 
 
+_UNVOUCHED = (
+    "the head was missing or damaged when it was written: whether entries before it were removed cannot be seen"
+)
+
+
 class Check:
     """Follows the chain through the files of a log, oldest first."""
 
@@ -173,7 +178,9 @@ class Check:
             self._found(number, problem)
         if self._expected is None or entry.link.number > self._expected.number or entry.link.number == 1:
             self._expected = entry.link
-        if "event" in entry.body:
+        if entry.body.get("event") == "headless":
+            self._found(number, _UNVOUCHED)
+        elif "event" in entry.body:
             self._remark(f"entry {entry.link.number}: {_in_words(entry.body)}")
 
     def _misplaced(self, entry: Entry) -> str | None:
@@ -214,7 +221,8 @@ class Check:
             self._found(0, "its head is missing or damaged: whether the last entries were removed cannot be seen")
         elif head.last.number > (last.number if last else 0):
             missing = head.last.number - (last.number if last else 0)
-            self._found(0, f"the last {missing} entries are missing: removed, or lost in a power cut")
+            gone = "last entry is" if missing == 1 else f"last {missing} entries are"
+            self._found(0, f"the {gone} missing: removed, or lost in a power cut")
         elif last is not None and head.last.number == last.number and head.last.hash != last.hash:
             self._found(0, f"entry {last.number}, the last, is not the one that was written")
         if noted is not None and hash_of_noted != noted.hash:
@@ -228,7 +236,6 @@ def _in_words(body: Mapping[str, Any]) -> str:
         "missed": "{count} entries before it could not be written",
         "torn": "{count} bytes of an entry that was not written to its end were cut off before it",
         "lost": "{count} entries before it were gone when it was written",
-        "headless": "the head of the log was missing or damaged when it was written",
     }
     template = words.get(str(body["event"]), "{event}")
     return template.format(event=str(body["event"])[:40], count=body.get("count"))

@@ -43,9 +43,11 @@ def surroundings(snapshot: Snapshot, layout: Layout, read_key: KeyReader) -> Sur
         user=os.geteuid(),
         owners=_owners(directories),
         places=tuple(_place(path, holds_keys=holds_keys) for path, holds_keys in directories.items()),
+        parents=_parents(directories),
         files=files,
         volumes=tuple(_volumes((*directories, *bundles))),
         spans=_spans(snapshot),
+        hollow=frozenset(bundle for bundle in _bare(snapshot) if _bytes(bundle).strip()),
         with_keys=frozenset(file.path for file in _holding_more(snapshot) if _PRIVATE_KEY in _bytes(file.path)),
         der_keys=frozenset(key.path for one in snapshot.leaves.values() for key in one.keys if _is_der(key.path)),
         responses=_contents(
@@ -73,6 +75,13 @@ def _owners(directories: Iterable[Path]) -> frozenset[int]:
     with suppress(OSError):
         return frozenset({0, os.geteuid(), os.stat(common).st_uid})
     return frozenset({0, os.geteuid()})
+
+
+def _parents(directories: Iterable[Path]) -> dict[Path, Rights]:
+    """The directories above, where the store lies in truth: who may write there can put others in its place."""
+    real = {Path(os.path.realpath(each)) for each in directories}
+    above = {parent for each in real for parent in each.parents} - real
+    return {path: rights for path in sorted(above) if (rights := _rights(path)) is not None}
 
 
 def _place(path: Path, *, holds_keys: bool) -> Place:
@@ -180,6 +189,12 @@ def _certificate_files(snapshot: Snapshot) -> list[CertificateFile]:
 
 def _holding_more(snapshot: Snapshot) -> list[CertificateFile]:
     return [file for file in _certificate_files(snapshot) if file.holds_more]
+
+
+def _bare(snapshot: Snapshot) -> list[Path]:
+    """Bundle files without any certificate."""
+    bundles = (store for store in snapshot.cas.values() if store.form is StoreForm.FILE)
+    return [file.path for store in bundles for file in store.files if not (file.blocks or file.problem)]
 
 
 def _spans(snapshot: Snapshot) -> dict[tuple[Path, int], Span]:

@@ -104,7 +104,7 @@ class View:
                 self._follow(top, directory)
                 self._walk(scan.walk(directory), self._inside, files, unseen)
             if not os.path.isdir(leaf.certificates):  # where Path.is_dir() may raise
-                unseen[str(leaf.certificates)] = NO_DIRECTORY
+                unseen.setdefault(str(leaf.certificates), NO_DIRECTORY)  # unless one above it is closed
         forms: dict[AnyCaType, StoreForm] = {}
         for ca_type, path in self._layout.bundles.items():
             self._follow(top, str(path))

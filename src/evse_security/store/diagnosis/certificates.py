@@ -11,7 +11,17 @@ from evse_security.errors import WeakDigest, WeakKey
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.demands import COLLIDING, check_digest, check_key, why_not_ca
 from evse_security.pki.pem import Block, Flaw
-from evse_security.store.diagnosis.finding import AS_READER, FORBIDDEN, OURS, Command, Finding, Severity, found
+from evse_security.store.diagnosis.finding import (
+    AS_READER,
+    FORBIDDEN,
+    MOST_PATHS,
+    OURS,
+    Command,
+    Finding,
+    Severity,
+    found,
+    if_clock_is_right,
+)
 from evse_security.store.diagnosis.inspection import Inspection
 from evse_security.store.reasons import Domain, Validity
 from evse_security.store.snapshot import CaStore, CertificateFile, LeafStore, Snapshot, StoreForm
@@ -88,10 +98,8 @@ def _file(file: CertificateFile, store: CaStore | LeafStore, seen: Inspection) -
         forbidden = AS_READER if file.problem == FORBIDDEN else "see that it is a file of certificates"
         advice = None if aside else forbidden
         yield found("Unreadable", file.problem, paths, mend=aside, advice=advice)
-    for block in file.blocks:
-        if block.problem is not None:
-            what = f"{_where(file, block, seen)}: {block.problem}"
-            yield found("Unreadable", what, paths, mend=_cut(file, block, seen), advice=_by_hand(file, block, seen))
+    if bad := [block for block in file.blocks if block.problem is not None]:
+        yield _bad_blocks(file, bad, seen)
     for flaw in dict.fromkeys(block.flaw for block in file.blocks if block.flaw is not None and block.problem is None):
         first = next(block for block in file.blocks if block.flaw is flaw)
         advice = None if flaw is Flaw.FORM else "look what it is, and take it out"
@@ -116,18 +124,18 @@ def _set_aside(file: CertificateFile, seen: Inspection) -> list[Command]:
     return [("mv", "-n", str(file.path), f"{file.path}.bad")]
 
 
-def _cut(file: CertificateFile, block: Block, seen: Inspection) -> list[Command]:
-    """The command that takes a bad block out, if it has lines of its own; a copy of the file is kept beside."""
-    span = seen.surroundings.spans.get((file.path, block.start))
+def _bad_blocks(file: CertificateFile, bad: list[Block], seen: Inspection) -> Finding:
+    """All bad blocks of a file with one command, as lines have other numbers once some are cut out."""
+    told = [f"{_where(file, block, seen)}: {block.problem}" for block in bad[:MOST_PATHS]]
+    told += [f"and {len(bad) - MOST_PATHS} more"] if len(bad) > MOST_PATHS else []
+    spans = [seen.surroundings.spans.get((file.path, block.start)) for block in bad]
+    lines = [f"{span.first},{span.last}d" for span in spans if span is not None and span.alone]
+    mend: list[Command] = [("sed", "-i.bad", ";".join(lines), str(file.path))] if lines else []
     if file.in_der or len(file.blocks) == 1:
-        return _set_aside(file, seen)
-    if span is None or not span.alone:
-        return []
-    return [("sed", "-i.bad", f"{span.first},{span.last}d", str(file.path))]
-
-
-def _by_hand(file: CertificateFile, block: Block, seen: Inspection) -> str | None:
-    return None if _cut(file, block, seen) else "take the block out, or install the certificate anew"
+        mend = _set_aside(file, seen)
+    by_hand = not mend or 0 < len(lines) < len(bad)
+    advice = "take the block out, or install the certificate anew" if by_hand else None
+    return found("Unreadable", "; ".join(told), (file.path,), mend=mend, advice=advice)
 
 
 # ---- CA certificates
@@ -151,12 +159,25 @@ def _roots(domain: Domain, seen: Inspection) -> Iterator[Finding]:
     store = domain.store
     if store.anchors and seen.moment.doubt is None and not store.valid_roots(seen.now):
         what = f"none of the roots of {store.ca_type} is valid now (there: {len(store.anchors)})"
-        yield found("NoValidRoot", what, (store.path,), mend=[installation(store)])
+        advice = if_clock_is_right(seen.now, "ROOT.pem is a root that is valid now: ask whose it is for it")
+        yield found("NoValidRoot", what, (store.path,), mend=[installation(store)], advice=advice)
+    elif not store.anchors and store.form is StoreForm.FILE and any(f.problem == FORBIDDEN for f in store.files):
+        what = f"no root of {store.ca_type} can be read: {FORBIDDEN}"
+        yield found("BundleUnreadable", what, (store.path,), advice=AS_READER)
     elif not store.anchors and store.form is StoreForm.FILE and not store.readable:
         what = f"no root of {store.ca_type} can be read: the bundle is damaged, as a full disk leaves it"
         yield found("BundleUnreadable", what, (store.path,), mend=[installation(store)])
-    elif not (store.anchors or store.is_unused or store.form is StoreForm.UNREADABLE or domain.leaves):
+    elif not store.anchors and store.path in seen.surroundings.hollow:
+        what = f"no root of {store.ca_type} can be read: the bundle holds something else than certificates"
+        yield found("BundleUnreadable", what, (store.path,), mend=[installation(store)])
+    elif not (store.anchors or store.is_unused or store.form is StoreForm.UNREADABLE or _missed_by_leaf(domain)):
         yield found("NoRoot", f"no root of {store.ca_type} is installed", (store.path,), mend=[installation(store)])
+
+
+def _missed_by_leaf(domain: Domain) -> bool:
+    """Whether a leaf that could be used says that its root is missing."""
+    leaves = domain.leaves.values()
+    return any(leaf.key is not None and domain.validity(leaf.certificate) is Validity.VALID for leaf in leaves)
 
 
 def installation(store: CaStore, source: str = "ROOT.pem") -> Command:

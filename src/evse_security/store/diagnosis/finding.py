@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -89,6 +90,11 @@ def found(  # noqa: PLR0913  a finding has that many facts
     return Finding(
         code, severity or kind.severity, what, kind.means, tuple(paths), subject, reason, commands, advice, who
     )
+
+
+def if_clock_is_right(now: datetime, advice: str) -> str:
+    """Advice where the time decides: a clock that is weeks off is believed, and makes all look expired or too new."""
+    return f"see first that the clock is right, it shows {now:%Y-%m-%d %H:%M:%SZ}; then: {advice}"
 
 
 _ERROR, _WARNING, _NOTE = Severity

@@ -81,10 +81,14 @@ class Surroundings:
     owners: frozenset[int] = frozenset({0})
     """Users who may own the store's files: root, who asks, and the owner of the whole directory."""
     places: tuple[Place, ...] = ()
+    parents: Mapping[Path, Rights] = field(default_factory=dict)
+    """The directories above those."""
     files: Mapping[Path, Rights] = field(default_factory=dict)
     volumes: tuple[Volume, ...] = ()
     spans: Mapping[tuple[Path, int], Span] = field(default_factory=dict)
     """Lines of bad blocks, by file and first byte."""
+    hollow: frozenset[Path] = frozenset()
+    """Bundle files that hold something, but no certificate, good or bad."""
     with_keys: frozenset[Path] = frozenset()
     """Files of certificates that hold a private key, too."""
     der_keys: frozenset[Path] = frozenset()

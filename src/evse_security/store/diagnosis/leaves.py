@@ -14,7 +14,15 @@ from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.path import MAX_PATH, VerifiedChain
 from evse_security.pki.profile import EDITION_OF_KEY_TYPE, Edition, ProfileName, check, edition_of, leaf_key_of, serves
 from evse_security.store.diagnosis.certificates import deletion, installation, single_file, weak_digest
-from evse_security.store.diagnosis.finding import MOST_PATHS, OURS, Command, Finding, Severity, found
+from evse_security.store.diagnosis.finding import (
+    MOST_PATHS,
+    OURS,
+    Command,
+    Finding,
+    Severity,
+    found,
+    if_clock_is_right,
+)
 from evse_security.store.diagnosis.inspection import Inspection
 from evse_security.store.kinds import DOMAINS
 from evse_security.store.reasons import Domain, Validity
@@ -59,6 +67,8 @@ def _in_use(domain: Domain, store: LeafStore, seen: Inspection) -> Iterator[Find
         closed = any(leaf.key is None for leaf in store.leaves) and _closed(store)
         like = store.leaves[0].certificate
         mend, advice = ([], _OPEN_FIRST) if closed else ([request(store, like, seen)], _THEN_INSTALL)
+        if not closed and any(domain.validity(leaf.certificate) is not Validity.VALID for leaf in store.leaves):
+            advice = if_clock_is_right(seen.now, advice)
         yield found("NoUsableLeaf", what, (store.directory,), mend=mend, advice=advice)
     elif not store.leaves and (store.listed or _is_missing(store, seen)):
         what, mend = f"no {kind} leaf is installed", [request(store, None, seen)]
@@ -66,6 +76,8 @@ def _in_use(domain: Domain, store: LeafStore, seen: Inspection) -> Iterator[Find
 
 
 def _is_missing(store: LeafStore, seen: Inspection) -> bool:
+    if any(problem.path == store.directory for problem in seen.snapshot.problems):
+        return False  # a directory above it is closed
     return any(place.path == store.directory and place.rights is None for place in seen.surroundings.places)
 
 
@@ -202,7 +214,7 @@ def _refused(refusal: ChainRefused, domain: Domain, leaf: Leaf, store: LeafStore
     if isinstance(refusal, NoTrustAnchor | IssuerNotFound):
         code = "RootMissing" if isinstance(refusal, NoTrustAnchor) else "IssuerMissing"
         mend = [installation(domain.store, "ISSUER.pem")]
-        wanted = refusal.issuer if isinstance(refusal, IssuerNotFound) else "the root that the leaf leads to"
+        wanted = refusal.issuer if isinstance(refusal, IssuerNotFound) else _wanted_root(certificate, seen)
         advice = f"ISSUER.pem is the certificate of {wanted}: ask who issued the leaf for it"
         missing = _missing(leaf, domain, seen)
         if missing is not None:
@@ -224,6 +236,16 @@ def _refused(refusal: ChainRefused, domain: Domain, leaf: Leaf, store: LeafStore
         advice=advice,
         severity=severity,
     )
+
+
+def _wanted_root(certificate: Certificate, seen: Inspection) -> str:
+    """The root that a leaf leads to, as far up as anything that is there says so."""
+    for _ in range(MAX_PATH):
+        issuer = seen.snapshot.forest.issuer_of(certificate)
+        if issuer is None or issuer == certificate:
+            break
+        certificate = issuer
+    return f"{certificate.issuer_name}, or of the root above it"
 
 
 def _missing(leaf: Leaf, domain: Domain, seen: Inspection) -> Certificate | None:

@@ -13,7 +13,7 @@ from evse_security.store.layout import DER_DIRECTORY
 from evse_security.store.snapshot import KeyFile, StoreForm
 
 OTHERS, GROUP_OR_OTHERS = 0o007, 0o077
-_WRITE_ALL, _WRITE_GROUP = 0o002, 0o020
+_WRITE_ALL, _WRITE_GROUP, _STICKY = 0o002, 0o020, 0o1000
 
 ROOM_BYTES, ROOM_INODES = 256 * 1024, 32
 """What the next renewal needs: key, leaf, chain, copies in DER and OCSP responses, each once more while it is staged,
@@ -29,15 +29,26 @@ _VOLATILE = frozenset({"ramfs", "tmpfs"})
 def directories(seen: Inspection) -> Iterator[Finding]:
     """Directories that are missing, open to others, somebody else's, or closed to who asks."""
     yield from _emptiness(seen)
+    closed = {problem.path for problem in seen.snapshot.problems}
     for place in seen.surroundings.places:
         if place.rights is None:
-            yield found("DirectoryMissing", "there is no such directory", (place.path,))
+            if place.path not in closed:
+                yield found("DirectoryMissing", "there is no such directory", (place.path,))
             continue
         yield from _open_directory(place, place.rights)
         if not (place.can_write or place.is_read_only):
             what = f"user {seen.surroundings.user} cannot write there (mode {place.rights.mode:04o})"
             yield found("NotWritable", what, (place.path,), advice=_as_owner(place.rights))
         yield from _owned((place.path,), place.rights.owner, seen)
+    yield from _replaceable(seen)
+
+
+def _replaceable(seen: Inspection) -> Iterator[Finding]:
+    """Directories above the store in which everybody may put another in its place, as nobody may in `/tmp`."""
+    for path, rights in seen.surroundings.parents.items():
+        if rights.mode & _WRITE_ALL and not rights.mode & _STICKY:
+            what = f"writable by everybody (mode {rights.mode:04o}), above the store: all of it can be replaced"
+            yield found("WritableByAll", what, (path,), mend=_chmod("o-w", (path,)), mender=Mender.PEOPLE)
 
 
 def _emptiness(seen: Inspection) -> Iterator[Finding]:

@@ -10,14 +10,14 @@ from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import CertID, may_name
 from evse_security.pki.ocsp import OcspAnswer, OcspStatus
 from evse_security.pki.question import responder_url
-from evse_security.store.diagnosis.finding import OURS, Finding, Mender, found
+from evse_security.store.diagnosis.finding import OURS, Command, Finding, Mender, found
 from evse_security.store.diagnosis.inspection import Inspection
 from evse_security.store.snapshot import OcspEntry
 from evse_security.vocabulary import LeafCertificateType
 
 _QUESTIONS = ((OURS, "call", "get_v2g_ocsp_request_data"),)
 """Says what to ask whom."""
-_ADVICE = "ask the responder, and keep the answer with update_ocsp_cache"
+_ADVICE = "ask the responder, and keep the answer with update_ocsp_cache; evse-security serve does so by itself"
 
 
 def responses(seen: Inspection) -> Iterator[Finding]:
@@ -30,7 +30,8 @@ def responses(seen: Inspection) -> Iterator[Finding]:
 def _entry(entry: OcspEntry, seen: Inspection) -> Iterator[Finding]:
     """1. Half a pair, 2. about nobody, 3. not DER, 4. not to be believed, 5. what it says."""
     if not (entry.has_hash and entry.has_response):
-        yield found("OcspHalf", "half of a pair", entry.paths, mender=_sweeper(entry))  # 1
+        who = _sweeper(entry)
+        yield found("OcspHalf", "half of a pair", entry.paths, mend=_by_hand(entry, who), mender=who)  # 1
         return
     about = subject(entry, seen)
     if about is None:
@@ -61,8 +62,11 @@ def _sweeper(entry: OcspEntry) -> Mender:
 def _about_nobody(entry: OcspEntry, seen: Inspection) -> Iterator[Finding]:
     who = "its .hash file names nobody" if entry.cert_id is None else f"no installed certificate {entry.cert_id}"
     mender = _sweeper(entry) if seen.snapshot.readable and seen.moment.doubt is None else Mender.PEOPLE
-    by_hand = [("rm", *map(str, entry.paths))] if mender is Mender.PEOPLE else []
-    yield found("OcspAboutNobody", who, entry.paths, mend=by_hand, mender=mender)
+    yield found("OcspAboutNobody", who, entry.paths, mend=_by_hand(entry, mender), mender=mender)
+
+
+def _by_hand(entry: OcspEntry, mender: Mender) -> list[Command]:
+    return [("rm", *map(str, entry.paths))] if mender is Mender.PEOPLE else []
 
 
 def _may_be_meant(entry: OcspEntry, seen: Inspection) -> bool:

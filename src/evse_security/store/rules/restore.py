@@ -73,6 +73,22 @@ def places(snapshot: Snapshot) -> Iterator[Place]:
                 yield Place(f"{base}/ocsp", path.name, path, entry.cert_id is None)
 
 
+def unseen(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """What could not even be looked at, such as a closed directory, and why: a backup lacks what it holds."""
+    directories: dict[Path, str] = {}
+    for base, leaf_type in LEAF_ROLES.items():
+        leaves = snapshot.leaves[leaf_type]
+        directories.setdefault(leaves.directory, f"{base}/certificates")
+        directories.setdefault(leaves.key_directory, f"{base}/keys")
+    for base, store in ((base, snapshot.cas[one]) for base, one in CA_ROLES.items() if one in snapshot.cas):
+        directories.setdefault(store.path, f"{base}/{'files' if store.form is StoreForm.DIRECTORY else 'bundle'}")
+    for location, why in snapshot.listing.problems():
+        path = Path(location)
+        for directory, role in directories.items():
+            if path.is_relative_to(directory):
+                yield str(Path(role) / path.relative_to(directory)), why
+
+
 def _below(path: Path, directory: Path) -> str:
     return str(path.relative_to(directory)) if path.is_relative_to(directory) else path.name
 
