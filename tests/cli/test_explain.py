@@ -9,6 +9,7 @@ from evse_security.lab.hierarchy import Edition, Pki, Variant, make_pki
 from evse_security.lab.layouts import write_everest
 from tests.builders import NOW, key_source
 from tests.cli.conftest import Run
+from tests.laws import children
 
 LEAF = "CN=DEEVSE000001, O=EVSE Security Lab, C=DE, DC=CPO"
 SUB1, SUB2 = (f"CN=CPO Sub-CA {n}, O=EVSE Security Lab, C=DE, DC=V2G" for n in (1, 2))
@@ -81,13 +82,22 @@ def test_what_could_not_be_read_is_told(run: Run, certs: Path) -> None:
     assert f"cannot be read: {bundle}: " in run("--certs", certs, "explain", "V2G").out
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@children.forks
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_directories_that_are_closed_are_told(run: Run, certs: Path) -> None:
-    (certs / "client/cso").chmod(0)
-    ran = run("--certs", certs, "explain", "V2G")
+    for path in (certs.parent, certs, *certs.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    certs.parent.parent.chmod(0o755)
     (certs / "client/cso").chmod(0o700)
-    assert f"cannot be read: {certs / 'client/cso'}: Permission denied" in ran.out
-    assert ran.code == 1
+
+    def as_nobody() -> None:
+        os.setgid(65534)
+        os.setuid(65534)
+        ran = run("--certs", certs, "explain", "V2G")
+        assert f"cannot be read: {certs / 'client/cso'}: Permission denied" in ran.out
+        assert ran.code == 1
+
+    assert children.run(as_nobody) == 0
 
 
 def test_a_file_says_what_each_command_would_make_of_it(run: Run, certs: Path) -> None:
