@@ -41,6 +41,20 @@ def realworld(pytestconfig: pytest.Config) -> Path:
     return directory
 
 
+@pytest.fixture
+def forced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of what is forced to the disk, in order."""
+    paths: list[str] = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        paths.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    return paths
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     return _unless_forbidden((yield))

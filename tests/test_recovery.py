@@ -101,6 +101,14 @@ def test_it_is_for_nobody_else_and_nothing_is_left_beside_it(saved: Path) -> Non
     assert [path.name for path in saved.parent.iterdir() if path.name.endswith(TEMPORARY_SUFFIX)] == []
 
 
+def test_it_is_on_the_disk_before_that_is_said(store: Prepared, tmp_path: Path, forced: list[str]) -> None:
+    (tmp_path / "backups").mkdir()
+    store.station().backup(tmp_path / "backups" / "one", passphrase=None)
+    written = [path for path in forced if path.startswith(str(tmp_path / "backups"))]
+    assert written[0].endswith(TEMPORARY_SUFFIX)
+    assert written[1:] == [str(tmp_path / "backups")]
+
+
 def test_the_same_store_at_the_same_time_makes_the_same_bytes(store: Prepared, saved: Path, tmp_path: Path) -> None:
     store.station().backup(tmp_path / "again", passphrase=None)
     assert (tmp_path / "again").read_bytes() == saved.read_bytes()
@@ -115,6 +123,16 @@ def test_nothing_is_written_over_and_not_among_the_certificates(store: Prepared,
         store.station().backup(store.root / "client/cso/backup.pem", passphrase=None)
     with pytest.raises(BackupRefused, match="No such file"):
         store.station().backup(store.root / "nowhere/backup", passphrase=None)
+
+
+def test_a_bundle_that_is_a_link_to_itself_is_named(store: Prepared, saved: Path, tmp_path: Path) -> None:
+    bundle = store.config().v2g_ca_bundle
+    bundle.unlink()
+    bundle.symlink_to(bundle.name)
+    with pytest.raises(BackupRefused, match=r"V2G_ROOT_CA\.pem: it cannot be read, so a backup would lack it"):
+        store.station().backup(tmp_path / "another", passphrase=None)
+    with pytest.raises(BackupRefused, match=r"V2G_ROOT_CA\.pem: it cannot be looked at"):
+        store.station().restore(saved, passphrase=None)
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_saved(store: Prepared, tmp_path: Path) -> None:

@@ -1,6 +1,11 @@
 """Layers of the configuration: which value takes effect, where it came from, and what is refused."""
 
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import fields
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +214,26 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     assert str(refusal(config=str(tmp_path / "latin"))).endswith("is not UTF-8 text")
     (tmp_path / "large").write_bytes(b"#" * (LONGEST_FILE + 1))
     assert str(refusal(config=str(tmp_path / "large"))).endswith("has more than 65536 bytes")
+
+
+def test_a_pipe_is_read_but_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    asking = ThreadPoolExecutor(1).submit(refusal, config=str(tmp_path / "pipe"))
+    try:
+        assert str(asking.result(5)).endswith("pipe is a pipe into which nobody writes")
+    finally:
+        with suppress(OSError):  # whoever waits still
+            os.close(os.open(tmp_path / "pipe", os.O_WRONLY | os.O_NONBLOCK))
+
+    def later(writer: FileIO) -> None:
+        with writer:
+            writer.write(b'certs = "/x"')
+
+    read, write = os.pipe()
+    with FileIO(write, "wb") as writer:
+        threading.Timer(0.1, later, [writer]).start()
+        assert effective(config=f"/dev/fd/{read}")[CERTS][0] == Path("/x")
+    os.close(read)
 
 
 def test_a_byte_order_mark_does_not_hurt(tmp_path: Path) -> None:

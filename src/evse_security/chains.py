@@ -21,7 +21,7 @@ from evse_security.pki.path import VerifiedChain
 from evse_security.pki.profile import Edition, edition_of
 from evse_security.store.kinds import SECC
 from evse_security.store.rules import select
-from evse_security.store.rules.cache import offered
+from evse_security.store.rules.cache import offer_changes, offered
 from evse_security.store.rules.revoked import NONE, Revocations
 from evse_security.store.rules.span import Span, bounds
 from evse_security.store.scan import read
@@ -249,6 +249,7 @@ class _Work:
     def _response(self, leaf: Leaf, certificate: Certificate, issuer: Certificate) -> bytes | None:
         """The response to staple, verified once more, as others write files, too. Raises why it is none."""
         now = self._moment.now
+        self._moments += offer_changes(self._snapshot, (certificate,))
         entry = offered(self._snapshot, certificate, leaf.file.path.parent, now)
         if entry is None:
             return None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from evse_security.additions import AnyCaType, AnyCertificateType
 from evse_security.clock import Moment
@@ -67,9 +67,14 @@ _MAY_START_LATER = frozenset({LeafCertificateType.CSMS, LeafCertificateType.V2G}
 _MAX_LISTED = 256
 """Longest list that is remembered: of a station, not of a test lab, where it would take more than the certificates."""
 
-_Listing = tuple[Snapshot | None, tuple[object, ...], tuple[object, ...]]
-"""The last list: of which picture, what was asked for, and in which records, and the answer."""
-_NO_LISTING: _Listing = (None, (), ())
+_LISTED = "listed"
+
+
+class _Listed(NamedTuple):
+    """The last list of a picture: which types in which records were asked for, and the answer."""
+
+    question: tuple[object, ...]
+    found: tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,6 @@ class Commands:
         """Work on this store."""
         self._core = core
         self._leaves = Leaves(core)
-        self._listing = _NO_LISTING
 
     # ---- installing and deleting
 
@@ -232,12 +236,13 @@ class Commands:
         """List installed certificates in records of one's own. See `report.installed` for what they are made of."""
         snapshot, _ = self._core.look()
         question = (entry, *certificate_types)
-        last, asked, known = self._listing
-        if last is snapshot and asked == question:
-            found = cast(tuple[report.Entry, ...], known)
+        known = snapshot.memory.get(_LISTED)
+        if isinstance(known, _Listed) and known.question == question:
+            found = cast(tuple[report.Entry, ...], known.found)
         else:
             found = tuple(report.installed(snapshot, certificate_types, self._core.config.newest_by, entry))
-            self._listing = (snapshot, question, found) if len(found) <= _MAX_LISTED else _NO_LISTING
+            if len(found) <= _MAX_LISTED:
+                snapshot.memory[_LISTED] = _Listed(question, found)
         status = GetInstalledCertificatesStatus.Accepted if found else GetInstalledCertificatesStatus.NotFound
         return status, found
 

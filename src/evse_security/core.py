@@ -128,6 +128,10 @@ class Core:
         """Whether the store is surely as in this snapshot of all of it. Where that is not sure, a look tells."""
         return self._disk.is_still(snapshot)
 
+    def would_show(self, snapshot: Snapshot, locations: Iterable[str], after_ns: int) -> bool:
+        """Whether any change of these files after that time is sure to be told, and to give another picture."""
+        return self._disk.is_watched and snapshot.listing.would_show(locations, after_ns)
+
     def revocations(self, snapshot: Snapshot) -> Revocations:
         """What OCSP responders said is revoked, if that has consequences here."""
         return snapshot.revocations if self.config.revoked_leaves == "withdraw" else NONE

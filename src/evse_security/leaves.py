@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import count
 
@@ -14,12 +15,14 @@ from evse_security.keys import files as key_files
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.path import Policy
 from evse_security.pki.profile import Edition
+from evse_security.store.changes import Write
 from evse_security.store.info import LeafFiles, files_in
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.leafstore import KeysUnread
 from evse_security.store.parts import AllResponses, AnyPart, KeysAt, LeavesFirst, LeavesOf, Parts, RootsOf
 from evse_security.store.rules import select
-from evse_security.store.rules.cache import offered
+from evse_security.store.rules.cache import offer_changes, offered
+from evse_security.store.rules.span import Span, kept
 from evse_security.store.rules.times import attempts
 from evse_security.store.scan import read
 from evse_security.store.snapshot import KeyFile, Leaf, LeafStore, Snapshot
@@ -41,15 +44,14 @@ class Leaves:
         """Work on this store."""
         self._core = core
 
-    def newest(self, certificate_type: LeafCertificateType) -> tuple[LeafStore, Leaf | None, Moment]:
-        """The store of a leaf type, and its newest usable leaf."""
+    def newest(self, certificate_type: LeafCertificateType) -> tuple[Snapshot, Leaf | None, Moment]:
+        """The newest usable leaf of a type, and the picture that it was found in."""
         kind = LEAF_KINDS[certificate_type]
         parts: list[AnyPart] = [LeavesFirst(kind.leaf_type), RootsOf(kind.ca_type), *self._responses]
         while True:
             snapshot, moment = self._core.look(parts)
-            store = snapshot.leaves[certificate_type]
             try:
-                return store, self.chosen(snapshot, store, moment), moment
+                return snapshot, self.chosen(snapshot, snapshot.leaves[certificate_type], moment), moment
             except KeysUnread as unread:
                 parts.append(KeysAt(kind.leaf_type, unread.locations))
 
@@ -91,7 +93,7 @@ class Leaves:
         root: Certificate | None = None,
     ) -> CertificateInfo:
         """A usable leaf as the interface describes it. Raises `NotWritable` where a copy cannot be made."""
-        found = self.files(leaf, encoding, moment)
+        found = self.files(snapshot, leaf, encoding, moment)
         return CertificateInfo(
             key=str(found.key),
             certificate_root=root.pem if root is not None else None,
@@ -99,14 +101,25 @@ class Leaves:
             certificate_single=str(found.single) if found.single else None,
             certificate_count=found.length,
             password=self.password_of(leaf),
-            ocsp=_responses(snapshot, leaf, moment) if with_ocsp else None,
+            ocsp=_responses(snapshot, leaf, moment.now) if with_ocsp else None,
         )
 
-    def files(self, leaf: Leaf, encoding: EncodingFormat, moment: Moment) -> LeafFiles:
-        """The files of a usable leaf in one encoding, copies made where they are needed. Raises `NotWritable`."""
+    def files(self, snapshot: Snapshot, leaf: Leaf, encoding: EncodingFormat, moment: Moment) -> LeafFiles:
+        """The files of a usable leaf in one encoding, copies made where they are needed. Raises `NotWritable`.
+
+        They are remembered with the picture: if what was compared changes, another one follows. What copies hold is
+        not remembered, as one of them is a key.
+        """
+        known = snapshot.memory.get((leaf, encoding))
+        if isinstance(known, LeafFiles):
+            return known
+        began_ns = time.time_ns()
         key_der = self._key_in_der(leaf.key) if encoding == EncodingFormat.DER and leaf.key is not None else None
-        found = files_in(leaf, encoding, key_der)
-        self._core.ensure(found.copies, moment, while_true=lambda snapshot: _is_there(snapshot, leaf))
+        made = files_in(leaf, encoding, key_der)
+        self._core.ensure(made.copies, moment, while_true=lambda snapshot: _is_there(snapshot, leaf))
+        found = made._replace(copies=())
+        if not made.copies or self._core.would_show(snapshot, _compared(leaf, made.copies), began_ns):
+            snapshot.memory[leaf, encoding] = found
         return found
 
     def key_in_der(self, key: KeyFile) -> bytes | None:
@@ -143,22 +156,34 @@ def _is_there(snapshot: Snapshot, leaf: Leaf) -> bool:
     return any(store.leaf_of(leaf.certificate) is not None for store in snapshot.leaves.values())
 
 
-def _responses(snapshot: Snapshot, leaf: Leaf, moment: Moment) -> tuple[CertificateOCSP, ...]:
+def _compared(leaf: Leaf, copies: Iterable[Write]) -> Iterator[str]:
+    """The files that were read to see that copies are right."""
+    if leaf.key is not None:
+        yield leaf.key.location
+    yield from (str(copy.path) for copy in copies)
+
+
+def _responses(snapshot: Snapshot, leaf: Leaf, now: datetime) -> tuple[CertificateOCSP, ...]:
     """One entry per certificate of the chain file, in its order; of one whose issuer is unknown the serial is told."""
-    entries = []
+
+    def responses() -> tuple[tuple[CertificateOCSP, ...], Span]:
+        span = Span().within(offer_changes(snapshot, leaf.file.certificates), now)
+        return tuple(_entries(snapshot, leaf, now)), span
+
+    return kept(snapshot.memory, (leaf, "responses"), now, responses)
+
+
+def _entries(snapshot: Snapshot, leaf: Leaf, now: datetime) -> Iterator[CertificateOCSP]:
     for certificate in leaf.file.certificates:
         cert_id = snapshot.forest.id_of(certificate)
-        entry = offered(snapshot, certificate, leaf.file.path.parent, moment.now)
+        entry = offered(snapshot, certificate, leaf.file.path.parent, now)
         unknown = CertificateHashData(
             hash_algorithm=HashAlgorithm.SHA256,
             issuer_name_hash="",
             issuer_key_hash="",
             serial_number=certificate.serial_text,
         )
-        entries.append(
-            CertificateOCSP(
-                hash=unknown if cert_id is None else cert_id.hash_data,
-                ocsp_path=None if entry is None else str(entry.response_path),
-            )
+        yield CertificateOCSP(
+            hash=unknown if cert_id is None else cert_id.hash_data,
+            ocsp_path=None if entry is None else str(entry.response_path),
         )
-    return tuple(entries)

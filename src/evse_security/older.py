@@ -97,12 +97,12 @@ class Commands202310:
         """The newest usable leaf's key and certificate: the chain file if there is one; in DER the leaf alone."""
         if certificate_type not in LEAF_KINDS:
             return GetKeyPairResult(status=GetKeyPairStatus.Rejected)
-        store, leaf, moment = self._leaves.newest(certificate_type)
+        snapshot, leaf, moment = self._leaves.newest(certificate_type)
         if leaf is None:
-            missing = self._leaves.status(store, moment)
+            missing = self._leaves.status(snapshot.leaves[certificate_type], moment)
             return GetKeyPairResult(status=GetKeyPairStatus(missing))
         try:
-            found = self._leaves.files(leaf, encoding, moment)
+            found = self._leaves.files(snapshot, leaf, encoding, moment)
         except Refusal as refusal:
             told("get_key_pair", refusal)
             return GetKeyPairResult(status=GetKeyPairStatus.Rejected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,9 +167,9 @@ class Recovery:
             *layout.bundles.values(),
             *(place for leaf in layout.leaves.values() for place in (leaf.certificates, leaf.keys)),
         ]
-        directory = path.resolve().parent
+        directory = os.path.dirname(os.path.realpath(path))  # where Path.resolve() may raise, as at links in a circle
         for one in directories:
-            if one.resolve() in (directory, *directory.parents):
+            if Path(directory).is_relative_to(os.path.realpath(one)):
                 raise BackupRefused(str(path), f"it would lie in {one}, among the files of the store")
 
 

@@ -12,6 +12,8 @@ The password of private keys is never an option and never in the TOML file. It c
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -191,14 +193,24 @@ def _password_in(path: Path) -> tuple[str, str]:
     return password, str(path)
 
 
+def at_once(path: str, flags: int) -> int:
+    """Open a file without waiting for somebody to write into it, if it is a pipe that nobody has open."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
 def _read(path: Path, key: str) -> str:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=at_once) as file:
             content = file.read(LONGEST_FILE + 1)
+            is_pipe = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
     except OSError as problem:
         raise InvalidConfiguration(key, f"{path} cannot be read: {problem.strerror}") from None
     except ValueError:
         raise InvalidConfiguration(key, "is no path: it holds a NUL character") from None
+    if is_pipe and not content:
+        raise InvalidConfiguration(key, f"{path} is a pipe into which nobody writes")
     if len(content) > LONGEST_FILE:
         raise InvalidConfiguration(key, f"{path} has more than {LONGEST_FILE} bytes")
     try:

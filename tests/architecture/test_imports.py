@@ -36,9 +36,9 @@ GROUPS: dict[str, tuple[str, str]] = {
     ),
     "keys": ("keys", "errors pki"),
     "disk": (
-        "store.aside store.attempt store.audit store.backup store.brief store.disk store.files store.firmware "
-        "store.inotify store.lock store.picture store.reading store.rehash store.roots store.scan store.surroundings "
-        "store.turn store.view store.watch",
+        "store.allocator store.aside store.attempt store.audit store.backup store.brief store.disk store.files "
+        "store.firmware store.inotify store.lock store.picture store.reading store.rehash store.roots store.scan "
+        "store.surroundings store.turn store.view store.watch",
         f"{BASE} actor config pki rules keys",
     ),
     "serve": ("serve", "vocabulary errors interface"),

@@ -205,6 +205,18 @@ def test_alive_and_ready(certs: Path) -> None:
     served(certs, work, parts_ready=lambda: bool(ready))
 
 
+def test_a_directory_that_cannot_be_reached_is_not_ready(certs: Path) -> None:
+    async def work(running: Running) -> None:
+        (certs / "client").rename(certs / "moved")
+        (certs / "client").symlink_to("client")
+        async with running.client() as client:
+            answer = await client.get("/readyz")
+            assert (answer.status_code, len(answer.json()["problems"])) == (503, 2)
+            assert "client/csms cannot be read and written" in answer.text
+
+    served(certs, work)
+
+
 def test_a_clock_that_is_lost_is_not_ready_and_is_measured(certs: Path) -> None:
     async def work(running: Running) -> None:
         async with running.client() as client:

@@ -131,6 +131,16 @@ def test_no_digest_is_half_written_when_the_disk_is_full(tmp_path: Path, monkeyp
     assert os.listdir(tmp_path) == ["tokens.json"]
 
 
+def test_a_token_is_on_the_disk_before_it_is_told(tmp_path: Path, forced: list[str]) -> None:
+    file = TokenFile(tmp_path / "service" / "tokens.json")
+    file.add("one", Scope.read, NOW, None)
+    directory = str(tmp_path / "service")
+    assert [forced[0], Path(forced[1]).parent, *forced[2:]] == [str(tmp_path), Path(directory), directory]
+    forced.clear()
+    file.revoke("one")
+    assert forced[1:] == [directory]
+
+
 def test_sessions_end() -> None:
     sessions = Sessions()
     begun = sessions.begin("digest", 100.0)

@@ -23,7 +23,7 @@ from random import Random
 from evse_security import Station
 from evse_security.additions import CA_TYPES, CERTIFICATE_TYPES
 from evse_security.interface import WITH_OEM
-from evse_security.store.scan import SETTLING_NS
+from evse_security.store.stamp import SETTLING_NS
 from evse_security.vocabulary import EncodingFormat, LeafCertificateType
 from tests.laws import stores
 from tests.laws.freshness_changes import Place, apply, changes, named_elsewhere
@@ -103,16 +103,43 @@ def answers(station: Station) -> dict[str, object]:
     return found
 
 
+def in_der(station: Station) -> dict[str, object]:
+    """What a station answers where copies are made, and what the files hold that it names."""
+    found: dict[str, object] = {}
+    for leaf_type in (LeafCertificateType.V2G, LeafCertificateType.CSMS):
+        pair = station.interface("2023-10").get_key_pair(certificate_type=leaf_type, encoding=EncodingFormat.DER)
+        info = station.interface().get_leaf_certificate_info(
+            certificate_type=leaf_type, encoding=EncodingFormat.DER, include_ocsp=False
+        )
+        one = info.info
+        paths = () if one is None else (one.key, one.certificate, one.certificate_single)
+        held = [_content(Path(path)) for path in paths if path is not None]
+        found[f"in DER {leaf_type}"] = pair, info, held
+    return found
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
 def chains(station: Station) -> dict[str, object]:
     """What its TLS shows. It asks whether anything changed, instead of looking."""
     return {f"chains {kind}": station.chains(kind) for kind in (LeafCertificateType.V2G, LeafCertificateType.CSMS)}
 
 
+def overview(station: Station) -> dict[str, object]:
+    """What a person is shown."""
+    return {"overview": station.overview()}
+
+
+ALL = (chains, seen, answers, overview, in_der)
+"""In DER last: copies are made for it."""
+
+
 def look(station: Station) -> None:
     """Have a station see everything."""
-    chains(station)
-    seen(station)
-    answers(station)
+    for what in ALL:
+        what(station)
 
 
 class Stale(AssertionError):
@@ -122,7 +149,7 @@ class Stale(AssertionError):
 def compare(station: Station, place: Place, change: str) -> None:
     """Demand that a station sees, knows and answers what a new one does. Raises `Stale`."""
     new = place.store.station()
-    for what in (chains, seen, answers, lambda one: {"overview": one.overview()}):
+    for what in ALL:
         known, truth = what(station), what(new)
         wrong = [name for name in truth if known[name] != truth[name]]
         if wrong:

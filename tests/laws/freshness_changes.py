@@ -254,6 +254,7 @@ FORTUNES: dict[str, Callable[[Place, Path], object]] = {
     "closed to all": lambda _, path: path.chmod(0),
     "given a directory": lambda place, path: shutil.copytree(place.there(path), path / "inner", symlinks=True),
     "given an empty directory": lambda _, path: (path / "empty").mkdir(),
+    "given a link to itself": lambda _, path: (path / "itself.pem").symlink_to("."),
 }
 
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from evse_security.lab.resign import contents, members, resign, tlv
 from evse_security.pki import encode
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import certificate_id
-from evse_security.pki.ocsp import MAX_RESPONSE_BYTES, OcspStatus, believe, current, decode, peek
+from evse_security.pki.ocsp import MAX_RESPONSE_BYTES, OcspStatus, believe, current, decode, peek, turns
 from evse_security.pki.ocsp import about as answer_about
 from tests.builders import DAY, NOW, YEAR, World, at, key, world
 
@@ -493,6 +493,26 @@ def test_currency(this_update: timedelta, next_update: timedelta | None, problem
         refused = refusal(encoded)
         assert isinstance(refused, OcspNotCurrent)
         assert problem in str(refused)
+
+
+@pytest.mark.parametrize("until", [NOW + DAY, None])
+def test_it_turns_where_it_begins_and_ceases_to_be_current(until: datetime | None) -> None:
+    [(*_, answer)] = peek(response(this_update=NOW, next_update=until))
+    begin, end = turns(answer)
+    tick = timedelta(microseconds=1)
+    assert not current(answer, begin - tick)
+    assert current(answer, begin)
+    assert current(answer, end - tick)
+    assert not current(answer, end)
+
+
+@pytest.mark.parametrize("until", [datetime.max.replace(tzinfo=UTC), None])
+def test_what_begins_or_ends_with_the_calendar_does_not_turn_there(until: datetime | None) -> None:
+    [(*_, answer)] = peek(response(this_update=NOW, next_update=NOW + DAY))
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    assert list(turns(replace(answer, this_update=first if until else last, next_update=until))) == (
+        [] if until else [last - timedelta(seconds=300)]
+    )
 
 
 def test_a_next_update_before_the_this_update() -> None:

@@ -57,15 +57,7 @@ def test_a_leftover_of_a_crash_is_written_over(tmp_path: Path) -> None:
     assert StateFile(tmp_path / "some.json").load() == {}
 
 
-def test_a_new_directory_is_forced_to_the_disk_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forced: list[str] = []
-    fsync = os.fsync
-
-    def record(descriptor: int) -> None:
-        forced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", record)
+def test_a_new_directory_is_forced_to_the_disk_with_its_name(tmp_path: Path, forced: list[str]) -> None:
     StateFile(tmp_path / "service" / "some.json").save({})
     directory = str(tmp_path / "service")
     assert forced == [str(tmp_path), f"{directory}/.some.json.new", directory]

@@ -65,6 +65,38 @@ def told(store: Prepared) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines(log)]
 
 
+# ---- on the disk
+
+
+def test_entries_are_forced_to_the_disk_where_that_is_wanted(path: Path, forced: list[str]) -> None:
+    log, directory = AuditLog(path, SMALL, sync=True), str(path.parent)
+    both = [str(path), str(head_of(path))]
+    log.record({"command": "first"}, NOW)
+    assert forced == [str(path.parent.parent), both[0], directory, both[1]]
+    while not path.with_name("audit.jsonl.0000000001").exists():
+        forced.clear()
+        log.record({"command": "next"}, NOW)
+    log.record({"command": "the first in its file"}, NOW)
+    assert forced == [*both, both[0], directory, both[1]]
+    forced.clear()
+    write(path)
+    assert forced == []
+
+
+def test_a_head_that_cannot_be_forced_makes_no_entry_look_removed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}") == str(head_of(path)):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    write(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", failing)
+        AuditLog(path, sync=True).record({"command": "forced"}, NOW)
+    log = write(path)
+    assert [entry.body["command"] for entry in log.entries()] == ["c0", "forced", "c0"]
+    assert log.verify().intact
+
+
 # ---- the chain
 
 

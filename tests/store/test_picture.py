@@ -20,9 +20,8 @@ from evse_security.store.leafstore import KeysUnread
 from evse_security.store.listing import Listing
 from evse_security.store.parts import KeysAt, LeavesFirst, LeavesOf, Parts
 from evse_security.store.picture import Picture
-from evse_security.store.scan import COARSE_SETTLING_NS
 from evse_security.store.snapshot import Snapshot, StoreForm
-from evse_security.store.stamp import stamp_of
+from evse_security.store.stamp import COARSE_SETTLING_NS, stamp_of
 from evse_security.store.view import View
 from evse_security.store.watch import Watch
 from evse_security.vocabulary import CaCertificateType, LeafCertificateType

@@ -12,17 +12,23 @@ from evse_security.store import scan
 from evse_security.store.layout import TEMPORARY_SUFFIX
 from evse_security.store.lock import LOCK_FILE
 from evse_security.store.scan import (
-    COARSE_SETTLING_NS,
-    SETTLING_NS,
     Directory,
     Manner,
     Seen,
     look_at,
     read,
-    settled,
     walk,
 )
-from evse_security.store.stamp import changed_ns, mode_of, modified_ns, size_of, stamp_of
+from evse_security.store.stamp import (
+    COARSE_SETTLING_NS,
+    SETTLING_NS,
+    changed_ns,
+    mode_of,
+    modified_ns,
+    settled,
+    size_of,
+    stamp_of,
+)
 
 SECOND = 1_000_000_000
 

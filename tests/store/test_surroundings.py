@@ -17,6 +17,7 @@ from evse_security.store.layout import Layout
 from evse_security.store.picture import Picture
 from evse_security.store.surroundings import surroundings
 from tests.builders import world
+from tests.laws import children
 from tests.store.pictures import junk_block, token
 
 W = world("Root > Sub > SECC")
@@ -49,6 +50,23 @@ def test_directories_that_are_not_there_are_places_all_the_same(tmp_path: Path) 
     assert found.volumes[0].path in (tmp_path, *tmp_path.parents)
     assert os.path.ismount(found.volumes[0].mount)
     assert found.volumes[0].kind
+
+
+@children.forks
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_whoever_may_not_look_into_the_directory_is_told_that_nothing_can_be_seen(tmp_path: Path) -> None:
+    (tmp_path / "certs/ca/v2g").mkdir(parents=True)
+    (tmp_path / "certs/ca/v2g/V2G_ROOT_CA.pem").symlink_to("gone")
+    tmp_path.chmod(0o700)
+    assert around(tmp_path / "certs").astray
+
+    def look() -> None:
+        os.setuid(65534)
+        found = around(tmp_path / "certs")
+        assert not found.astray
+        assert not any(place.can_write for place in found.places)
+
+    assert children.run(look) == 0
 
 
 def test_rights_and_owners(tmp_path: Path) -> None:
@@ -140,10 +158,10 @@ def test_what_is_kept_aside_is_on_the_disk_before_anything_is_removed(tmp_path: 
     (directory / "a.key").write_text("key")
     forced = list[int]()
     keep_aside(
-        [directory / "a.key"], tmp_path / "certs", tmp_path / "kept", lambda at: forced.append(os.fstat(at).st_ino)
+        [directory / "a.key"], tmp_path / "certs", tmp_path / "deep/kept", lambda at: forced.append(os.fstat(at).st_ino)
     )
-    kept = tmp_path / "kept"
-    made = [kept / "keys/a.key", kept / "keys", kept, tmp_path]
+    kept = tmp_path / "deep/kept"
+    made = [kept / "keys/a.key", kept / "keys", kept, tmp_path / "deep", tmp_path]
     assert forced == [path.stat().st_ino for path in made]
 
 

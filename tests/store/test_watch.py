@@ -166,6 +166,25 @@ def test_a_file_that_was_replaced_by_another_watched_one_is_still_watched_there(
     assert watch.news() == {f"{store}/a.pem", f"{store}/c.pem"}
 
 
+def test_a_link_to_a_directory_takes_nothing_from_what_is_told_of_that(store: Path) -> None:
+    """The kernel has one watch for both, and what was asked for last is what it tells."""
+    watch, other = watching(store), Watch()
+    other.begin()
+    (store / "loop.pem").symlink_to(".")
+    assert watch.news() == {f"{store}/loop.pem"}
+    for one in (watch, other):
+        one.add_file(f"{store}/loop.pem")
+    (store.parent / "x").write_text("x")
+    (store.parent / "x").rename(store / "b.pem")
+    assert f"{store}/b.pem" in (watch.news() or ())
+    (store / "loop.pem").unlink()
+    (store / "loop.pem").symlink_to("a.pem")
+    assert f"{store}/loop.pem" in (watch.news() or ())
+    watch.add_file(f"{store}/loop.pem")
+    (store / "b.pem").unlink()
+    assert f"{store}/b.pem" in (watch.news() or ())
+
+
 def test_two_watches_of_one_directory_are_both_told_and_one_that_ends_leaves_the_other(store: Path) -> None:
     one, other = watching(store), watching(store)
     (store / "b.pem").touch()

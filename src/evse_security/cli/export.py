@@ -8,6 +8,7 @@ exported, the exit code is 1, and what was exported before stays.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from evse_security.cli.options import open_station, settings_of
@@ -35,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     from evse_security.chains import Edition
 
     settings_of(arguments).station_config().check_apart("DIR", arguments.directory.absolute())
-    if arguments.directory.exists() and not arguments.directory.is_dir():
+    if os.path.exists(arguments.directory) and not os.path.isdir(arguments.directory):
         raise Unusable(f"{arguments.directory} is no directory")
     with open_station(arguments, only_reads=True) as station:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,16 @@ class Looking:
 def _seen(station: Station) -> Sight:
     config = station.config
     places = dict.fromkeys(Path(getattr(config, key)) for key in _PLACES)
-    closed = [place for place in places if place.is_dir() and not os.access(place, os.R_OK | os.W_OK | os.X_OK)]
-    obstacles = tuple(f"{place} cannot be read and written" for place in closed)
+    obstacles = tuple(f"{place} cannot be read and written" for place in places if _is_closed(place))
     return Sight(station.overview(), config.max_store_entries, config.max_store_bytes, obstacles)
+
+
+def _is_closed(place: Path) -> bool:
+    """Whether a directory is there, or may be, that we cannot use."""
+    try:
+        is_directory = stat.S_ISDIR(os.stat(place).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return is_directory and not os.access(place, os.R_OK | os.W_OK | os.X_OK)

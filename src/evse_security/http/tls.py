@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import ssl
+import stat
 from pathlib import Path
 from typing import NoReturn
 
 from evse_security.errors import InvalidConfiguration
 from evse_security.http.addresses import Reach
 from evse_security.service.config import ServiceConfig
+from evse_security.settings import at_once
 
 Contexts = dict[Reach, ssl.SSLContext]
 """By reach of the address: from where nobody need say who they are, nobody needs a certificate either."""
@@ -56,7 +58,9 @@ def _readable(config: ServiceConfig) -> None:
         path: Path | None = getattr(config, key)
         try:
             if path is not None:
-                path.open("rb").close()
+                with open(path, "rb", opener=at_once) as file:
+                    if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+                        raise InvalidConfiguration(key, f"{path} is a pipe")
         except OSError as problem:
             raise InvalidConfiguration(key, f"{path} cannot be read: {problem.strerror}") from None
 

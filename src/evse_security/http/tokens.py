@@ -26,6 +26,8 @@ from typing import Any
 from evse_security.clock import believable
 from evse_security.errors import InvalidConfiguration
 from evse_security.http.scopes import Scope
+from evse_security.service.state import force
+from evse_security.settings import at_once
 
 KEY = "http_tokens"
 FORMAT = "evse-security tokens 1"
@@ -117,7 +119,7 @@ class TokenFile:
                 self._write(after, directory)
 
     def _read(self) -> tuple[Token, ...]:
-        with open(self._path, "rb", opener=_at_once) as file:
+        with open(self._path, "rb", opener=at_once) as file:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(LONGEST_FILE + 1) if stat.S_ISREG(mode) else b""
         if not stat.S_ISREG(mode):
@@ -144,6 +146,7 @@ class TokenFile:
         """The open directory of the file, while nobody else writes."""
         with suppress(FileExistsError):
             os.mkdir(self._path.parent, 0o700)
+            force(self._path.parent.parent)
         directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX)
@@ -170,11 +173,6 @@ class TokenFile:
                     os.unlink(aside, dir_fd=directory)
                 raise
         os.fsync(directory)
-
-
-def _at_once(path: str, flags: int) -> int:
-    """Open a file without waiting for who writes into it, if it is a pipe."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _parsed(document: Any) -> tuple[Token, ...]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from evse_security.errors import InvalidConfiguration
 from evse_security.service.config import ServiceConfig
+from evse_security.settings import at_once
 
 LONGEST_PASSWORD = 1 << 16
 """Bytes of a password: MQTT has no room for more."""
@@ -113,7 +114,7 @@ class Broker:
         if self.password_file is None:
             return None
         try:
-            with self.password_file.open("rb") as file:
+            with open(self.password_file, "rb", opener=at_once) as file:
                 content = file.read(LONGEST_PASSWORD)
             password = content.decode().removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError) as problem:

@@ -87,7 +87,7 @@ def _attribute(pair: der.Tlv) -> Attribute:
 def key(name: bytes) -> str | bytes:
     """A token that is equal for equal names: letter case, kind of string and runs of blanks do not matter.
 
-    Names that cannot be read are their own token.
+    Names that cannot be read are their own token. It is short, as every certificate has one.
     """
     try:
         return _plain_key(name) or "".join(map(_set_key, attributes(name)))
@@ -96,7 +96,7 @@ def key(name: bytes) -> str | bytes:
 
 
 def _set_key(rdn: tuple[Attribute, ...]) -> str:
-    return "\r".join(sorted({f"{a.oid}={_folded(a.text)}" for a in rdn})) + "\n"
+    return "\r".join(sorted({f"{_LABELS.get(a.oid, a.oid)}={_folded(a.text)}" for a in rdn})) + "\n"
 
 
 def _folded(text: str) -> str:
@@ -119,7 +119,8 @@ def _plain_key(name: bytes) -> str | None:
         value = name[content:after]
         if name[kind] not in _ASCII_KINDS or not value.isascii():
             return None
-        found.append(f"{der.dotted(name[at + 6 : kind])}={_folded(value.decode('ascii'))}\n")
+        oid = der.dotted(name[at + 6 : kind])
+        found.append(f"{_LABELS.get(oid, oid)}={_folded(value.decode('ascii'))}\n")
         at = after
     return "".join(found) if tag == der.SEQUENCE and len(found) <= _MAX_ATTRIBUTES else None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -147,6 +147,15 @@ def _names(one: Statement, wanted: CertID) -> bool:
 def current(answer: OcspAnswer, now: datetime) -> bool:
     """Whether `now` lies within thisUpdate … nextUpdate, give or take the skew."""
     return _not_current(answer, now) is None
+
+
+def turns(answer: OcspAnswer) -> Iterator[datetime]:
+    """The moments at which an answer begins or ceases to be current, but for those that no calendar has."""
+    begin, end = answer.this_update, answer.next_update
+    last = (begin, MAX_AGE + SKEW) if end is None else (end, SKEW)
+    for moment, step in ((begin, -SKEW), (last[0], last[1] + datetime.resolution)):
+        with suppress(OverflowError):
+            yield moment + step
 
 
 @contextmanager

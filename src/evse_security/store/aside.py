@@ -18,6 +18,7 @@ def keep_aside(paths: Iterable[Path], common: Path, aside: Path, force: Callable
     lost in a power cut. Raises `NotWritable`.
     """
     try:
+        above = [one for one in aside.parents if not one.exists()]
         aside.mkdir(mode=0o700, parents=True)
         for path in paths:
             target = aside / os.path.relpath(path, common)
@@ -26,7 +27,8 @@ def keep_aside(paths: Iterable[Path], common: Path, aside: Path, force: Callable
         for directory, _, names in os.walk(aside, topdown=False):
             for name in (*names, "."):
                 _force(os.path.join(directory, name), force)
-        _force(aside.parent, force)
+        for one in (aside, *above):
+            _force(one.parent, force)
     except OSError as error:
         problem = f"{error.strerror or error}; nothing is mended before the files are kept as they are"
         raise NotWritable(str(error.filename or aside), problem) from error

@@ -88,6 +88,8 @@ class AuditLog:
             if os.geteuid() == 0:  # for those, too, who may write beside it
                 above = os.stat(place.parent)
                 os.chown(place, above.st_uid, above.st_gid, follow_symlinks=False)
+            if self._sync:
+                _force(place.parent)
         return os.open(place, flags)
 
     def _append(self, directory: int, who: Mapping[str, Any], body: Mapping[str, Any]) -> None:
@@ -160,6 +162,15 @@ class AuditLog:
         names = put_aside(self._path.name, os.listdir(self._path.parent))
         aside = [self._path.with_name(name) for name in names]
         return [*aside, self._path] if os.path.lexists(self._path) or not aside else aside
+
+
+def _force(directory: Path) -> None:
+    """Force the names in a directory to the disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _who() -> dict[str, Any]:

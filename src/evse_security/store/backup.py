@@ -134,7 +134,7 @@ def check_room(items: Iterable[tuple[Path, int]], path: Path) -> None:
     needed: dict[int, tuple[Path, int, int]] = {}
     for target, size in items:
         place = target.parent
-        while not place.exists() and place != place.parent:
+        while not os.path.exists(place) and place != place.parent:
             place = place.parent
         device = place.stat().st_dev
         _, bytes_needed, files = needed.get(device, (place, 0, 0))

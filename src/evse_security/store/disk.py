@@ -17,6 +17,7 @@ from pathlib import Path
 
 from evse_security.pki.pem import MAX_FILE_BYTES
 from evse_security.store import scan
+from evse_security.store.allocator import give_back
 from evse_security.store.attempt import Attempt, not_writable
 from evse_security.store.changes import Change, Write
 from evse_security.store.files import Files
@@ -34,6 +35,8 @@ _TRIES = 5
 """Looks at a directory that others are changing, before the last one is taken."""
 _LATELY = 1.0
 """Seconds for which it is expected of other threads that looked that they look again."""
+_MANY = 500
+"""Files that are read for one picture from which on the memory that this took is given back."""
 _FEW = 32
 """Changed files that are read in one go, while no other thread runs; a command writes up to a dozen."""
 
@@ -51,6 +54,8 @@ class Disk:
         self._looking = threading.Lock()
         self._sure: Snapshot | None = None
         """The last snapshot, where every file that it is made of could be read."""
+        self._has_to_give_back = False
+        """Whether many files were read for the last look: what that took for a while is free by the next one."""
         self._is_changed = False
         """Whether there was a change since the lock was taken."""
         self._last_writer: int | None = None
@@ -84,12 +89,16 @@ class Disk:
                 raise
 
     def _looked(self, parts: Parts) -> Snapshot:
+        if self._has_to_give_back:
+            self._has_to_give_back = False
+            give_back()
         for _ in range(_TRIES):  # somebody may be changing it: one look may see half of a change
             changed = self._view.refresh()
             briefly = self._view.is_watched and len(changed) <= _FEW
             doubtful = self._view.doubtful | self._picture.doubtful
             if changed or doubtful or not self._picture.shows(parts):
                 self._picture.take(self._view.listing, changed | doubtful, parts, briefly=briefly)
+                self._has_to_give_back |= self._picture.files_read >= _MANY
             if not changed:
                 break
         last = self._picture.last

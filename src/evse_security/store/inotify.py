@@ -19,6 +19,8 @@ OF_DIRECTORY = _OF_CONTENT | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELE
 OF_FILE = _OF_CONTENT | _DELETE_SELF | _MOVE_SELF
 _OVERFLOW, _IGNORED = 0x4000, 0x8000
 ONLY_DIRECTORIES = 0x01000000
+_BESIDE_OTHERS = 0x20000000
+"""What is told of it already is told on (IN_MASK_ADD): a link may lead to a directory that is watched."""
 _HEADER = struct.Struct("iIII")
 _BUFFER = 64 * 1024
 _MOUNTS = "/proc/self/mountinfo"
@@ -108,7 +110,7 @@ class Hub:
     def add(self, inbox: Inbox, path: str, events: int) -> None:
         """Watch a path. Raises OSError."""
         with self.lock:
-            number = int(libc().inotify_add_watch(self.descriptor, os.fsencode(path), events))
+            number = int(libc().inotify_add_watch(self.descriptor, os.fsencode(path), events | _BESIDE_OTHERS))
             if number < 0:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
             readers, places = self.inboxes.get(number, ()), inbox.places.get(number, ())

@@ -18,7 +18,7 @@ from evse_security.store.layout import (
     TEMPORARY_SUFFIX,
     is_generated,
 )
-from evse_security.store.stamp import Stamp, modified_ns, size_of
+from evse_security.store.stamp import Stamp, modified_ns, settled, size_of
 from evse_security.tables import Table
 
 Value = TypeVar("Value")
@@ -145,6 +145,11 @@ class Listing:
     def stamp(self, location: str) -> Stamp | None:
         """How a file was seen."""
         return self.files.get(location) or self.beside.get(location)
+
+    def would_show(self, locations: Iterable[str], after_ns: int) -> bool:
+        """Whether each of these files was seen, and none can have changed after that time and look as it did."""
+        stamps = map(self.stamp, locations)
+        return all(stamp is not None and settled(stamp, after_ns) for stamp in stamps)
 
     def everything(self) -> Iterator[str]:
         """All files, those beside bundles too, each once."""

@@ -66,6 +66,11 @@ class Picture:
         self._snapshot = Snapshot({}, {}, Listing.of({}, {}, {}, {}), None)
 
     @property
+    def files_read(self) -> int:
+        """How many files were read for the last snapshot."""
+        return self._files.count
+
+    @property
     def doubtful(self) -> set[str]:
         """Files that could not be read for a reason that may pass without a trace."""
         return self._files.doubtful
@@ -107,7 +112,7 @@ class Picture:
         """
         if listing.forms != self._roles.forms:
             self._roles = Roles(self._layout, listing.forms)
-        news = _News()
+        news, self._files.count = _News(), 0
         if self._snapshot.cas or self._snapshot.leaves:
             self._files.briefly = briefly
             for location in changed:

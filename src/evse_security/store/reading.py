@@ -28,11 +28,14 @@ class Reading:
         self._read_key, self._read = read_key, read
         self.briefly = False
         """Whether they are read while no other thread runs, as is good for a few, written just now."""
+        self.count = 0
+        """Files that were read, since somebody set it to none."""
         self.doubtful: set[str] = set()
         """Files that could not be read for a reason that may pass without a trace."""
 
     def _bytes(self, location: str, limit: int) -> bytes | str:
         """What a file holds, or why it cannot be read."""
+        self.count += 1
         read = scan.read_briefly if self.briefly else self._read
         try:
             content = read(location, limit)

@@ -16,7 +16,7 @@ from evse_security.store import brief
 from evse_security.store.brief import Status
 from evse_security.store.layout import CERTIFICATE_SUFFIXES, KEY_SUFFIXES, TEMPORARY_SUFFIX
 from evse_security.store.lock import LOCK_FILE
-from evse_security.store.stamp import Stamp, changed_ns, stamp_of
+from evse_security.store.stamp import Stamp, stamp_of
 
 Nanoseconds = Callable[[], int]
 """Tells the time of the file system: nanoseconds of the epoch."""
@@ -25,10 +25,6 @@ MAX_DEPTH = 8
 """Directories below a store's that are looked into."""
 MAX_ENTRIES = 200_000
 """Entries of one directory that are looked at; more is a directory that is no store."""
-SETTLING_NS = 100_000_000
-"""A file changed this recently may change again without showing it: time stamps are coarse (4 ms before Linux 6.13)."""
-COARSE_SETTLING_NS = 2_100_000_000
-"""The same where time stamps have no fractions: ext4 with small inodes counts seconds, FAT every other second."""
 
 _MATTERS = CERTIFICATE_SUFFIXES | KEY_SUFFIXES
 
@@ -55,12 +51,6 @@ class Directory(NamedTuple):
     """A directory that is about to be listed."""
 
     location: str
-
-
-def settled(stamp: Stamp, at_ns: int) -> bool:
-    """Whether a change of a file after that time is sure to show in its stamp."""
-    changed = changed_ns(stamp)
-    return at_ns - changed > (SETTLING_NS if changed % 1_000_000_000 else COARSE_SETTLING_NS)
 
 
 def walk(location: str, depth: int = 0) -> Iterator[Seen | Directory]:

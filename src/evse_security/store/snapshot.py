@@ -94,6 +94,8 @@ class Snapshot:
     """The cached OCSP responses; None in a picture without them."""
     before: _Before | None = field(default=None, repr=False)
     """What is known of certificates from the picture before."""
+    memory: dict[object, object] = field(default_factory=dict, repr=False)
+    """What was worked out from this picture, by those who did, while it is there."""
 
     def __repr__(self) -> str:
         return f"<Snapshot of {len(self.listing.files)} files>"

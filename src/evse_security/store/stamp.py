@@ -8,6 +8,11 @@ from typing import NewType, Protocol
 _FIELDS = struct.Struct("<QQQqqI")
 _MOST = (1 << 63) - 1
 
+SETTLING_NS = 100_000_000
+"""A file changed this recently may change again without showing it: time stamps are coarse (4 ms before Linux 6.13)."""
+COARSE_SETTLING_NS = 2_100_000_000
+"""The same where time stamps have no fractions: ext4 with small inodes counts seconds, FAT every other second."""
+
 
 class _Status(Protocol):
     """What stat(2) says of a file."""
@@ -62,6 +67,12 @@ def modified_ns(stamp: Stamp) -> int:
 def changed_ns(stamp: Stamp) -> int:
     """When content, name or rights changed; nanoseconds of the epoch."""
     return int(_FIELDS.unpack(stamp)[4])
+
+
+def settled(stamp: Stamp, at_ns: int) -> bool:
+    """Whether a change of a file after that time is sure to show in its stamp."""
+    changed = changed_ns(stamp)
+    return at_ns - changed > (SETTLING_NS if changed % 1_000_000_000 else COARSE_SETTLING_NS)
 
 
 def mode_of(stamp: Stamp) -> int:

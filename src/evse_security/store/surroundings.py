@@ -55,14 +55,14 @@ def surroundings(snapshot: Snapshot, layout: Layout, read_key: KeyReader) -> Sur
         key_copies={copy: read_key(_bytes(copy, MAX_KEY_BYTES)).token for copy in of_keys},
         links={store.path: made for store in snapshot.cas.values() if (made := _links(store))},
         strays=tuple(path for bundle in layout.bundles.values() if os.path.isfile(path := Path(f"{bundle}$"))),
-        astray=tuple(path for path in layout.bundles.values() if path.is_symlink() and not os.path.exists(path)),
+        astray=tuple(path for path in layout.bundles.values() if os.path.islink(path) and not os.path.exists(path)),
     )
 
 
 def _directories(layout: Layout, snapshot: Snapshot) -> dict[Path, bool]:
     """The directories that hold the store's files, and whether those are private keys."""
     stores = (store for store in snapshot.cas.values() if store.form is not StoreForm.UNREADABLE)
-    found = {one.directory: False for one in stores if not one.is_unused or one.directory.is_dir()}
+    found = {one.directory: False for one in stores if not one.is_unused or os.path.isdir(one.directory)}
     found |= {leaf.certificates: False for leaf in layout.leaves.values()}
     return found | {leaf.keys: True for leaf in layout.leaves.values()}
 
@@ -118,7 +118,7 @@ def _volumes(places: Iterable[Path]) -> Iterator[Volume]:
         with suppress(OSError):
             device, room, real = os.stat(path).st_dev, os.statvfs(path), Path(os.path.realpath(path))
             is_read_only = bool(room.f_flag & os.ST_RDONLY)
-            if (device, is_read_only) not in told and (is_read_only or path.is_dir()):
+            if (device, is_read_only) not in told and (is_read_only or os.path.isdir(path)):
                 told.add((device, is_read_only))
                 mount = _mount(real, kinds)
                 yield Volume(

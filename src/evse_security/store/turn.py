@@ -48,10 +48,13 @@ class Turn:
         self.directory, self.name, self.file, self.who = directory, name, file, who
         self.head = Head(Link(0, ""), 0, 1, 1)
         self.start = 0
+        self.is_new = False
+        """Whether nothing was in the file before: its name may not be on the disk yet."""
 
     def begin(self, head: Head | None, *, fresh: bool) -> None:
         """Find the end of the chain. `fresh`: there was no head at all."""
         size = os.fstat(self.file).st_size
+        self.is_new = size == 0
         if head is None:
             self.head = self._without_head(size)
             if size or not fresh:
@@ -140,15 +143,18 @@ class Turn:
         """Write the head, after rotating where it is time. The old files that nobody needs from then on."""
         if sync:
             os.fsync(self.file)
+            if self.is_new:
+                os.fsync(self.directory)
         doomed: list[str] = []
         if self.head.size > bounds.file_bytes:
             with suppress(OSError):
                 doomed = self._rotate(bounds.files)
         os.pwrite(head_file, self.head.text(), 0)
-        if os.fstat(head_file).st_size > HEAD_BYTES:
-            os.ftruncate(head_file, HEAD_BYTES)
-        if sync:
-            os.fsync(head_file)
+        with suppress(OSError):  # the entries are in the log, and the head says so: to take them back would be a lie
+            if os.fstat(head_file).st_size > HEAD_BYTES:
+                os.ftruncate(head_file, HEAD_BYTES)
+            if sync:
+                os.fsync(head_file)
         return doomed
 
     def _rotate(self, keep: int) -> list[str]:

@@ -16,7 +16,7 @@ from evse_security.store.castore import StoreForm
 from evse_security.store.layout import BUNDLE_DIRECTORY, OCSP_DIRECTORY, TEMPORARY_SUFFIX, Layout
 from evse_security.store.listing import NO_DIRECTORY, Listing
 from evse_security.store.scan import Directory, Manner, Nanoseconds, Seen
-from evse_security.store.stamp import Stamp, device_of, stamp_of
+from evse_security.store.stamp import Stamp, device_of, settled, stamp_of
 from evse_security.store.watch import Watch
 
 _CANNOT = "cannot be looked at"
@@ -144,7 +144,7 @@ class View:
                 device = device_of(one.found)
             self._watch.add_file(one.location, device)
             self._watched_files += 1
-        if isinstance(one.found, bytes) and not scan.settled(one.found, self._now()):
+        if isinstance(one.found, bytes) and not settled(one.found, self._now()):
             self._unsettled.add(one.location)
 
     def _bundle(

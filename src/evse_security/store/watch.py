@@ -69,16 +69,13 @@ class Watch:
                     return False
         except OSError:
             return False
-        for path, before in self._identities.items():
-            if brief.directory(path) != before and _identity(path, brief.status) != before:
-                return False
-        return True
+        return all(_seen_again(path, before) == before for path, before in self._identities.items())
 
     def _changed_identities(self) -> set[str] | None:
         """Files that links lead to that are others now; None where a directory is."""
         found: set[str] = set()
         for path, before in self._identities.items():
-            now = _identity(path, brief.status)  # all that is watched is local
+            now = _seen_again(path, before)
             if now != before:
                 if now is None or before is None or len(now) != len(before) or len(now) == _OF_A_DIRECTORY:
                     return None
@@ -155,3 +152,9 @@ def _identity(path: bytes, ask: Callable[[bytes], brief.Status] = os.stat) -> Id
         return found.st_dev, found.st_ino, found.st_mode
     times = found.st_mtime_ns, found.st_ctime_ns
     return found.st_dev, found.st_ino, found.st_mode, found.st_size, *times
+
+
+def _seen_again(path: bytes, before: Identity) -> Identity:
+    """The identity now. Mostly it is the directory of before, which is told in half the time; all of it is local."""
+    found = brief.directory(path)
+    return found if found is not None and found == before else _identity(path, brief.status)

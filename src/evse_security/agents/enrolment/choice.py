@@ -16,6 +16,7 @@ from evse_security.errors import InvalidConfiguration
 from evse_security.service.config import Enrolment, ServiceConfig
 from evse_security.service.events import Events
 from evse_security.service.renewals import Renewed
+from evse_security.settings import at_once
 
 LONGEST_PASSWORD = 4096
 
@@ -92,7 +93,7 @@ def _password(path: Path | None) -> str:
 
 def _read(key: str, path: Path, octets: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=at_once) as file:
             return file.read(octets)
     except OSError as problem:
         raise InvalidConfiguration(key, f"{path} cannot be read: {problem.strerror}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from evse_security.clock import SKEW
 from evse_security.errors import NotInstalled, OcspOlder
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import CertID, certificate_id
-from evse_security.pki.ocsp import OcspAnswer, OcspStatus, believe, current
+from evse_security.pki.ocsp import OcspAnswer, OcspStatus, believe, current, turns
 from evse_security.store.changes import Change, Decision, Order, Write
 from evse_security.store.layout import OCSP_DIRECTORY
 from evse_security.store.rules.revoked import revoked_since
@@ -83,11 +84,20 @@ def _pair(snapshot: Snapshot, directory: Path, cert_id: CertID, response: bytes)
 
 def offered(snapshot: Snapshot, certificate: Certificate, near: Path, now: datetime) -> OcspEntry | None:
     """The current response about a certificate; of several the newest, and of those the one nearest to `near`."""
+    fresh = [(answer, entry) for answer, entry in _answers(snapshot, certificate) if current(answer, now)]
+    return max(fresh, key=lambda pair: _preference(pair[0], pair[1], near), default=(None, None))[1]
+
+
+def offer_changes(snapshot: Snapshot, certificates: Iterable[Certificate]) -> list[datetime]:
+    """The moments, in order, at which another response about one of them may become the one that is offered."""
+    return sorted({moment for one in certificates for answer, _ in _answers(snapshot, one) for moment in turns(answer)})
+
+
+def _answers(snapshot: Snapshot, certificate: Certificate) -> list[tuple[OcspAnswer, OcspEntry]]:
+    """The responses about a certificate that say something of it."""
     cert_id = snapshot.forest.id_of(certificate)
     entries = [] if cert_id is None else snapshot.ocsp_by_id.get(cert_id, [])
-    known = [(e.answer, e) for e in entries if e.answer is not None and e.answer.status is not OcspStatus.unknown]
-    fresh = [(answer, entry) for answer, entry in known if current(answer, now)]
-    return max(fresh, key=lambda pair: _preference(pair[0], pair[1], near), default=(None, None))[1]
+    return [(e.answer, e) for e in entries if e.answer is not None and e.answer.status is not OcspStatus.unknown]
 
 
 def _preference(answer: OcspAnswer, entry: OcspEntry, near: Path) -> tuple[datetime, bool]:

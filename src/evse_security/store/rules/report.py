@@ -14,7 +14,7 @@ from evse_security.pki.forest import Forest, lineage
 from evse_security.pki.hashdata import certificate_id
 from evse_security.pki.question import responder_url
 from evse_security.store.kinds import LISTED
-from evse_security.store.snapshot import Leaf, Snapshot, may_sign
+from evse_security.store.snapshot import CaStore, Leaf, Snapshot, may_sign
 from evse_security.vocabulary import (
     CaCertificateType,
     CertificateHashData,
@@ -67,10 +67,16 @@ def _domain(snapshot: Snapshot, kind: AnyCertificateType) -> Iterator[dict[str, 
     if store is None:
         return
     for certificate in store.certificates:
-        issuer = None if certificate.self_issued else store.forest.issuer_of(certificate)
-        parentless = not certificate.self_issued and (issuer is None or snapshot.forest.id_of(issuer) is None)
-        if certificate.self_signed or parentless:
+        if certificate.self_signed or _is_parentless(snapshot, store, certificate):
             yield from _entry(snapshot, kind, (certificate, *store.forest.descendants(certificate)))
+
+
+def _is_parentless(snapshot: Snapshot, store: CaStore, certificate: Certificate) -> bool:
+    """Whether nothing in a store names who issued a certificate, which did not issue itself."""
+    if certificate.self_issued:
+        return False
+    issuer = store.forest.issuer_of(certificate)
+    return issuer is None or snapshot.forest.id_of(issuer) is None
 
 
 def _entry(snapshot: Snapshot, kind: AnyCertificateType, chain: Sequence[Certificate]) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
 from evse_security.errors import ChainRefused, Revoked
 from evse_security.pki.certificate import Certificate
@@ -20,7 +20,7 @@ from evse_security.pki.path import Policy, TrustStore, VerifiedChain, may_be_val
 from evse_security.pki.profile import Edition, serves
 from evse_security.store.leafstore import Group, group_of, may_act
 from evse_security.store.rules.revoked import NONE, Revocations, revocation
-from evse_security.store.rules.span import Span, bounds
+from evse_security.store.rules.span import Span, bounds, kept
 from evse_security.store.snapshot import Leaf, LeafStore
 from evse_security.vocabulary import GetCertificateInfoStatus
 
@@ -98,13 +98,6 @@ def _certificates_of(leaves: Iterable[Leaf]) -> set[Certificate]:
 _BOUNDS = ("bounds",)
 
 
-class _Answer(NamedTuple):
-    """What was found, and how long it holds."""
-
-    span: Span
-    value: object
-
-
 def _kept(
     store: LeafStore,
     trust: TrustStore,
@@ -114,16 +107,15 @@ def _kept(
 ) -> T:
     """The answer that was given before, if it still holds; else a new one with all certificates that it depends on."""
     memory = store.memory.setdefault(trust, {})
-    known = memory.get(question)
-    if isinstance(known, _Answer) and known.span.covers(now):
-        return cast(T, known.value)
-    value, certificates = answer()
-    installed = memory.get(_BOUNDS)
-    if installed is None:
-        installed = memory[_BOUNDS] = bounds(trust.forest.certificates)
-    span = Span().within(cast(Sequence[datetime], installed), now).within(bounds(certificates), now)
-    memory[question] = _Answer(span, value)
-    return value
+
+    def with_span() -> tuple[T, Span]:
+        value, certificates = answer()
+        installed = memory.get(_BOUNDS)
+        if installed is None:
+            installed = memory[_BOUNDS] = bounds(trust.forest.certificates)
+        return value, Span().within(cast(Sequence[datetime], installed), now).within(bounds(certificates), now)
+
+    return kept(memory, question, now, with_span)
 
 
 def flaw(leaf: Leaf, trust: TrustStore, policy: Policy, now: datetime, said: Revocations = NONE) -> ChainRefused | None:
