@@ -17,13 +17,14 @@ from evse_security.serve.everest_api import (
     error_answer,
     in_request,
     read_request,
-    wanted_leaf_type,
+    wanted_leaf,
 )
 from tests.hostile.target import Target
 from tests.hostile.trees import altered_octets
 
 MESSAGES = [
     b'{"headers":{"replyTo":"my/reply/1"},"payload":"V2G"}',
+    b'{"headers":{"replyTo":"r"},"payload":{"leaf_certificate_type":"V2G","edition":"20"}}',
     b'{"headers":{"replyTo":"r","replyErrors":true},"payload":["V2GRootCertificate"]}',
     b'{"headers":{"replyTo":"r"},"payload":{"certificate_type":"V2G","encoding":"PEM","include_ocsp":false}}',
     b'{"headers":{},"payload":{"certificate_hash_data":{"hash_algorithm":"SHA256","issuer_name_hash":"0",'
@@ -57,7 +58,7 @@ def check_message(message: bytes) -> None:
         except MalformedRequest as refusal:
             _check_refusal(refusal, ("payload",))
     try:
-        wanted_leaf_type(request)
+        wanted_leaf(request)
     except MalformedRequest as refusal:
         _check_refusal(refusal, ("payload",))
 

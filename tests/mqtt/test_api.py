@@ -426,6 +426,13 @@ def test_the_latest_request_for_each_type_of_leaf_can_be_asked_for(tmp_path: Pat
         assert (await served.ask("certificate_signing_request/get"))["csr"] == "of CSMS"
         assert (await served.ask("certificate_signing_request/get", "V2G"))["csr"] == "of V2G"
         assert await served.ask("certificate_signing_request/get", "MF") is None
+        for edition in ("20", "2"):
+            request = {"leaf_certificate_type": "V2G", "edition": edition, "csr": f"for {edition}"}
+            served.service.events.publish(EventKind.certificate_signing_request, request)
+        assert (await served.ask("certificate_signing_request/get", "V2G"))["csr"] == "for 2"
+        for edition in ("20", "2"):
+            wanted = {"leaf_certificate_type": "V2G", "edition": edition}
+            assert (await served.ask("certificate_signing_request/get", wanted))["csr"] == f"for {edition}"
 
     serve(work, tmp_path, mosquitto)
 

@@ -18,6 +18,7 @@ from evse_security.serve.everest_api import (
     error_answer,
     in_request,
     read_request,
+    wanted_leaf,
     written,
 )
 from evse_security.serve.text import MAX_TEXT
@@ -90,6 +91,25 @@ def test_who_wants_errors_says_so(default: str) -> None:
 def test_what_is_neither_yes_nor_no_is_refused(said: object) -> None:
     with pytest.raises(MalformedRequest, match=r"headers\.replyErrors: expected a boolean"):
         Request({}, {"replyErrors": said}).wants_errors(unless_said=False)
+
+
+@pytest.mark.parametrize(
+    ("payload", "path"),
+    [
+        ("V2", "payload"),
+        ([], "payload"),
+        ({}, "payload"),
+        ({"leaf_certificate_type": "V2G"}, "payload"),
+        ({"leaf_certificate_type": "V2G", "edition": "20", "more": 1}, "payload"),
+        ({"leaf_certificate_type": "V2", "edition": "20"}, "payload.leaf_certificate_type"),
+        ({"leaf_certificate_type": "V2G", "edition": "21"}, "payload.edition"),
+        ({"leaf_certificate_type": "V2G", "edition": [{}]}, "payload.edition"),
+    ],
+)
+def test_of_which_leaf_the_latest_is_asked_must_be_said_rightly(payload: object, path: str) -> None:
+    with pytest.raises(MalformedRequest) as refused:
+        wanted_leaf(request(payload))
+    assert refused.value.path == path
 
 
 @pytest.mark.parametrize("name", COMMANDS)

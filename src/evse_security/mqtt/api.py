@@ -19,7 +19,7 @@ from evse_security.mqtt.connection import Connection, Message, is_topic
 from evse_security.mqtt.dropped import Dropped
 from evse_security.serve import everest_api
 from evse_security.serve.command import Command, commands
-from evse_security.serve.everest_api import LEAF_TYPE, REPLY_TO, REVISION, SETTLED, Request, Topics, written
+from evse_security.serve.everest_api import EDITION, LEAF_TYPE, REPLY_TO, REVISION, SETTLED, Request, Topics, written
 from evse_security.service.config import ServiceConfig
 from evse_security.service.events import Event, EventKind
 from evse_security.service.room import Room
@@ -65,7 +65,7 @@ class Api:
         _check_names(config)
         self.topics = Topics(config.mqtt_prefix, config.mqtt_module_id)
         self._service = service
-        self._latest: dict[tuple[EventKind, str | None], Event] = {}
+        self._latest: dict[tuple[EventKind, str | None, str | None], Event] = {}
         self._heard = 0
         self._progress = asyncio.Condition()
         self._heartbeats = 0
@@ -159,7 +159,7 @@ class Api:
         return everest_api.answer(command, result)
 
     async def _latest_value(self, kind: EventKind, request: Request) -> bytes:
-        event = self._latest.get((kind, everest_api.wanted_leaf_type(request)))
+        event = self._latest.get((kind, *everest_api.wanted_leaf(request)))
         return written(None if event is None else event.data)
 
     async def _discover(self, request: Request) -> bytes:
@@ -181,7 +181,8 @@ class Api:
 
     def _remember(self, event: Event) -> None:
         """In whatever thread it was published."""
-        self._latest[event.kind, None] = self._latest[event.kind, event.data.get(LEAF_TYPE)] = event
+        kind, leaf, edition = event.kind, event.data.get(LEAF_TYPE), event.data.get(EDITION)
+        self._latest[kind, None, None] = self._latest[kind, leaf, None] = self._latest[kind, leaf, edition] = event
         self._heard = max(self._heard, event.number)
 
     async def _publish_events(self, connection: Connection) -> None:

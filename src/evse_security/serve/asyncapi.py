@@ -13,6 +13,9 @@ from evse_security.serve.command import Command, commands, variables
 from evse_security.serve.everest_api import (
     API_TYPE,
     API_VERSION,
+    EDITION,
+    EDITIONS,
+    LEAF_TYPE,
     RAW_TEXT,
     REPLY_ERRORS,
     REPLY_TO,
@@ -134,11 +137,18 @@ def _variables(events: Mapping[str, tuple[str, Any]], definitions: dict[str, Sch
         for name, (about, hint) in events.items()
         if name not in declared
     }
-    request = _request(type_schema(LeafCertificateType, definitions, _SCHEMAS), required=False)
+    leaf = type_schema(LeafCertificateType, definitions, _SCHEMAS)
+    both: Schema = {
+        "type": "object",
+        "properties": {LEAF_TYPE: leaf, EDITION: {"type": "string", "enum": [*EDITIONS]}},
+        "required": [LEAF_TYPE, EDITION],
+        "additionalProperties": False,
+    }
+    request = _request({"oneOf": [leaf, both]}, required=False)
     for name, (about, value) in {**declared, **others}.items():
         yield _Part(name=f"receive_{name}", about=about, payload=value, topic=_TOPICS.variable(name))
         latest = {"oneOf": [value, {"type": "null"}]}
-        asked = f"The latest {name}, of whatever leaf or of those of one type; null: none yet"
+        asked = f"The latest {name}, of any leaf, or of those of one type, or edition of ISO 15118; null: none"
         yield from _asked(f"{name}_get", _TOPICS.latest(name), asked, request, latest)
 
 

@@ -37,6 +37,8 @@ REPLY_TO, REPLY_ERRORS = "replyTo", "replyErrors"
 """The headers: where to send the answer, and whether an error is one."""
 LEAF_TYPE = "leaf_certificate_type"
 """The member of variables that are about leaves of one type; the latest for one type can be asked for."""
+EDITION, EDITIONS = "edition", ("2", "20")
+"""The member that says for cars of which edition of ISO 15118 a V2G leaf is."""
 INDENT = 4
 """Spaces by which EVerest indents the JSON that it sends; members are sorted."""
 
@@ -166,10 +168,22 @@ def arguments(command: Command, request: Request) -> dict[str, Any]:
     return payload
 
 
-def wanted_leaf_type(request: Request) -> LeafCertificateType | None:
-    """The type of leaf of which the latest value of a variable is asked; None: of any. Raises `MalformedRequest`."""
-    payload = request.body.get("payload")
-    return None if payload is None else cast(LeafCertificateType, decode(LeafCertificateType, payload, "payload"))
+def wanted_leaf(request: Request) -> tuple[LeafCertificateType | None, str | None]:
+    """The type of leaf, and of V2G leaves the edition, whose latest value of a variable is asked; None: of any.
+
+    The payload is the type, or an object with both. Raises `MalformedRequest`.
+    """
+    payload, edition = request.body.get("payload"), None
+    if payload is None:
+        return None, None
+    path = "payload"
+    if isinstance(payload, dict):
+        if set(payload) != {LEAF_TYPE, EDITION}:
+            raise MalformedRequest(path, f"expected {LEAF_TYPE} and {EDITION}, or the type alone")
+        payload, edition, path = payload[LEAF_TYPE], payload[EDITION], f"{path}.{LEAF_TYPE}"
+        if edition not in EDITIONS:
+            raise MalformedRequest(f"payload.{EDITION}", f"expected one of {', '.join(EDITIONS)}")
+    return cast(LeafCertificateType, decode(LeafCertificateType, payload, path)), edition
 
 
 def in_request(command: Command, refusal: MalformedRequest) -> MalformedRequest:

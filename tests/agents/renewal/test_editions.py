@@ -182,6 +182,22 @@ def test_a_ca_that_does_not_take_the_other_kind_of_key_is_told_of_with_what_to_d
     staged(tmp_path, work, port=Answers([answer]), pki=made, **COMMAND)
 
 
+def test_where_others_renew_the_leaf_that_they_may_not_know_of_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """EVerest's OCPP modules ask for keys of `csr_key_type`."""
+
+    async def work(stage: Stage) -> None:
+        await stage.at(NOW)
+        assert states(stage) == {"V2G": "off", "V2G20": "off"}
+        assert [data["edition"] for data in stage.heard(EventKind.renewal) if "secp521r1" in data["reason"]] == ["20"]
+
+    staged(tmp_path, work, pki=both(tmp_path), renewal_v2g="off")
+    [warned] = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert warned.startswith("V2G leaf for ISO 15118-20: off: ")
+    assert warned.endswith("as EVerest does, does not renew it)")
+
+
 def test_a_station_with_a_leaf_of_one_edition_asks_for_none_of_the_other(tmp_path: Path) -> None:
     """Though `csr_key_type` is of the other one, and a subject is configured for a first leaf."""
 

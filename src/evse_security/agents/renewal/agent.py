@@ -11,7 +11,7 @@ from datetime import datetime
 
 from evse_security.agents.enrolment.choice import port_for
 from evse_security.agents.enrolment.port import Answer, EnrolmentPort, Later, Request, Signed
-from evse_security.agents.renewal import answers, rules, telling
+from evse_security.agents.renewal import answers, rules
 from evse_security.agents.renewal.memory import Memory
 from evse_security.agents.renewal.record import Cause, Outcome, Record
 from evse_security.agents.renewal.records import Records
@@ -201,9 +201,8 @@ class RenewalAgent:
         decision = rules.renewed(facts) if renewed else rules.decide(record, facts, policy)
         if decision.step is not Step.nothing:
             record = rules.begun(record, decision, facts)
-        decision = telling.advised(decision, found.key_type)
         self._next[leaf] = decision.at
-        record = self._telling.renewal(leaf, record, decision, self._service.clock())
+        record = self._telling.renewal(leaf, record, decision, self._service.clock(), found.key_type)
         await self._records.put(leaf, record)
         if decision.step is not Step.nothing:
             self._begin(leaf, found)

@@ -17,7 +17,7 @@ log = logging.getLogger("evse_security.agents.renewal")
 
 PART = "renewal"
 _WARNINGS = (RenewalState.clock, RenewalState.unconfigured, RenewalState.exhausted, RenewalState.refused)
-_IN_VAIN = (RenewalState.retrying, RenewalState.exhausted, RenewalState.refused)
+_ADVISED = (RenewalState.off, RenewalState.retrying, RenewalState.exhausted, RenewalState.refused)
 
 
 class Telling:
@@ -34,8 +34,15 @@ class Telling:
         at, reason = (told.at, told.reason) if told else (None, "nothing was looked at yet")
         return RenewalStatus(leaf, record.state, record.since or now, at, record.attempts, reason)
 
-    def renewal(self, leaf: Renewed, record: Record, decision: Decision, now: datetime) -> Record:
-        """Tell of a state that is another than before, and of any after a start: nobody knows it then."""
+    def renewal(
+        self, leaf: Renewed, record: Record, decision: Decision, now: datetime, key_type: str | None = None
+    ) -> Record:
+        """Tell of a state that is another than before, and of any after a start: nobody knows it then.
+
+        `key_type`: of the key that the leaf needs, where that is none of `csr_key_type`.
+        """
+        advice = _advice(decision.state, key_type)
+        decision = decision._replace(reason=decision.reason + advice)
         old = self._told.get(leaf)
         self._told[leaf] = decision
         same = record.state is decision.state
@@ -43,7 +50,7 @@ class Telling:
             return record
         if not same:
             record = replace(record, state=decision.state, since=now)
-        level = logging.WARNING if decision.state in _WARNINGS else logging.INFO
+        level = logging.WARNING if advice or decision.state in _WARNINGS else logging.INFO
         log.log(level, "%s: %s: %s", leaf.words, decision.state, decision.reason)
         data: RenewalNews = {
             **named(leaf),
@@ -82,9 +89,10 @@ class Telling:
         self._events.publish(EventKind.warning, data)
 
 
-def advised(decision: Decision, key_type: str | None) -> Decision:
-    """A decision that says what to do where it may be the kind of key that is not taken: see `Found.key_type`."""
-    if key_type is None or decision.state not in _IN_VAIN:
-        return decision
-    advice = f"its key is {key_type}, not csr_key_type: whoever answers must take such requests, or renew it by hand"
-    return decision._replace(reason=f"{decision.reason} ({advice})")
+def _advice(state: RenewalState, key_type: str | None) -> str:
+    """What to do where it may be the kind of key that is not taken, or that nobody else makes; empty: nothing."""
+    if key_type is None or state not in _ADVISED:
+        return ""
+    if state is RenewalState.off:
+        return f" (its key is {key_type}: who asks for keys of csr_key_type alone, as EVerest does, does not renew it)"
+    return f" (its key is {key_type}, not csr_key_type: whoever answers must take such requests, or renew it by hand)"
