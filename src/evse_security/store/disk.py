@@ -30,7 +30,7 @@ from evse_security.store.kinds import DOMAINS
 from evse_security.store.layout import DER_DIRECTORY, DERIVED_DIRECTORIES, KEY_SUFFIXES, TEMPORARY_SUFFIX, Layout
 from evse_security.store.lock import PATIENCE, Missing, WriterLock, opened_directory
 from evse_security.store.parts import EVERYTHING, Parts
-from evse_security.store.picture import Picture
+from evse_security.store.picture import Picture, read_certificates
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.view import View
 
@@ -281,7 +281,7 @@ class Disk:
         What was swapped in for a bundle meanwhile is not followed: its content could be nobody's to read.
         """
         before = self._files.read(target, follow_links=bool(change.cut))
-        if change.cut and not self._picture.shows_content(str(change.path), before):
+        if change.cut and (change.of is None or not change.of.same_as(read_certificates(change.of.location, before))):
             raise ValueError("it was changed by somebody else meanwhile")
         return change.applied(before)
 

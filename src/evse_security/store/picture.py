@@ -136,11 +136,6 @@ class Picture:
         self._snapshot = self._arranged(listing, fresh, news, with_responses=fresh_responses)
         return self._snapshot
 
-    def shows_content(self, location: str, content: bytes) -> bool:
-        """Whether the last snapshot was made of this content of a certificate file."""
-        file = self._known(location)
-        return file is not None and file.same_as(read_certificates(location, content))
-
     def _all_parts(self) -> set[AnyPart]:
         return {*map(RootsOf, self._layout.bundles), *map(LeavesOf, self._layout.leaves), AllResponses()}
 
