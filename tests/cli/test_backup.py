@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,22 @@ def test_with_a_passphrase(run: Run, certs: Path, tmp_path: Path) -> None:
     assert run("--certs", certs, "restore", path, "--passphrase-file", tmp_path / "nothing").code == 2
     assert run("--certs", tmp_path / "new", "restore", path, "--passphrase-file", tmp_path / "passphrase").code == 0
     assert files(tmp_path / "new") == files(certs)
+
+
+def test_the_memory_in_which_passwords_are_is_shielded(certs: Path, tmp_path: Path) -> None:
+    """No core dump is made of it."""
+    backing_up = ["--certs", str(certs), "backup", str(tmp_path / "backup.age"), "--passphrase-file", "-"]
+    program = [sys.executable, "-m", "evse_security", *backing_up]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        until, shielded = time.monotonic() + 30, False
+        while not shielded and time.monotonic() < until:
+            limits = Path(f"/proc/{process.pid}/limits").read_text().splitlines()
+            shielded = any(line.split()[:6] == ["Max", "core", "file", "size", "0", "0"] for line in limits)
+            time.sleep(0.05)
+        assert process.poll() is None
+        process.kill()
+        assert shielded
 
 
 def typing(program: list[str | Path], passphrase: str) -> bytes:

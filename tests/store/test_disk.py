@@ -204,14 +204,15 @@ def test_without_hard_links_a_failed_change_is_taken_back_all_the_same(number: i
 def test_an_edit_cuts_only_what_was_seen(store: Prepared) -> None:
     disk = disk_of(store)
     bundle = store.config().mo_ca_bundle
-    [block] = disk.look().cas[MO_CA].files[0].blocks
+    [file] = disk.look().cas[MO_CA].files
+    [block] = file.blocks
     text = b"# put before it by an editor\n" + bundle.read_bytes()
     bundle.write_bytes(text)
     with pytest.raises(NotWritable, match="changed by somebody else"):
-        apply(disk, Edit(bundle, ((block.start, block.end),)))
+        apply(disk, Edit(bundle, ((block.start, block.end),), of=file))
     assert bundle.read_bytes() == text
-    disk.look()
-    apply(disk, Edit(bundle, ((29 + block.start, 29 + block.end),)))
+    [file] = disk.look().cas[MO_CA].files
+    apply(disk, Edit(bundle, ((29 + block.start, 29 + block.end),), of=file))
     assert bundle.read_bytes() == b"# put before it by an editor\n"
 
 
@@ -463,6 +464,28 @@ def test_fault_28_keys_are_for_nobody_else(umask: int, tmp_path: Path) -> None:
 
 
 # ---- looking
+
+
+def test_nothing_is_cut_out_of_what_others_were_shown_meanwhile(store: Prepared) -> None:
+    """Another process puts other roots in place, ours has decided already, and a thread looks in between."""
+    layout, bundle = Layout.of(store.config()), store.config().v2g_ca_bundle
+    other = b"# another\n" + world("Other")["Other"].pem.encode()
+
+    class Meddling(Files):
+        def read(self, path: Path, *, follow_links: bool) -> bytes:
+            bundle.write_bytes(other)
+            reader = threading.Thread(target=disk.look)
+            reader.start()
+            reader.join()
+            return super().read(path, follow_links=follow_links)
+
+    disk = Disk(layout, Picture(layout, lambda _: stores.NO_KEY), Meddling())
+    with disk.writing():
+        file = disk.look().cas[V2G_CA].files[0]
+        cut = ((file.blocks[0].start, file.blocks[0].end),)
+        with pytest.raises(NotWritable, match="changed by somebody else"):
+            disk.apply([Edit(bundle, cut, of=file)], NOW)
+    assert bundle.read_bytes() == other
 
 
 def test_the_snapshot_of_a_store_that_changes_all_the_time_is_taken_nevertheless(store: Prepared) -> None:

@@ -78,7 +78,9 @@ def main(
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a locale without umlauts is no reason to say nothing
-    world = argparse.Namespace(environment=os.environ if environment is None else environment, opener=opener)
+    world = argparse.Namespace(
+        environment=os.environ if environment is None else environment, opener=opener, is_the_program=argv is None
+    )
     try:
         try:
             code = _run(sys.argv[1:] if argv is None else argv, world)

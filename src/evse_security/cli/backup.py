@@ -31,9 +31,8 @@ def add_passphrase(parser: argparse._ActionsContainer) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the backup, and say what is in it; 1 if a file of the store could not be read."""
-    passphrase = passphrase_of(arguments.passphrase_file)
     with open_station(arguments, only_reads=True) as station:
-        report = station.backup(arguments.file, passphrase=passphrase)
+        report = station.backup(arguments.file, passphrase=passphrase_of(arguments.passphrase_file))
     if report.plain_keys:
         complain(f"{report.path} holds {report.plain_keys} private keys that anybody who reads it can use")
     for left_out in report.left_out:

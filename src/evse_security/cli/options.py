@@ -86,6 +86,10 @@ def open_station(
     finds no directory is said, too: the path may be mistyped.
     """
     opener: Opener = arguments.opener or _station
+    if arguments.is_the_program:  # else the process is another's
+        from evse_security.daemon.shield import shield
+
+        shield()
     heard = _Heard()
     log = logging.getLogger("evse_security")
     log.addHandler(heard)

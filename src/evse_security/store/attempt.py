@@ -22,6 +22,7 @@ from evse_security.errors import NotWritable
 from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Edit, Link, Order, Remove, Write
 from evse_security.store.files import Files, Recalled
 from evse_security.store.layout import DER_DIRECTORY, DERIVED_DIRECTORIES, KEY_SUFFIXES, TEMPORARY_SUFFIX
+from evse_security.store.reading import read_certificates
 
 _CANNOT_REPLACE = frozenset({errno.EBUSY, errno.EXDEV})
 """What rename(2) answers for a file that is mounted by itself."""
@@ -38,9 +39,6 @@ class Ground(Protocol):
 
     def target(self, path: Path) -> Path:
         """The name that changes: of a bundle that is a link, the file that it leads to. Raises OSError."""
-
-    def shows_content(self, location: str, content: bytes) -> bool:
-        """Whether this is what was seen of a file of certificates when the change was decided."""
 
     def show_to_others(self) -> None:
         """Have seen what is visible by now, if anybody looks."""
@@ -125,7 +123,7 @@ class Attempt:
         What was swapped in for a bundle meanwhile is not followed: its content could be nobody's to read.
         """
         before = self._files.read(target, follow_links=bool(change.cut))
-        if change.cut and not self._ground.shows_content(str(change.path), before):
+        if change.cut and (change.of is None or not change.of.same_as(read_certificates(change.of.location, before))):
             raise ValueError("it was changed by somebody else meanwhile")
         return change.applied(before)
 

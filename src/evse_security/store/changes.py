@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from evse_security.additions import StoreUpdate
 from evse_security.pki.hashdata import CertID
+from evse_security.store.contents import CertificateFile
 
 PUBLIC_MODE = 0o644
 SECRET_MODE = 0o600
@@ -44,6 +45,8 @@ class Edit:
     path: Path
     cut: tuple[tuple[int, int], ...] = ()
     append: bytes = field(default=b"", repr=False)
+    of: CertificateFile | None = field(default=None, compare=False, repr=False, kw_only=True)
+    """The file as it was seen when this was decided: what is to be cut out lies there in no other."""
     order: Order = field(default=Order.AFTER, compare=False, repr=False, kw_only=True)
 
     def applied(self, data: bytes) -> bytes:

@@ -219,10 +219,6 @@ class Disk:
                 above = next(one for one in (parent, *parent.parents) if os.path.isdir(one))
                 self._files.hold(above, opened_directory(above))
 
-    def shows_content(self, location: str, content: bytes) -> bool:
-        """Whether this is what was seen of a file of certificates at the last look."""
-        return self._picture.shows_content(location, content)
-
     def show_to_others(self) -> None:
         """Look at what is visible by now where other threads do. To be called before what lasts."""
         if time.monotonic() - self._others_looked < _LATELY:

@@ -23,7 +23,7 @@ from evse_security.store.parts import (
     Roles,
     RootsOf,
 )
-from evse_security.store.reading import KeyReader, Reader, Reading, read_certificates
+from evse_security.store.reading import KeyReader, Reader, Reading
 from evse_security.store.snapshot import (
     CaStore,
     CertificateFile,
@@ -129,11 +129,6 @@ class Picture:
             self._add(listing, fresh, first - whole, news, with_responses=fresh_responses)
         self._snapshot = self._arranged(listing, fresh, news, with_responses=fresh_responses)
         return self._snapshot
-
-    def shows_content(self, location: str, content: bytes) -> bool:
-        """Whether the last snapshot was made of this content of a certificate file."""
-        file = self._known(location)
-        return file is not None and file.same_as(read_certificates(location, content))
 
     def _all_parts(self) -> set[AnyPart]:
         return {*map(RootsOf, self._layout.bundles), *map(LeavesOf, self._layout.leaves), AllResponses()}

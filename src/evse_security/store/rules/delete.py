@@ -105,7 +105,7 @@ def _cut(file: CertificateFile, doomed: Collection[Certificate], *, keep_empty: 
     rest = [block for block in file.blocks if block.certificate not in doomed]
     if not (rest or file.holds_more or keep_empty):
         return Remove(file.path)
-    return Edit(file.path, tuple((b.start, b.end) for b in file.blocks if b.certificate in doomed))
+    return Edit(file.path, tuple((b.start, b.end) for b in file.blocks if b.certificate in doomed), of=file)
 
 
 def _from_leaves(snapshot: Snapshot, targets: Collection[Certificate]) -> Decision:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -128,9 +129,9 @@ def _added(certificate: Certificate, store: CaStore, token: str) -> Write | Edit
 def _replaced(added: Write | Edit, removed: list[Change]) -> tuple[Change, ...]:
     """The new certificate first; in a bundle, old ones go in the same step."""
     rest = [change for change in removed if change.path != added.path]
-    cut = [change.cut for change in removed if isinstance(change, Edit) and change.path == added.path]
+    cut = [change for change in removed if isinstance(change, Edit) and change.path == added.path]
     if isinstance(added, Edit) and cut:
-        added = Edit(added.path, cut[0], added.append)
+        added = replace(added, cut=cut[0].cut, of=cut[0].of)
     return (added, *rest)
 
 
