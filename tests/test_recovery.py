@@ -282,6 +282,15 @@ def test_where_nothing_changes_nothing_is_written(store: Prepared, saved: Path) 
     assert tree(store.root) == before
 
 
+def test_a_key_that_is_as_it_was_but_open_to_everybody_is_closed(store: Prepared, saved: Path) -> None:
+    [key] = (store.root / "client/csms").glob("*.key")
+    key.chmod(0o644)
+    report = store.station().restore(saved, passphrase=None)
+    assert [(one.what, one.path) for one in report.changes] == [("closed to everybody", key)]
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert store.station().restore(saved, passphrase=None).changes == ()
+
+
 def test_a_dry_run_says_the_same_and_changes_nothing(store: Prepared, saved: Path) -> None:
     assert deleting("MORoot")(store.station(), store)
     before = tree(store.root.parent)

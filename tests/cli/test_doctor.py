@@ -486,6 +486,14 @@ def test_a_shell_takes_the_words_as_they_are(name: str) -> None:
     assert said == os.fsencode(name)
 
 
+def test_our_commands_lead_to_the_same_station_from_elsewhere(
+    run: Run, well: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (well / "client/cso/ocsp/SECC_LEAF_ocsp.hash").unlink()
+    monkeypatch.chdir(well.parent)
+    assert f"   mend: evse-security --certs {well} doctor --fix\n" in run("--certs", well.name, "doctor").out
+
+
 def test_our_commands_lead_to_the_same_station(run: Run, well: Path, tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text(f'certs = "{well}"\n')
     (well / "client/cso/ocsp/SECC_LEAF_ocsp.hash").unlink()

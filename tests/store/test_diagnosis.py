@@ -274,6 +274,10 @@ def test_csms_leaves_are_removed_by_hand() -> None:
     assert finding.mend == (("mv", "-n", str(spare), f"{spare}.unused"),)
 
 
+def test_a_leaf_whose_key_may_turn_up_is_set_aside_not_deleted() -> None:
+    assert all(command[:2] == ("mv", "-n") for command in the("LeafWithoutKey", CASES["LeafWithoutKey"]()).mend)
+
+
 def test_a_leaf_not_in_use_is_less_bad() -> None:
     w = pki("Strange > Newer", Newer={"not_after": NOW + YEAR})
     finding = the("IssuerMissing", seen(station(w).with_leaf(w, "Newer", number=2)))

@@ -54,8 +54,13 @@ def _show(arguments: argparse.Namespace) -> int:
         entries = station.audit_entries()
         chosen = deque(entries, maxlen=arguments.n) if arguments.n else islice(entries, None)
         for entry in chosen:
-            answer(json.dumps(entry) if arguments.json else printable(in_words(entry)))
+            answer(_as_written(entry) if arguments.json else printable(in_words(entry)))
     return 0
+
+
+def _as_written(entry: Mapping[str, Any]) -> str:
+    """The line of the log, of which its hash is: members stay in their order."""
+    return json.dumps(entry, separators=(",", ":"))
 
 
 def in_words(entry: Mapping[str, Any]) -> str:

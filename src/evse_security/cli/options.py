@@ -132,7 +132,7 @@ def configuration_of(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def given_options(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """The options of the configuration that were given, as they are typed."""
+    """The options of the configuration that were given, as they are typed in whatever directory."""
     from evse_security.configkeys import FLAG, all_keys, option_of
 
     typed: list[str] = []
@@ -141,7 +141,7 @@ def given_options(arguments: argparse.Namespace) -> tuple[str, ...]:
         if all_keys().get(key) is FLAG:
             typed.append(option if text == "true" else f"--no-{option[2:]}")
         else:
-            typed += [option, text]
+            typed += [option, os.path.abspath(text) if key in ("config", "certs") else text]
     return tuple(typed)
 
 

@@ -153,7 +153,7 @@ def _leaf(domain: Domain, store: LeafStore, leaf: Leaf, seen: Inspection) -> Ite
         yield found(code, str(refusal), paths, certificate=certificate, reason=refusal.code, mend=gone, severity=bad)
         return
     if leaf.key is None:
-        yield _without_key(store, leaf, seen)
+        yield _without_key(store, leaf)
     validity = domain.validity(certificate)
     if validity is not Validity.VALID:
         yield from _untimely(validity, leaf, seen)
@@ -169,10 +169,10 @@ def _leaf(domain: Domain, store: LeafStore, leaf: Leaf, seen: Inspection) -> Ite
             yield _refused(verdict, domain, leaf, store, seen)
 
 
-def _without_key(store: LeafStore, leaf: Leaf, seen: Inspection) -> Finding:
+def _without_key(store: LeafStore, leaf: Leaf) -> Finding:
     """A leaf whose key is not there, or may be one of those that cannot be opened: then nobody should delete it."""
     what = f"no private key in {store.key_directory} fits"
-    advice, mend = f"put its key into {store.key_directory}, or delete the leaf", _gone(store, leaf, seen)
+    advice, mend = f"put its key into {store.key_directory}, from a backup perhaps; or set the leaf aside", _aside(leaf)
     closed = _closed(store)
     if closed:
         what = f"{what}, but {closed} of the keys there cannot be opened"
@@ -188,8 +188,13 @@ def _closed(store: LeafStore) -> int:
 def _gone(store: LeafStore, leaf: Leaf, seen: Inspection) -> list[Command]:
     """How a leaf is deleted: by command, but CSMS leaves, which no command deletes (M04.FR.06), set aside."""
     if store.kind.leaf_type is LeafCertificateType.CSMS:
-        return [("mv", "-n", str(path), f"{path}.unused") for path in _paths(leaf)[:MOST_PATHS]]
+        return _aside(leaf)
     return deletion(seen.snapshot, leaf.certificate)
+
+
+def _aside(leaf: Leaf) -> list[Command]:
+    """How a leaf is given names that are not read: its key may turn up."""
+    return [("mv", "-n", str(path), f"{path}.unused") for path in _paths(leaf)[:MOST_PATHS]]
 
 
 def _untimely(validity: Validity, leaf: Leaf, seen: Inspection) -> Iterator[Finding]:

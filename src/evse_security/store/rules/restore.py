@@ -97,7 +97,7 @@ def _below(path: Path, directory: Path) -> str:
 
 
 class Restored(NamedTuple):
-    """Something that a restoration does to a file: `added`, `replaced` or `removed`."""
+    """Something that a restoration does to a file, in words: `added`, `replaced`, `removed` …"""
 
     what: str
     path: Path
@@ -143,10 +143,14 @@ def restore(
     """
     targets = _targets(archive, snapshot)
     plan = _Plan()
+    exposed = {key.path for store in snapshot.leaves.values() for key in store.keys if key.mode & 0o007}
     touched: dict[str, CertificateStoreUpdateOperation] = {}
     for path, item in targets.items():
         before = present(path)
         if before == item.content:
+            if path in exposed:
+                plan.keys.append(Write(path, item.content, SECRET_MODE))
+                plan.report.append(Restored("closed to everybody", path))
             continue
         plan.report.append(Restored("added" if before is None else "replaced", path))
         touched[item.role.rpartition("/")[0]] = _INSTALLED
