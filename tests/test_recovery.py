@@ -275,6 +275,21 @@ def test_what_was_there_is_kept_beside_and_can_be_restored(store: Prepared, save
     assert main_files(store) == before
 
 
+def test_a_backup_of_what_was_not_replaced_after_all_is_not_left_behind(store: Prepared, saved: Path) -> None:
+    """There are keys in it, and nobody knows of it."""
+    assert installing("NewRoot")(store.station(), store)
+    before = main_files(store)
+    with pytest.raises(NotWritable):
+        store.station(FailingAt(0, errno.ENOSPC)).restore(saved, passphrase=None)
+    assert main_files(store) == before
+    assert not list(saved.parent.glob("*.before-*"))
+    other = saved.with_name("other")
+    other.write_bytes(b"somebody's")
+    with pytest.raises(BackupRefused):
+        store.station().restore(saved, passphrase=None, keep=other)
+    assert other.read_bytes() == b"somebody's"
+
+
 def test_where_nothing_changes_nothing_is_written(store: Prepared, saved: Path) -> None:
     before = tree(store.root)
     report = store.station().restore(saved, passphrase=None)

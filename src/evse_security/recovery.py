@@ -10,7 +10,7 @@ from pathlib import Path
 from evse_security import __version__
 from evse_security.clock import Moment
 from evse_security.core import Core
-from evse_security.errors import BackupRefused
+from evse_security.errors import BackupRefused, EvseSecurityError
 from evse_security.store import archive as archives
 from evse_security.store import backup as files
 from evse_security.store.archive import Archive, LeftOut
@@ -98,16 +98,20 @@ class Recovery:
             decision, changes = self._decided(archive, snapshot, moment, others, path)
             said.append(changes)
             if decision.changes and not kept and next(places(snapshot), None) is not None:
-                kept.append(keep or _beside(path, moment))
-                self._keep(
-                    snapshot, moment, kept[0], passphrase, {one.path for one in changes if one.what == "removed"}
-                )
+                beside = keep or _beside(path, moment)
+                self._keep(snapshot, moment, beside, passphrase, {one.path for one in changes if one.what == "removed"})
+                kept.append(beside)
             return decision
 
         with self._core.deed("restore") as deed:
             archive, digest = self._opened(path, passphrase)
             deed.note = f"made {archive.made:%Y-%m-%dT%H:%M:%SZ}, SHA-256 {digest}, from {path}"
-            self._core.change(decide, deed)
+            try:
+                self._core.change(decide, deed)
+            except EvseSecurityError:  # nothing was changed, so nothing needs it, and there are keys in it
+                for backup in kept:
+                    files.remove(backup)
+                raise
         return _report(archive, said[-1], kept[0] if kept else None, dry_run=False)
 
     def _keep(self, snapshot: Snapshot, moment: Moment, path: Path, passphrase: str | None, doomed: set[Path]) -> None:

@@ -69,6 +69,12 @@ def check_new(path: Path) -> None:
         raise BackupRefused(str(path), "there is such a file already")
 
 
+def remove(path: Path) -> None:
+    """Remove a file that was written here, if that can be done."""
+    with suppress(OSError):
+        os.unlink(path)
+
+
 def write(path: Path, content: bytes) -> None:
     """Write a new file for nobody else, at once or not at all. Raises `BackupRefused`."""
     temporary = path.with_name(f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
