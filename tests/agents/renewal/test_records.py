@@ -103,6 +103,36 @@ def test_in_a_directory_of_others_nothing_is_remembered_nor_believed(tmp_path: P
     assert all("is writable by everybody (mode 0777): chmod go-w it" in text for text in told)
 
 
+def test_what_cannot_be_read_at_first_is_not_written_over(tmp_path: Path) -> None:
+    """A request that waits for its answer is in there."""
+    waiting, told = Record(number=7, csr="a request"), list[str]()
+    Memory(tmp_path).save({V2G: waiting})
+
+    class Failing(Memory):
+        fails = True
+
+        def load(self) -> Saved:
+            if self.fails:
+                raise OSError(5, "Input/output error")
+            return super().load()
+
+    async def run() -> None:
+        records = Records(memory := Failing(tmp_path), told.append)
+        await records.load()
+        await records.put(Renewed.CSMS, Record(number=1))
+        with pytest.raises(OSError, match="Input/output"):
+            await records.trigger([Renewed.CSMS], "somebody")
+        assert Memory(tmp_path).load() == {V2G: waiting}
+        memory.fails = False
+        await records.put(Renewed.CSMS, Record(number=2))
+        assert records[V2G] == waiting
+
+    asyncio.run(run())
+    assert Memory(tmp_path).load() == {V2G: waiting, Renewed.CSMS: Record(number=2)}
+    assert "stays as it is" in told[0]
+    assert len(told) == 2
+
+
 def test_what_a_full_disk_did_not_take_is_written_when_it_has_room_again(tmp_path: Path) -> None:
     memory, told = Slow(tmp_path), list[str]()
 

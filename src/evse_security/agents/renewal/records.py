@@ -21,16 +21,28 @@ class Records:
         self._records: dict[Renewed, Record] = {}
         self._saving = asyncio.Lock()
         self._forgetful = False
+        self._is_read = False
+        """Whether what is on the disk is known: nothing is written over what is not."""
 
     def __getitem__(self, leaf: Renewed) -> Record:
         return self._records.get(leaf, Record())
 
     async def load(self) -> None:
-        """Read what is remembered, but for what is known already."""
+        """Read what is remembered, but for what is known already. What cannot be read now is tried again."""
+        try:
+            await self._read()
+        except OSError as problem:
+            self._warn(f"what is remembered of renewals cannot be read, and stays as it is: {problem}")
+
+    async def _read(self) -> None:
+        """Read it, if that was not done yet. Raises OSError."""
+        if self._is_read:
+            return
         try:
             self._records = {**await asyncio.to_thread(self._memory.load), **self._records}
-        except (StateDamaged, OSError) as problem:
+        except StateDamaged as problem:  # it was set aside
             self._warn(f"what was remembered of renewals is lost: {problem}")
+        self._is_read = True
 
     def note(self, leaf: Renewed, record: Record) -> None:
         """Remember; it is written down with the next that is."""
@@ -53,6 +65,7 @@ class Records:
 
     async def _save_trigger(self, leaves: Sequence[Renewed], who: str) -> None:
         async with self._saving:
+            await self._read()
             await asyncio.to_thread(self._memory.save, {**self._records, **self._triggered(leaves, who)})
             self._records |= self._triggered(leaves, who)  # others may have changed meanwhile, and wait to be written
 
@@ -67,6 +80,7 @@ class Records:
     async def _save(self) -> None:
         async with self._saving:
             try:
+                await self._read()
                 await asyncio.to_thread(self._memory.save, dict(self._records))
                 self._forgetful = False
             except OSError as problem:
