@@ -75,16 +75,15 @@ def places(snapshot: Snapshot) -> Iterator[Place]:
 
 def unseen(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     """What could not even be looked at, such as a closed directory, and why: a backup lacks what it holds."""
-    directories: dict[Path, str] = {}
+    directories: list[tuple[Path, str]] = []
     for base, leaf_type in LEAF_ROLES.items():
         leaves = snapshot.leaves[leaf_type]
-        directories.setdefault(leaves.directory, f"{base}/certificates")
-        directories.setdefault(leaves.key_directory, f"{base}/keys")
+        directories += [(leaves.directory, f"{base}/certificates"), (leaves.key_directory, f"{base}/keys")]
     for base, store in ((base, snapshot.cas[one]) for base, one in CA_ROLES.items() if one in snapshot.cas):
-        directories.setdefault(store.path, f"{base}/{'files' if store.form is StoreForm.DIRECTORY else 'bundle'}")
+        directories.append((store.path, f"{base}/{'files' if store.form is StoreForm.DIRECTORY else 'bundle'}"))
     for location, why in snapshot.listing.problems():
         path = Path(location)
-        for directory, role in directories.items():
+        for directory, role in directories:
             if path.is_relative_to(directory):
                 yield str(Path(role) / path.relative_to(directory)), why
 
@@ -157,12 +156,18 @@ def restore(
         _put(plan, path, item, before, others, token)
     if others is Others.GO:
         for place in _in_order_of_removal(snapshot):
-            if place.file not in targets:
+            if place.file not in targets and not _was_unread(place, archive):
                 plan.removed.append(Remove(place.file))
                 plan.report.append(Restored("removed", place.file))
                 touched.setdefault(place.role.rpartition("/")[0], _DELETED)
     changes = tuple(dict.fromkeys(plan.changes()))
     return Decision(changes, tuple(_updates(touched))), tuple(dict.fromkeys(plan.report))
+
+
+def _was_unread(place: Place, archive: Archive) -> bool:
+    """Whether it may have been there when the backup was made, in what could not be read then."""
+    name = Path(place.role) / place.path
+    return any(name.is_relative_to(one.path) for one in archive.left_out)
 
 
 def _put(plan: _Plan, path: Path, item: Item, before: bytes | None, others: Others, token: Callable[[], str]) -> None:
