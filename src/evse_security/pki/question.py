@@ -28,7 +28,13 @@ def responder_url(certificate: Certificate) -> str | None:
 
 def responder_urls(certificate: Certificate) -> tuple[str, ...]:
     """Its OCSP responders at such URLs, each once, at most four."""
-    usable = (url for url in certificate.ocsp_urls if len(url) <= MAX_URL_CHARACTERS and _URL.fullmatch(url))
+    return _usable(certificate.ocsp_urls)
+
+
+@lru_cache(maxsize=64)
+def _usable(urls: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of them that can be asked. A CA names the same in all that it issues."""
+    usable = (url for url in urls if len(url) <= MAX_URL_CHARACTERS and _URL.fullmatch(url))
     return tuple(dict.fromkeys(usable))[:MAX_RESPONDERS]
 
 
