@@ -19,11 +19,9 @@ from evse_security.store.diagnosis import Diagnosis, diagnose
 from evse_security.store.diagnosis.inspection import Inspection
 from evse_security.store.diagnosis.mending import Treatment, treatment
 from evse_security.store.layout import Layout
+from evse_security.store.limits import WARN_DAYS
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.surroundings import surroundings
-
-WARN_DAYS = 30
-"""Days before its end from which a certificate is worth a warning. OCPP's renewals begin as early (A02, A03)."""
 
 
 @dataclass(frozen=True, slots=True)

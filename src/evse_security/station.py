@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,30 +15,25 @@ from evse_security.clock import Moment
 from evse_security.commands import CheckReport, Commands
 from evse_security.config import StationConfig
 from evse_security.core import Core, Subscriber
-from evse_security.doctor import WARN_DAYS, Doctor, Mended, MendReport
 from evse_security.errors import MalformedRequest, NoPlaceForRoots
 from evse_security.interface import NEWEST, WITH_OEM, r2023_10, r2026_04, r2026_04_oem
 from evse_security.leaves import Leaves
 from evse_security.older import Commands202310
 from evse_security.pki.hashdata import asked_for
-from evse_security.recovery import BackupReport, Others, Recovery, RestoreReport
 from evse_security.renewal import Renewal
 from evse_security.serve.dispatch import dispatch
 from evse_security.serve.typed import Typed
 from evse_security.store.changes import Decision
 from evse_security.store.deeds import Refused
 from evse_security.store.deletion import Deletion, deletion
-from evse_security.store.diagnosis import Diagnosis
-from evse_security.store.diagnosis.finding import Finding
-from evse_security.store.explanation import Explanation, PathTried, explain
 from evse_security.store.files import Files
 from evse_security.store.inventory import Inventory, inventory
 from evse_security.store.journal import Link, Verdict
-from evse_security.store.overview import DomainOverview, Node, Overview, PendingKey, overview
+from evse_security.store.limits import WARN_DAYS
 from evse_security.store.rules.ask import OcspQuestion, OcspState, ocsp_questions
+from evse_security.store.rules.restore import Others
 from evse_security.store.rules.sweep import Sweep, SweptFile, sweep
 from evse_security.store.snapshot import Snapshot
-from evse_security.store.trial import Attempt, FileExplanation, Received, explain_text
 from evse_security.vocabulary import CertificateHashData, LeafCertificateType
 from evse_security.withoem import CommandsWithOem
 
@@ -45,6 +41,32 @@ if TYPE_CHECKING:
     from evse_security.cars import ShownToCars
     from evse_security.chains import Chains, Installed
     from evse_security.contracts import ContractReport
+    from evse_security.doctor import Doctor, Mended, MendReport
+    from evse_security.recovery import BackupReport, Recovery, RestoreReport
+    from evse_security.store.diagnosis import Diagnosis
+    from evse_security.store.diagnosis.finding import Finding
+    from evse_security.store.explanation import Explanation, PathTried
+    from evse_security.store.overview import DomainOverview, Node, Overview, PendingKey
+    from evse_security.store.trial import Attempt, FileExplanation, Received
+
+_HOME = {
+    "Attempt": "store.trial",
+    "BackupReport": "recovery",
+    "Diagnosis": "store.diagnosis",
+    "DomainOverview": "store.overview",
+    "Explanation": "store.explanation",
+    "FileExplanation": "store.trial",
+    "Finding": "store.diagnosis.finding",
+    "MendReport": "doctor",
+    "Mended": "doctor",
+    "Node": "store.overview",
+    "Overview": "store.overview",
+    "PathTried": "store.explanation",
+    "PendingKey": "store.overview",
+    "Received": "store.trial",
+    "RestoreReport": "recovery",
+}
+"""Where those are that a station speaks of when a person asks: until then nobody waits for them."""
 
 __all__ = [
     "Attempt",
@@ -77,6 +99,12 @@ __all__ = [
 ]
 
 
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"evse_security.{_HOME[name]}"), name)
+
+
 @dataclass(frozen=True, slots=True)
 class SweepReport:
     """What a sweep removed or would remove, and why nothing where the clock is not believed."""
@@ -98,11 +126,9 @@ class Station:
     def __init__(self, config: StationConfig, files: Files | None = None) -> None:
         """Use `Station.open`. `files` are the steps of writing; tests give their own."""
         self._core = Core(config, files)
-        self._recovery = Recovery(self._core)
         self._leaves = Leaves(self._core)
         commands = Commands(self._core)
         self._commands = commands
-        self._doctor = Doctor(self._core)
         self.renewal = Renewal(self._core, self._leaves, commands)
         """For those who renew leaves and replace roots, as the agents do, and the adapter for OCPP."""
         self._revisions: dict[str, Any] = {
@@ -238,6 +264,18 @@ class Station:
         return shown_to_cars(self.chains(LeafCertificateType.V2G))
 
     @cached_property
+    def _doctor(self) -> Doctor:
+        from evse_security.doctor import Doctor
+
+        return Doctor(self._core)
+
+    @cached_property
+    def _recovery(self) -> Recovery:
+        from evse_security.recovery import Recovery
+
+        return Recovery(self._core)
+
+    @cached_property
     def _chains(self) -> Chains:
         from evse_security.chains import Chains  # who speaks no TLS does not wait for it
 
@@ -245,6 +283,8 @@ class Station:
 
     def overview(self) -> Overview:
         """All that is installed, as trees, and why each certificate is or is not used."""
+        from evse_security.store.overview import overview
+
         snapshot, moment = self._core.look()
         return overview(snapshot, moment, self.config.newest_by, self._core.profile, self._core.revocations(snapshot))
 
@@ -265,6 +305,8 @@ class Station:
         With a fingerprint only the certificate that has it: each path of thousands takes its time. Raises
         `NoPlaceForRoots`.
         """
+        from evse_security.store.explanation import explain
+
         snapshot, moment = self._core.look()
         if domain not in snapshot.cas:
             raise NoPlaceForRoots(domain)
@@ -273,6 +315,8 @@ class Station:
 
     def explain_text(self, certificates: str) -> FileExplanation:
         """Whether each command would take these certificates (PEM, leaf first), and why not. Nothing is changed."""
+        from evse_security.store.trial import explain_text
+
         snapshot, moment = self._core.look()
         limits, profile, newest_by = self._core.limits, self._core.profile, self.config.newest_by
         said = self._core.revocations(snapshot)

@@ -15,6 +15,9 @@ from evse_security.store.rules.sweep import sweep
 from evse_security.store.snapshot import Snapshot
 from evse_security.store.stamp import size_of
 
+WARN_DAYS = 30
+"""Days before its end from which a certificate is worth a warning. OCPP's renewals begin as early (A02, A03)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
