@@ -211,6 +211,50 @@ def test_bad_blocks_of_a_file_are_cut_out_by_one_command(run: Run, well: Path) -
     assert codes(run("--certs", well, "doctor")) == []
 
 
+def test_what_is_twice_in_files_with_more_is_cut_out(run: Run, well: Path) -> None:
+    bundle, link = well / "ca/mo/MO_ROOT_CA.pem", well / "MO.pem"
+    roots = [bundle.read_text(), *((well / f"ca/{each}_ROOT_CA.pem").read_text() for each in ("mf/MF", "csms/CSMS"))]
+    whole = f"one\n{roots[0]}two\n{roots[1]}{roots[0]}three\n{roots[1]}{roots[2]}{roots[0]}"
+    bundle.rename(link)
+    bundle.symlink_to(link)
+    link.write_text(whole)
+    told = run("--certs", well, "doctor")
+    assert codes(told) == ["Duplicate"]
+    assert "note Duplicate: 2 certificates are there more than once: CN=" in told.out
+    do_as_told(run, told)
+    assert link.read_text() == f"one\n{roots[0]}two\n{roots[1]}three\n{roots[2]}"
+    assert link.with_name("MO.pem.twice").read_text() == whole
+    assert bundle.is_symlink()
+    assert codes(run("--certs", well, "doctor")) == []
+
+
+def test_what_is_twice_in_two_files_of_a_directory(run: Run, well: Path) -> None:
+    bundle = well / "ca/mo/MO_ROOT_CA.pem"
+    roots = [bundle.read_text(), *((well / f"ca/{each}_ROOT_CA.pem").read_text() for each in ("mf/MF", "csms/CSMS"))]
+    bundle.unlink()
+    bundle.mkdir()
+    (bundle / "a.pem").write_text(roots[0] + roots[1])
+    (bundle / "b.pem").write_text(roots[2] + roots[1])
+    told = run("--certs", well, "doctor")
+    assert codes(told) == ["Duplicate"]
+    do_as_told(run, told)
+    assert [(bundle / name).read_text() for name in ("a.pem", "b.pem")] == [roots[0] + roots[1], roots[2]]
+
+
+def test_lines_are_cut_out_of_a_file_by_one_command_at_a_time(run: Run, well: Path) -> None:
+    bundle, bad = well / "ca/mo/MO_ROOT_CA.pem", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+    root, other = bundle.read_text(), (well / "ca/mf/MF_ROOT_CA.pem").read_text()
+    bundle.write_text(bad + root + root + other)
+    told = run("--certs", well, "doctor")
+    assert codes(told) == ["Unreadable", "Duplicate"]
+    assert "   advice: mend first what is said of this file above; then look again" in told.out
+    do_as_told(run, told)
+    assert bundle.read_text() == root + root + other
+    do_as_told(run, run("--certs", well, "doctor"))
+    assert bundle.read_text() == root + other
+    assert codes(run("--certs", well, "doctor")) == []
+
+
 @pytest.mark.parametrize("content", [b"<html>404 Not Found</html>\n", b"\xff\0" * 200])
 def test_a_bundle_that_holds_something_else(run: Run, well: Path, content: bytes) -> None:
     (well / "ca/mo/MO_ROOT_CA.pem").write_bytes(content)

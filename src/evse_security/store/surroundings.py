@@ -10,11 +10,13 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from evse_security.keys.files import MAX_KEY_BYTES, KeyReading
+from evse_security.pki.certificate import Certificate
 from evse_security.pki.ocsp import MAX_RESPONSE_BYTES
-from evse_security.pki.pem import MAX_FILE_BYTES
+from evse_security.pki.pem import MAX_FILE_BYTES, Block
 from evse_security.store import rehash
 from evse_security.store.changes import Change
 from evse_security.store.diagnosis.inspection import Place, Rights, Span, Surroundings, Volume
@@ -28,6 +30,8 @@ KeyReader = Callable[[bytes], KeyReading]
 _PRIVATE_KEY = b"PRIVATE KEY-----"
 _MAX_LINES_READ = 100
 """Files with bad blocks that are read once more to say on which lines those are."""
+_MAX_SPANS = 1000
+"""Blocks of a file whose lines are told."""
 _BASE64_ROOM = 2
 """A response in base64 is at most so many times as long as in DER."""
 
@@ -198,19 +202,30 @@ def _bare(snapshot: Snapshot) -> list[Path]:
 
 
 def _spans(snapshot: Snapshot) -> dict[tuple[Path, int], Span]:
-    """On which lines the bad blocks are."""
+    """On which lines the blocks are that may have to be taken out."""
     spans = {}
-    bad = [
-        file
-        for file in _certificate_files(snapshot)
-        if not file.in_der and any(b.problem or b.flaw for b in file.blocks)
-    ]
-    for file in bad[:_MAX_LINES_READ]:
+    for file, blocks in islice(to_be_found(snapshot), _MAX_LINES_READ):
         content = _bytes(file.path)
-        for block in file.blocks:
-            if block.problem or block.flaw:
-                spans[file.path, block.start] = span(content, block.start, block.end)
+        for block in blocks[:_MAX_SPANS]:
+            spans[file.path, block.start] = span(content, block.start, block.end)
     return spans
+
+
+def to_be_found(snapshot: Snapshot) -> Iterator[tuple[CertificateFile, list[Block]]]:
+    """The blocks that may have to be taken out, by file: those that are bad, and what is in a bundle once more."""
+    done: set[Path] = set()
+    for store in snapshot.stores:
+        told: set[Certificate] = set()
+        for file in store.files:
+            blocks = []
+            for block in file.blocks:
+                if block.problem or block.flaw or block.certificate in told:
+                    blocks.append(block)
+                if isinstance(store, CaStore) and block.certificate is not None:
+                    told.add(block.certificate)
+            if blocks and not file.in_der and file.path not in done:
+                done.add(file.path)
+                yield file, blocks
 
 
 def span(content: bytes, start: int, end: int) -> Span:

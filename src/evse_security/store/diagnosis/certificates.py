@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from evse_security.errors import WeakDigest, WeakKey
@@ -22,7 +23,7 @@ from evse_security.store.diagnosis.finding import (
     found,
     if_clock_is_right,
 )
-from evse_security.store.diagnosis.inspection import Inspection
+from evse_security.store.diagnosis.inspection import Inspection, Span
 from evse_security.store.reasons import Domain, Validity
 from evse_security.store.snapshot import CaStore, CertificateFile, LeafStore, Snapshot, StoreForm
 
@@ -128,14 +129,25 @@ def _bad_blocks(file: CertificateFile, bad: list[Block], seen: Inspection) -> Fi
     """All bad blocks of a file with one command, as lines have other numbers once some are cut out."""
     told = [f"{_where(file, block, seen)}: {block.problem}" for block in bad[:MOST_PATHS]]
     told += [f"and {len(bad) - MOST_PATHS} more"] if len(bad) > MOST_PATHS else []
-    spans = [seen.surroundings.spans.get((file.path, block.start)) for block in bad]
-    lines = [f"{span.first},{span.last}d" for span in spans if span is not None and span.alone]
-    mend: list[Command] = [("sed", "-i.bad", ";".join(lines), str(file.path))] if lines else []
+    spans = _lines(file, bad, seen)
+    mend = [_cut(file, spans, ".bad", seen)] if spans else []
     if file.in_der or len(file.blocks) == 1:
         mend = _set_aside(file, seen)
-    by_hand = not mend or 0 < len(lines) < len(bad)
+    by_hand = not mend or 0 < len(spans) < len(bad)
     advice = "take the block out, or install the certificate anew" if by_hand else None
     return found("Unreadable", "; ".join(told), (file.path,), mend=mend, advice=advice)
+
+
+def _lines(file: CertificateFile, blocks: Iterable[Block], seen: Inspection) -> list[Span]:
+    """On which lines blocks are, of those that have lines of their own."""
+    spans = (seen.surroundings.spans.get((file.path, block.start)) for block in blocks)
+    return [span for span in spans if span is not None and span.alone]
+
+
+def _cut(file: CertificateFile, spans: Iterable[Span], suffix: str, seen: Inspection) -> Command:
+    """The command that takes lines out of a file and keeps a copy of it; where it is a link, of what it leads to."""
+    lines = ";".join(f"{span.first},{span.last}d" for span in spans)
+    return ("sed", f"-i{suffix}", lines, str(seen.surroundings.leads_to(file.path) or file.path))
 
 
 # ---- CA certificates
@@ -150,7 +162,7 @@ def authorities(seen: Inspection) -> Iterator[Finding]:
         if store.path in told:
             continue
         told.add(store.path)
-        yield from _duplicates(store, domain)
+        yield from _duplicates(store, domain, seen)
         for certificate in store.certificates:
             yield from _authority(certificate, domain, seen)
 
@@ -260,19 +272,46 @@ def weak_digest(certificate: Certificate, paths: tuple[Path, ...]) -> Iterator[F
         yield found("WeakDigest", str(weak), paths, certificate=certificate, reason=weak.code, advice=advice)
 
 
-def _duplicates(store: CaStore, domain: Domain) -> Iterator[Finding]:
+def _duplicates(store: CaStore, domain: Domain, seen: Inspection) -> Iterator[Finding]:
     """Certificates that are in a bundle more than once, in one file or in several."""
-    counts: dict[Certificate, int] = defaultdict(int)
+    there: dict[Certificate, list[tuple[CertificateFile, Block]]] = defaultdict(list)
     for file in store.files:
-        for certificate in file.certificates:
-            counts[certificate] += 1
+        for block in file.blocks:
+            if block.certificate is not None:
+                there[block.certificate].append((file, block))
     alone = {file.path for file in store.files if len(file.blocks) == 1 and not file.holds_more}
     here = {file.path for file in store.files}
-    for certificate, times in counts.items():
-        if times == 1:
-            continue
+    among: dict[Certificate, list[tuple[CertificateFile, Block]]] = {}
+    for certificate, blocks in there.items():
         paths = tuple(path for path in domain.files[certificate] if path in here)
         spare = [path for path in paths if path in alone][: len(paths) - 1]
-        mend = [("rm", *map(str, spare))] if spare else []
-        advice = None if mend else "take all but one of its blocks out"
-        yield found("Duplicate", f"is there {times} times", paths, certificate=certificate, mend=mend, advice=advice)
+        if spare:
+            what, mend = f"is there {len(blocks)} times", [("rm", *map(str, spare))]
+            yield found("Duplicate", what, paths, certificate=certificate, mend=mend)
+        elif len(blocks) > 1:
+            among[certificate] = blocks
+    if among:
+        yield _spare_blocks(among, seen)
+
+
+def _spare_blocks(among: dict[Certificate, list[tuple[CertificateFile, Block]]], seen: Inspection) -> Finding:
+    """What is to be taken out of files that hold more, with one command each: lines have other numbers afterwards."""
+    spare: dict[CertificateFile, list[Block]] = defaultdict(list)
+    for blocks in among.values():
+        for file, block in blocks[1:]:
+            spare[file].append(block)
+    paths = dict.fromkeys(file.path for blocks in among.values() for file, _ in blocks)
+    mend, by_hand = [], False
+    for file, doomed in spare.items():
+        spans = _lines(file, doomed, seen)
+        mend += [_cut(file, sorted(spans), ".twice", seen)] if spans else []
+        by_hand |= len(spans) < len(doomed)
+    advice = "take all but one of its blocks out" if by_hand else None
+    certificate, times = next((one, len(blocks)) for one, blocks in among.items())
+    what = f"is there {times} times"
+    if len(among) > 1:
+        names = ", ".join(one.name for one in islice(among, MOST_PATHS))
+        rest = f" and {len(among) - MOST_PATHS} more" if len(among) > MOST_PATHS else ""
+        what = f"{len(among)} certificates are there more than once: {names}{rest}"
+    named = certificate if len(among) == 1 else None
+    return found("Duplicate", what, paths, certificate=named, mend=mend, advice=advice)
