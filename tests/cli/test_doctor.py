@@ -289,6 +289,42 @@ def test_a_private_key_in_a_bundle(run: Run, well: Path) -> None:
     assert secret.splitlines()[1] not in ran.out
 
 
+def test_private_keys_are_moved_out_of_files_of_certificates(run: Run, well: Path, pki: Pki) -> None:
+    """The key of a leaf to where keys are looked for, so that it can go on being used until it is replaced."""
+    key, leaf, bundle = well / "client/cso/SECC_LEAF.key", well / "client/cso/SECC_LEAF.pem", well / "MO roots.pem"
+    secret, certificate, root = key.read_text(), leaf.read_text(), (well / "ca/mo/MO_ROOT_CA.pem").read_text()
+    key.unlink()
+    leaf.write_text(certificate + secret)
+    others = [pki[name].key_pem(None) for name in ("OEM_LEAF", "CPO_SUB_CA1")]
+    (well / "ca/mo/MO_ROOT_CA.pem").unlink()
+    (well / "ca/mo/MO_ROOT_CA.pem").symlink_to(bundle)
+    bundle.write_text(f"{others[0]}# ours\n{root}{others[1]}{root}")
+    bundle.chmod(0o644)
+    told = run("--certs", well, "doctor")
+    assert codes(told)[:3] == ["NoUsableLeaf", "KeyAmongCertificates", "KeyAmongCertificates"]
+    moves = [line[9:] for line in told.out.splitlines() if line.startswith("   mend: sh ")]
+    for move in moves:
+        assert subprocess.run(["sh", "-c", move], check=True, capture_output=True).stdout == b""
+    assert (leaf.read_text(), bundle.read_text()) == (certificate, f"# ours\n{root}{root}")
+    places = [well / "client/cso/SECC_LEAF.pem.key", well / "MO roots.pem.key", well / "MO roots.pem.2.key"]
+    assert [place.read_text() for place in places] == [secret, *others]
+    assert [stat.S_IMODE(place.stat().st_mode) for place in (*places, bundle)] == [0o600] * 3 + [0o644]
+    for move in moves:  # once more by mistake: nothing is lost
+        assert subprocess.run(["sh", "-c", move], check=False).returncode != 0
+    assert [place.read_text() for place in places] == [secret, *others]
+    assert bundle.read_text() == f"# ours\n{root}{root}"
+    assert codes(run("--certs", well, "doctor")) == ["Duplicate"]
+
+
+def test_a_key_that_has_not_its_own_lines_is_left_to_people(run: Run, well: Path) -> None:
+    bundle, secret = well / "ca/mo/MO_ROOT_CA.pem", (well / "client/cso/SECC_LEAF.key").read_text()
+    bundle.write_text(f"{bundle.read_text()}{secret[:-1]} it is\n")
+    told = run("--certs", well, "doctor")
+    assert codes(told) == ["KeyAmongCertificates", "ReadDifferently"]
+    assert "   mend: " not in told.out
+    assert "   advice: move the key to a file of its own with mode 0600, and " in told.out
+
+
 def test_an_encrypted_key_that_the_password_does_not_open(run: Run, well: Path, pki: Pki) -> None:
     (well / "client/cso/SECC_LEAF.key").write_text(pki["SECC_LEAF"].key_pem("secret-of-the-tests"))
     ran = run("--certs", well, "doctor", environment={"EVSE_SECURITY_PRIVATE_KEY_PASSWORD": "wrong-one"})

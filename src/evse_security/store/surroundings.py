@@ -6,6 +6,7 @@ Reading only. What cannot be looked at is left out: the snapshot names it.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -28,6 +29,9 @@ from evse_security.store.snapshot import CaStore, CertificateFile, LeafStore, Sn
 KeyReader = Callable[[bytes], KeyReading]
 
 _PRIVATE_KEY = b"PRIVATE KEY-----"
+_KEY_BLOCK = re.compile(
+    rb"-----BEGIN (?P<label>[A-Z0-9 ]{0,64}PRIVATE KEY)-----[^-]*(?:-(?!----)[^-]*)*-----END (?P=label)-----"
+)
 _MAX_LINES_READ = 100
 """Files with bad blocks that are read once more to say on which lines those are."""
 _MAX_SPANS = 1000
@@ -52,7 +56,7 @@ def surroundings(snapshot: Snapshot, layout: Layout, read_key: KeyReader) -> Sur
         volumes=tuple(_volumes((*directories, *bundles))),
         spans=_spans(snapshot),
         hollow=frozenset(bundle for bundle in _bare(snapshot) if _bytes(bundle).strip()),
-        with_keys=frozenset(file.path for file in _holding_more(snapshot) if _PRIVATE_KEY in _bytes(file.path)),
+        with_keys=_with_keys(snapshot),
         der_keys=frozenset(key.path for one in snapshot.leaves.values() for key in one.keys if _is_der(key.path)),
         responses=_contents(
             (e.response_path for e in snapshot.ocsp if e.has_response), MAX_RESPONSE_BYTES * _BASE64_ROOM
@@ -192,7 +196,20 @@ def _certificate_files(snapshot: Snapshot) -> list[CertificateFile]:
 
 
 def _holding_more(snapshot: Snapshot) -> list[CertificateFile]:
-    return [file for file in _certificate_files(snapshot) if file.holds_more]
+    """Files with more than certificates in them, a key with something else on its lines, too."""
+    odd = (file for file in _certificate_files(snapshot) if file.holds_more or any(b.flaw for b in file.blocks))
+    return list(odd)
+
+
+def _with_keys(snapshot: Snapshot) -> dict[Path, tuple[Span, ...]]:
+    contents = ((file.path, _bytes(file.path)) for file in _holding_more(snapshot))
+    return {path: key_spans(content) for path, content in contents if _PRIVATE_KEY in content}
+
+
+def key_spans(content: bytes) -> tuple[Span, ...]:
+    """On which lines of a text private keys are."""
+    found = islice(_KEY_BLOCK.finditer(content), _MAX_SPANS)
+    return tuple(span(content, block.start(), block.end()) for block in found)
 
 
 def _bare(snapshot: Snapshot) -> list[Path]:

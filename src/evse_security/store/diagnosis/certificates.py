@@ -109,8 +109,7 @@ def _file(file: CertificateFile, store: CaStore | LeafStore, seen: Inspection) -
     if not (file.blocks or file.problem or file.holds_more or is_bundle):
         yield found("HoldsNothing", "named like a certificate, but holds none", paths, mend=_set_aside(file, seen))
     if file.path in seen.surroundings.with_keys:
-        advice = "take the key out, treat it as known to others, and let its certificate be replaced"
-        yield found("KeyAmongCertificates", "holds a private key beside certificates", paths, advice=advice)
+        yield _key_among(file, store, seen)
 
 
 def _where(file: CertificateFile, block: Block, seen: Inspection) -> str:
@@ -148,6 +147,28 @@ def _cut(file: CertificateFile, spans: Iterable[Span], suffix: str, seen: Inspec
     """The command that takes lines out of a file and keeps a copy of it; where it is a link, of what it leads to."""
     lines = ";".join(f"{span.first},{span.last}d" for span in spans)
     return ("sed", f"-i{suffix}", lines, str(seen.surroundings.leads_to(file.path) or file.path))
+
+
+def _key_among(file: CertificateFile, store: CaStore | LeafStore, seen: Inspection) -> Finding:
+    """Private keys among certificates: each gets a file of its own, where the station looks for the keys of leaves.
+
+    Without a copy of the file, which would hold them, and without writing over what has that name, as it may be the
+    key already: then nothing is cut out either.
+    """
+    what = "holds a private key beside certificates"
+    advice = "treat it as known to others: let its certificate be replaced"
+    spans = seen.surroundings.with_keys[file.path]
+    if not 0 < len(spans) <= MOST_PATHS or not all(span.alone for span in spans):
+        advice = f"move the key to a file of its own with mode 0600, and {advice}"
+        return found("KeyAmongCertificates", what, (file.path,), advice=advice)
+    real = seen.surroundings.leads_to(file.path) or file.path
+    directory = store.key_directory if isinstance(store, LeafStore) else real.parent
+    names = [directory / f"{real.name}{'' if number == 1 else f'.{number}'}.key" for number in range(1, len(spans) + 1)]
+    moves = [f'sed -n {span.first},{span.last}p "$1" >"${{{number}}}"' for number, span in enumerate(spans, 2)]
+    lines = ";".join(f"{span.first},{span.last}d" for span in spans)
+    script = " && ".join(("umask 077", "set -C", *moves, "sync", f'sed -i "{lines}" "$1"'))
+    mend = [("sh", "-c", script, "sh", str(real), *map(str, names))]
+    return found("KeyAmongCertificates", what, (file.path,), mend=mend, advice=advice)
 
 
 # ---- CA certificates

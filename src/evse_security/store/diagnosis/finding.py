@@ -15,7 +15,7 @@ Command = tuple[str, ...]
 """A program with its arguments. Where it is `evse-security`, whoever shows it adds the options of the station."""
 
 OURS = "evse-security"
-BY_LINES = ("sed",)
+BY_LINES = ("sed", "sh")
 """Programs that are told lines by their numbers."""
 FORBIDDEN = "Permission denied"
 """What the system says of files that the user who asks must not read."""

@@ -89,8 +89,8 @@ class Surroundings:
     """Lines of blocks that are bad or there once more, by file and first byte."""
     hollow: frozenset[Path] = frozenset()
     """Bundle files that hold something, but no certificate, good or bad."""
-    with_keys: frozenset[Path] = frozenset()
-    """Files of certificates that hold a private key, too."""
+    with_keys: Mapping[Path, tuple[Span, ...]] = field(default_factory=dict)
+    """Files of certificates that hold private keys, too, and the lines of those that are whole."""
     der_keys: frozenset[Path] = frozenset()
     """Files of keys in DER."""
     responses: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
