@@ -241,6 +241,21 @@ def test_what_is_twice_in_two_files_of_a_directory(run: Run, well: Path) -> None
     assert [(bundle / name).read_text() for name in ("a.pem", "b.pem")] == [roots[0] + roots[1], roots[2]]
 
 
+def test_a_root_in_the_wrong_bundle_among_others(run: Run, well: Path) -> None:
+    right, wrong = well / "ca/v2g/V2G_ROOT_CA.pem", well / "ca/mo/MO_ROOT_CA.pem"
+    root, other = right.read_text(), wrong.read_text()
+    whole = f"ours\n{other}theirs\n{root}"
+    wrong.write_text(whole)
+    right.write_text((well / "ca/mf/MF_ROOT_CA.pem").read_text())
+    told = run("--certs", well, "doctor")
+    assert "WrongBundle" in codes(told)
+    do_as_told(run, told)
+    assert wrong.read_text() == whole
+    assert right.read_text().endswith(root)
+    assert [path for path in wrong.parent.iterdir() if path.suffix != ".lock"] == [wrong]
+    assert codes(run("--certs", well, "doctor")) == []
+
+
 def test_lines_are_cut_out_of_a_file_by_one_command_at_a_time(run: Run, well: Path) -> None:
     bundle, bad = well / "ca/mo/MO_ROOT_CA.pem", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
     root, other = bundle.read_text(), (well / "ca/mf/MF_ROOT_CA.pem").read_text()

@@ -229,16 +229,21 @@ def _spans(snapshot: Snapshot) -> dict[tuple[Path, int], Span]:
 
 
 def to_be_found(snapshot: Snapshot) -> Iterator[tuple[CertificateFile, list[Block]]]:
-    """The blocks that may have to be taken out, by file: those that are bad, and what is in a bundle once more."""
+    """The blocks that may have to be taken out, by file: those that are bad, what is in a bundle once more, and roots.
+
+    Roots, as they may be in the wrong one.
+    """
     done: set[Path] = set()
     for store in snapshot.stores:
         told: set[Certificate] = set()
         for file in store.files:
             blocks = []
             for block in file.blocks:
-                if block.problem or block.flaw or block.certificate in told:
+                root = len(file.blocks) > 1 and block.certificate is not None and block.certificate.self_signed
+                of_bundle = isinstance(store, CaStore) and (root or block.certificate in told)
+                if block.problem or block.flaw or of_bundle:
                     blocks.append(block)
-                if isinstance(store, CaStore) and block.certificate is not None:
+                if block.certificate is not None:
                     told.add(block.certificate)
             if blocks and not file.in_der and file.path not in done:
                 done.add(file.path)

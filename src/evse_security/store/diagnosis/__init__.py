@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evse_security.clock import SKEW, believable
 from evse_security.store.diagnosis import certificates, derived, keys, leaves, places, responses
-from evse_security.store.diagnosis.finding import BY_LINES, OURS, RANKS, Command, Finding, Severity, found
+from evse_security.store.diagnosis.finding import BY_LINES, COPY_LINES, OURS, RANKS, Command, Finding, Severity, found
 from evse_security.store.diagnosis.inspection import Inspection
 from evse_security.store.layout import DER_DIRECTORY, is_generated
 
@@ -84,7 +84,8 @@ def _by_lines_once(findings: Iterable[Finding], seen: Inspection) -> Iterator[Fi
     changed: set[Path] = set()
     for finding in findings:
         real = {seen.surroundings.leads_to(path) or path for path in finding.paths}
-        if real & changed and any(command[0] in BY_LINES for command in finding.mend):
+        counted = {Path(word) for command in finding.mend if command[0] in BY_LINES for word in command}
+        if counted and (real | counted) & changed:
             yield replace(finding, mend=(), advice=_LOOK_AGAIN)
             continue
         yield finding
@@ -93,4 +94,8 @@ def _by_lines_once(findings: Iterable[Finding], seen: Inspection) -> Iterator[Fi
 
 
 def _changes_files(command: Command) -> bool:
-    return command[0] not in _HARMLESS and (command[0] != OURS or not _CHANGING.isdisjoint(command))
+    return (
+        command[0] not in _HARMLESS
+        and command[:2] != COPY_LINES
+        and (command[0] != OURS or not _CHANGING.isdisjoint(command))
+    )

@@ -14,6 +14,7 @@ from evse_security.pki.demands import COLLIDING, check_digest, check_key, why_no
 from evse_security.pki.pem import Block, Flaw
 from evse_security.store.diagnosis.finding import (
     AS_READER,
+    COPY_LINES,
     FORBIDDEN,
     MOST_PATHS,
     OURS,
@@ -219,6 +220,20 @@ def installation(store: CaStore, source: str = "ROOT.pem") -> Command:
     return (OURS, "call", "install_ca_certificate", *arguments)
 
 
+def installation_of(certificate: Certificate, where: Iterable[Path], store: CaStore, seen: Inspection) -> list[Command]:
+    """The commands that install a CA certificate from where it lies; none where it is not in lines of its own there."""
+    paths = tuple(where)
+    if (alone := single_file(paths, seen)) is not None:
+        return [installation(store, alone)]
+    for file in (file for bundle in seen.bundles for file in bundle.files if file.path in paths):
+        blocks = [block for block in file.blocks if block.certificate == certificate]
+        copy = f"{file.path}.{certificate.serial_text}"
+        if copy.isprintable() and (spans := _lines(file, blocks[:1], seen)):
+            lines = f"{spans[0].first},{spans[0].last}w {copy}"
+            return [(*COPY_LINES, lines, str(file.path)), installation(store, copy), ("rm", copy)]
+    return []
+
+
 def _authority(certificate: Certificate, domain: Domain, seen: Inspection) -> Iterator[Finding]:
     paths, store = domain.files[certificate], domain.store
     gone = _deletion_from_bundle(seen.snapshot, certificate)
@@ -246,7 +261,8 @@ def _orphan(certificate: Certificate, domain: Domain, seen: Inspection) -> Findi
     if where:
         what = f"its issuer {certificate.issuer_name} is not in this bundle, but in {where[0]}"
     paths, store = domain.files[certificate], domain.store
-    mend = [installation(store, single_file(where, seen) or "ISSUER.pem")]
+    mend = installation_of(issuer, where, store, seen) if issuer is not None else []
+    mend = mend or [installation(store, "ISSUER.pem")]
     return found("OrphanSubCa", what, paths, certificate=certificate, reason="IssuerNotFound", mend=mend)
 
 

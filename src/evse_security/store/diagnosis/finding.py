@@ -17,6 +17,8 @@ Command = tuple[str, ...]
 OURS = "evse-security"
 BY_LINES = ("sed", "sh")
 """Programs that are told lines by their numbers."""
+COPY_LINES = ("sed", "-n")
+"""How they are only copied."""
 FORBIDDEN = "Permission denied"
 """What the system says of files that the user who asks must not read."""
 AS_READER = "run it as the user that the station runs as, or give that user the right to read it"

@@ -86,7 +86,7 @@ class Surroundings:
     files: Mapping[Path, Rights] = field(default_factory=dict)
     volumes: tuple[Volume, ...] = ()
     spans: Mapping[tuple[Path, int], Span] = field(default_factory=dict)
-    """Lines of blocks that are bad or there once more, by file and first byte."""
+    """Lines of blocks that are bad, there once more, or roots among others, by file and first byte."""
     hollow: frozenset[Path] = frozenset()
     """Bundle files that hold something, but no certificate, good or bad."""
     with_keys: Mapping[Path, tuple[Span, ...]] = field(default_factory=dict)
