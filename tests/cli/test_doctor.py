@@ -8,6 +8,8 @@ import shlex
 import shutil
 import stat
 import subprocess
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -346,6 +348,36 @@ def test_an_encrypted_key_that_the_password_does_not_open(run: Run, well: Path, 
     assert codes(ran)[:2] == ["KeyLocked", "NoUsableLeaf"]
     assert "the configured password does not open it" in ran.out
     assert "wrong-one" not in ran.out
+    told = re.findall(r"^   mend: (.*)$", ran.out, re.MULTILINE)
+    assert told[1:] == [
+        f"evse-security --certs {well} config",
+        f"evse-security --certs {well} call generate_certificate_signing_request --certificate-type V2G"
+        " --country DE --organization 'EVSE Security Lab' --common DEEVSE000001 --no-use-tpm",
+    ]
+    do_as_told(run, replace(ran, out="".join(f"   mend: {one}\n" for one in told[1:])))
+    for password, opens in (("secret-of-the-tests", True), ("wrong-one", False)):
+        assert (subprocess.run([*asked(told[0], password)], check=False).returncode == 0) is opens
+
+
+def asked(command: str, password: str) -> list[str]:
+    """The command as one who types the password on a terminal."""
+    typing = (
+        "import os, pty, sys\n"
+        "child, terminal = pty.fork()\n"
+        "if not child: os.execvp('sh', ['sh', '-c', sys.argv[1]])\n"
+        "os.read(terminal, 100)\n"
+        "os.write(terminal, (sys.argv[2] + chr(10)).encode())\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    return [sys.executable, "-c", typing, command, password]
+
+
+def test_an_encrypted_key_without_a_password(run: Run, well: Path, pki: Pki) -> None:
+    key = well / "client/cso/SECC_LEAF.key"
+    key.write_text(pki["SECC_LEAF"].key_pem("secret-of-the-tests"))
+    ran = run("--certs", well, "doctor")
+    assert f"   mend: openssl pkey -noout -in {key}\n   advice: the command asks for a password: " in ran.out
+    assert "   mend: evse-security config" not in ran.out
 
 
 def test_everybody_may_write(run: Run, well: Path) -> None:
@@ -485,8 +517,6 @@ def test_fix_is_in_the_audit_log(run: Run, well: Path, pki: Pki) -> None:
 def test_a_clock_that_is_not_believed_comes_first_and_nothing_is_swept(
     capsys: pytest.CaptureFixture[str], well: Path, pki: Pki
 ) -> None:
-    from dataclasses import replace
-
     from evse_security import Station
     from evse_security.cli import main
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from evse_security.keys.files import MAX_KEY_BYTES, KeyReading
+from evse_security.keys.files import MAX_KEY_BYTES, KeyProblem, KeyReading
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.ocsp import MAX_RESPONSE_BYTES
 from evse_security.pki.pem import MAX_FILE_BYTES, Block
@@ -57,6 +57,7 @@ def surroundings(snapshot: Snapshot, layout: Layout, read_key: KeyReader) -> Sur
         spans=_spans(snapshot),
         hollow=frozenset(bundle for bundle in _bare(snapshot) if _bytes(bundle).strip()),
         with_keys=_with_keys(snapshot),
+        locked=locked(snapshot),
         der_keys=frozenset(key.path for one in snapshot.leaves.values() for key in one.keys if _is_der(key.path)),
         responses=_contents(
             (e.response_path for e in snapshot.ocsp if e.has_response), MAX_RESPONSE_BYTES * _BASE64_ROOM
@@ -175,6 +176,13 @@ def _bytes(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
 
 def _contents(paths: Iterable[Path], limit: int) -> dict[Path, bytes]:
     return {path: content for path in paths if (content := _bytes(path, limit))}
+
+
+def locked(snapshot: Snapshot) -> dict[Path, bool]:
+    """Keys that want a password, and whether one is configured, which does not open them."""
+    wanting = (KeyProblem.Encrypted, KeyProblem.WrongPassword)
+    keys = (key for store in snapshot.leaves.values() for key in store.keys if key.problem in wanting)
+    return {key.path: key.problem == KeyProblem.WrongPassword for key in keys}
 
 
 def _is_der(path: Path) -> bool:

@@ -91,6 +91,8 @@ class Surroundings:
     """Bundle files that hold something, but no certificate, good or bad."""
     with_keys: Mapping[Path, tuple[Span, ...]] = field(default_factory=dict)
     """Files of certificates that hold private keys, too, and the lines of those that are whole."""
+    locked: Mapping[Path, bool] = field(default_factory=dict)
+    """Keys that want a password, and whether one is configured, which does not open them."""
     der_keys: frozenset[Path] = frozenset()
     """Files of keys in DER."""
     responses: Mapping[Path, bytes] = field(default_factory=dict, repr=False)

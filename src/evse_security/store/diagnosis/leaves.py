@@ -66,7 +66,10 @@ def _in_use(domain: Domain, store: LeafStore, seen: Inspection) -> Iterator[Find
         what = f"no {kind} leaf can be used: {'; '.join(reasons)}{more}"
         closed = any(leaf.key is None for leaf in store.leaves) and _closed(store)
         like = store.leaves[0].certificate
-        mend, advice = ([], _OPEN_FIRST) if closed else ([request(store, like, seen)], _THEN_INSTALL)
+        mend, advice = ([request(store, like, seen)], _THEN_INSTALL) if not closed else ([], _OPEN_FIRST)
+        if closed and all(key.encrypted for key in store.keys if key.token is None and key.size > 0):
+            mend = [request(store, like, seen)]
+            advice = f"{_OPEN_FIRST}; if nobody has the password, the command makes a new one: {_THEN_INSTALL}"
         if not closed and any(domain.validity(leaf.certificate) is not Validity.VALID for leaf in store.leaves):
             advice = if_clock_is_right(seen.now, advice)
         yield found("NoUsableLeaf", what, (store.directory,), mend=mend, advice=advice)
