@@ -16,7 +16,7 @@ from evse_security.store.archive import CA_ROLES, LEAF_ROLES, Archive, Item
 from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Decision, Order, Remove, Write
 from evse_security.store.kinds import LEAF_KINDS
 from evse_security.store.layout import CERTIFICATE_SUFFIXES, KEY_SUFFIXES, OCSP_DIRECTORY
-from evse_security.store.snapshot import CaStore, LeafStore, Snapshot, StoreForm
+from evse_security.store.snapshot import CaStore, CertificateFile, LeafStore, Snapshot, StoreForm
 from evse_security.vocabulary import (
     CertificateStoreUpdate,
     CertificateStoreUpdateOperation,
@@ -93,6 +93,25 @@ def _below(path: Path, directory: Path) -> str:
 
 
 # ---- what restoring it changes
+
+
+class Names(NamedTuple):
+    """The names of leaves, where a backup and the store have none in common: it may be another station's."""
+
+    in_backup: tuple[str, ...]
+    installed: tuple[str, ...]
+
+
+def strange_names(archive: Archive, snapshot: Snapshot) -> Names | None:
+    """The names of the leaves in a backup and of those installed, if both have leaves, and none of one name."""
+    files = (item for item in archive.items if item.role in _CERTIFICATES and not item.is_key)
+    held = (CertificateFile(item.path, pem.blocks(item.content)).leaf for item in files)
+    in_backup = dict.fromkeys(sorted(leaf.name for leaf in held if leaf is not None))
+    leaves = (leaf.certificate for store in snapshot.leaves.values() for leaf in store.leaves)
+    installed = dict.fromkeys(sorted(leaf.name for leaf in leaves))
+    if not in_backup or not installed or in_backup.keys() & installed.keys():
+        return None
+    return Names(tuple(in_backup), tuple(installed))
 
 
 class Restored(NamedTuple):
