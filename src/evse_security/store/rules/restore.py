@@ -15,7 +15,7 @@ from evse_security.pki.hashdata import from_lines
 from evse_security.store.archive import CA_ROLES, LEAF_ROLES, Archive, Item
 from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Decision, Order, Remove, Write
 from evse_security.store.kinds import LEAF_KINDS
-from evse_security.store.layout import CERTIFICATE_SUFFIXES, KEY_SUFFIXES, OCSP_DIRECTORY
+from evse_security.store.layout import CERTIFICATE_SUFFIXES, KEY_SUFFIXES, OCSP_DIRECTORY, is_generated
 from evse_security.store.snapshot import CaStore, CertificateFile, LeafStore, Snapshot, StoreForm
 from evse_security.vocabulary import (
     CertificateStoreUpdate,
@@ -216,9 +216,11 @@ def _put_key(
     meanwhile = write.path.with_name(f"{prefix}{token()}.key")
     plan.keys.append(Write(meanwhile, write.content, SECRET_MODE))
     if others is Others.STAY:
-        kept = write.path.with_name(f"{prefix}{token()}.key")
+        of_request = is_generated(write.path.name)  # others were put there by hand, and no sweep is to remove them
+        kept = write.path.with_name(f"{prefix if of_request else f'{write.path.stem[:40]}.'}{token()}.key")
         plan.keys.append(Write(kept, before, SECRET_MODE))
-        plan.report.append(Restored("kept under another name", kept))
+        until = " until csr_lifetime is over" if of_request else ""
+        plan.report.append(Restored(f"kept under another name{until}", kept))
     plan.renamed += [write, Remove(meanwhile)]
 
 
