@@ -11,6 +11,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -328,9 +329,30 @@ def test_no_key_is_lost_where_its_file_is_replaced(store: Prepared, saved: Path)
     placed.write_bytes(other)
     report = store.station().restore(saved, passphrase=None)
     assert placed.read_bytes() == mine
-    [kept] = [change.path for change in report.changes if change.what == "kept under another name"]
+    what = "kept under another name until csr_lifetime is over"
+    [kept] = [change.path for change in report.changes if change.what == what]
     assert kept.read_bytes() == other
     assert kept.stat().st_mode & 0o777 == 0o600
+    os.utime(kept, (NOW.timestamp(), NOW.timestamp()))
+    store.station(now=NOW + timedelta(minutes=59)).sweep()
+    assert kept.exists()
+    store.station(now=NOW + timedelta(minutes=61)).sweep()
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize("name", ["leaf.key", f"{'ü' * 120}.key"])
+def test_a_key_named_by_hand_no_sweep_removes_under_its_other_name_either(
+    store: Prepared, tmp_path: Path, name: str
+) -> None:
+    by_hand, path = store.root / "client/csms" / name, tmp_path / "backup"
+    by_hand.write_bytes(mine := key_pem("mine"))
+    store.station().backup(path, passphrase=None)
+    by_hand.write_bytes(other := key_pem("another key"))
+    report = store.station().restore(path, passphrase=None)
+    [kept] = [change.path for change in report.changes if change.what == "kept under another name"]
+    store.station(now=NOW + DAY).sweep()
+    assert (by_hand.read_bytes(), kept.read_bytes()) == (mine, other)
+    assert any(found.path == kept for found in store.snapshot().leaves[stores.CSMS].keys)
 
 
 def test_an_empty_file_is_no_key_to_be_kept(store: Prepared, saved: Path) -> None:

@@ -16,7 +16,7 @@ from evse_security.store import backup as files
 from evse_security.store.archive import Archive, LeftOut
 from evse_security.store.changes import Decision, Write
 from evse_security.store.layout import Layout
-from evse_security.store.rules.restore import Others, Restored, places, restore, unseen
+from evse_security.store.rules.restore import Names, Others, Restored, places, restore, strange_names, unseen
 from evse_security.store.snapshot import Snapshot
 
 __all__ = ["BackupReport", "Others", "Recovery", "RestoreReport"]
@@ -51,6 +51,8 @@ class RestoreReport:
     dry_run: bool
     left_out: tuple[LeftOut, ...]
     """What the backup lacks, since it could not be read then."""
+    names: Names | None = None
+    """Whose leaves are in the backup and whose are installed, where no name is the same: is it another station's?"""
 
 
 class Recovery:
@@ -89,14 +91,15 @@ class Recovery:
         """
         if dry_run:
             archive, _ = self._opened(path, passphrase)
-            _, changes = self._decided(archive, *self._core.look(), others, path)
-            return _report(archive, changes, None, dry_run=True)
+            snapshot, moment = self._core.look()
+            _, changes = self._decided(archive, snapshot, moment, others, path)
+            return _report(archive, changes, None, strange_names(archive, snapshot), dry_run=True)
         kept: list[Path] = []
-        said: list[tuple[Restored, ...]] = []
+        said: list[tuple[tuple[Restored, ...], Names | None]] = []
 
         def decide(snapshot: Snapshot, moment: Moment) -> Decision:
             decision, changes = self._decided(archive, snapshot, moment, others, path)
-            said.append(changes)
+            said.append((changes, strange_names(archive, snapshot)))
             if decision.changes and not kept and next(places(snapshot), None) is not None:
                 beside = keep or _beside(path, moment)
                 self._keep(snapshot, moment, beside, passphrase, {one.path for one in changes if one.what == "removed"})
@@ -112,7 +115,8 @@ class Recovery:
                 for backup in kept:
                     files.remove(backup)
                 raise
-        return _report(archive, said[-1], kept[0] if kept else None, dry_run=False)
+        changes, names = said[-1]
+        return _report(archive, changes, kept[0] if kept else None, names, dry_run=False)
 
     def _keep(self, snapshot: Snapshot, moment: Moment, path: Path, passphrase: str | None, doomed: set[Path]) -> None:
         """Back up what is there. Raises `BackupRefused` where something would be removed that is not in it."""
@@ -192,6 +196,8 @@ def _beside(path: Path, moment: Moment) -> Path:
     return found
 
 
-def _report(archive: Archive, changes: tuple[Restored, ...], kept: Path | None, *, dry_run: bool) -> RestoreReport:
+def _report(
+    archive: Archive, changes: tuple[Restored, ...], kept: Path | None, names: Names | None, *, dry_run: bool
+) -> RestoreReport:
     made = f"{archive.made:%Y-%m-%dT%H:%M:%SZ}"
-    return RestoreReport(made, changes, kept, dry_run, archive.left_out)
+    return RestoreReport(made, changes, kept, dry_run, archive.left_out, names)

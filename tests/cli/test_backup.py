@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import world
 from tests.cli.conftest import Run
 
 
@@ -56,6 +57,24 @@ def test_restoring_says_what_was_changed(run: Run, certs: Path, saved: Path) -> 
     assert files(certs) == before
     again = run("--certs", certs, "restore", saved)
     assert (again.code, again.out) == (0, "nothing to change: all is as it was on 2030-01-01T00:00:00Z\n")
+
+
+def test_the_backup_of_another_station_is_warned_of(run: Run, certs: Path, saved: Path, tmp_path: Path) -> None:
+    """It is not refused: a station may have got a new name."""
+    assert run("--certs", tmp_path / "new", "restore", saved, "--dry-run").err == ""  # nothing is installed
+    for path in (certs / "client").rglob("*.pem"):
+        path.unlink()
+    (certs / "client/cso/another.pem").write_text(world("Root > Another")["Another"].pem)
+    warning = "evse-security: is this the right backup? Of its leaves none has the name of one that is installed: "
+    for options in (["--dry-run"], []):
+        told = run("--certs", certs, "restore", saved, "--json", *options)
+        assert (told.code, told.err) == (0, "")
+        assert told.json["strange_names"]["installed"] == ["CN=Another, O=Test"]
+        ran = run("--certs", certs, "restore", saved, "--dry-run")
+        assert (ran.code, warning in ran.err) == (0, bool(options))
+    assert told.json["strange_names"]["in_backup"]
+    assert told.json["kept"] == f"{saved}.before-20300101T000000Z"
+    assert {"what": "added", "path": f"{certs}/client/cso/SECC_LEAF.pem"} in told.json["changes"]
 
 
 def test_exactly(run: Run, certs: Path, saved: Path, tmp_path: Path) -> None:

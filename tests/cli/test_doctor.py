@@ -8,6 +8,8 @@ import shlex
 import shutil
 import stat
 import subprocess
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -211,6 +213,65 @@ def test_bad_blocks_of_a_file_are_cut_out_by_one_command(run: Run, well: Path) -
     assert codes(run("--certs", well, "doctor")) == []
 
 
+def test_what_is_twice_in_files_with_more_is_cut_out(run: Run, well: Path) -> None:
+    bundle, link = well / "ca/mo/MO_ROOT_CA.pem", well / "MO.pem"
+    roots = [bundle.read_text(), *((well / f"ca/{each}_ROOT_CA.pem").read_text() for each in ("mf/MF", "csms/CSMS"))]
+    whole = f"one\n{roots[0]}two\n{roots[1]}{roots[0]}three\n{roots[1]}{roots[2]}{roots[0]}"
+    bundle.rename(link)
+    bundle.symlink_to(link)
+    link.write_text(whole)
+    told = run("--certs", well, "doctor")
+    assert codes(told) == ["Duplicate"]
+    assert "note Duplicate: 2 certificates are there more than once: CN=" in told.out
+    do_as_told(run, told)
+    assert link.read_text() == f"one\n{roots[0]}two\n{roots[1]}three\n{roots[2]}"
+    assert link.with_name("MO.pem.twice").read_text() == whole
+    assert bundle.is_symlink()
+    assert codes(run("--certs", well, "doctor")) == []
+
+
+def test_what_is_twice_in_two_files_of_a_directory(run: Run, well: Path) -> None:
+    bundle = well / "ca/mo/MO_ROOT_CA.pem"
+    roots = [bundle.read_text(), *((well / f"ca/{each}_ROOT_CA.pem").read_text() for each in ("mf/MF", "csms/CSMS"))]
+    bundle.unlink()
+    bundle.mkdir()
+    (bundle / "a.pem").write_text(roots[0] + roots[1])
+    (bundle / "b.pem").write_text(roots[2] + roots[1])
+    told = run("--certs", well, "doctor")
+    assert codes(told) == ["Duplicate"]
+    do_as_told(run, told)
+    assert [(bundle / name).read_text() for name in ("a.pem", "b.pem")] == [roots[0] + roots[1], roots[2]]
+
+
+def test_a_root_in_the_wrong_bundle_among_others(run: Run, well: Path) -> None:
+    right, wrong = well / "ca/v2g/V2G_ROOT_CA.pem", well / "ca/mo/MO_ROOT_CA.pem"
+    root, other = right.read_text(), wrong.read_text()
+    whole = f"ours\n{other}theirs\n{root}"
+    wrong.write_text(whole)
+    right.write_text((well / "ca/mf/MF_ROOT_CA.pem").read_text())
+    told = run("--certs", well, "doctor")
+    assert "WrongBundle" in codes(told)
+    do_as_told(run, told)
+    assert wrong.read_text() == whole
+    assert right.read_text().endswith(root)
+    assert [path for path in wrong.parent.iterdir() if path.suffix != ".lock"] == [wrong]
+    assert codes(run("--certs", well, "doctor")) == []
+
+
+def test_lines_are_cut_out_of_a_file_by_one_command_at_a_time(run: Run, well: Path) -> None:
+    bundle, bad = well / "ca/mo/MO_ROOT_CA.pem", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+    root, other = bundle.read_text(), (well / "ca/mf/MF_ROOT_CA.pem").read_text()
+    bundle.write_text(bad + root + root + other)
+    told = run("--certs", well, "doctor")
+    assert codes(told) == ["Unreadable", "Duplicate"]
+    assert "   advice: mend first what is said of this file above; then look again" in told.out
+    do_as_told(run, told)
+    assert bundle.read_text() == root + root + other
+    do_as_told(run, run("--certs", well, "doctor"))
+    assert bundle.read_text() == root + other
+    assert codes(run("--certs", well, "doctor")) == []
+
+
 @pytest.mark.parametrize("content", [b"<html>404 Not Found</html>\n", b"\xff\0" * 200])
 def test_a_bundle_that_holds_something_else(run: Run, well: Path, content: bytes) -> None:
     (well / "ca/mo/MO_ROOT_CA.pem").write_bytes(content)
@@ -245,12 +306,78 @@ def test_a_private_key_in_a_bundle(run: Run, well: Path) -> None:
     assert secret.splitlines()[1] not in ran.out
 
 
+def test_private_keys_are_moved_out_of_files_of_certificates(run: Run, well: Path, pki: Pki) -> None:
+    """The key of a leaf to where keys are looked for, so that it can go on being used until it is replaced."""
+    key, leaf, bundle = well / "client/cso/SECC_LEAF.key", well / "client/cso/SECC_LEAF.pem", well / "MO roots.pem"
+    secret, certificate, root = key.read_text(), leaf.read_text(), (well / "ca/mo/MO_ROOT_CA.pem").read_text()
+    key.unlink()
+    leaf.write_text(certificate + secret)
+    others = [pki[name].key_pem(None) for name in ("OEM_LEAF", "CPO_SUB_CA1")]
+    (well / "ca/mo/MO_ROOT_CA.pem").unlink()
+    (well / "ca/mo/MO_ROOT_CA.pem").symlink_to(bundle)
+    bundle.write_text(f"{others[0]}# ours\n{root}{others[1]}{root}")
+    bundle.chmod(0o644)
+    told = run("--certs", well, "doctor")
+    assert codes(told)[:3] == ["NoUsableLeaf", "KeyAmongCertificates", "KeyAmongCertificates"]
+    moves = [line[9:] for line in told.out.splitlines() if line.startswith("   mend: sh ")]
+    for move in moves:
+        assert subprocess.run(["sh", "-c", move], check=True, capture_output=True).stdout == b""
+    assert (leaf.read_text(), bundle.read_text()) == (certificate, f"# ours\n{root}{root}")
+    places = [well / "client/cso/SECC_LEAF.pem.key", well / "MO roots.pem.key", well / "MO roots.pem.2.key"]
+    assert [place.read_text() for place in places] == [secret, *others]
+    assert [stat.S_IMODE(place.stat().st_mode) for place in (*places, bundle)] == [0o600] * 3 + [0o644]
+    for move in moves:  # once more by mistake: nothing is lost
+        assert subprocess.run(["sh", "-c", move], check=False).returncode != 0
+    assert [place.read_text() for place in places] == [secret, *others]
+    assert bundle.read_text() == f"# ours\n{root}{root}"
+    assert codes(run("--certs", well, "doctor")) == ["Duplicate"]
+
+
+def test_a_key_that_has_not_its_own_lines_is_left_to_people(run: Run, well: Path) -> None:
+    bundle, secret = well / "ca/mo/MO_ROOT_CA.pem", (well / "client/cso/SECC_LEAF.key").read_text()
+    bundle.write_text(f"{bundle.read_text()}{secret[:-1]} it is\n")
+    told = run("--certs", well, "doctor")
+    assert codes(told) == ["KeyAmongCertificates", "ReadDifferently"]
+    assert "   mend: " not in told.out
+    assert "   advice: move the key to a file of its own with mode 0600, and " in told.out
+
+
 def test_an_encrypted_key_that_the_password_does_not_open(run: Run, well: Path, pki: Pki) -> None:
     (well / "client/cso/SECC_LEAF.key").write_text(pki["SECC_LEAF"].key_pem("secret-of-the-tests"))
     ran = run("--certs", well, "doctor", environment={"EVSE_SECURITY_PRIVATE_KEY_PASSWORD": "wrong-one"})
     assert codes(ran)[:2] == ["KeyLocked", "NoUsableLeaf"]
     assert "the configured password does not open it" in ran.out
     assert "wrong-one" not in ran.out
+    told = re.findall(r"^   mend: (.*)$", ran.out, re.MULTILINE)
+    assert told[1:] == [
+        f"evse-security --certs {well} config",
+        f"evse-security --certs {well} call generate_certificate_signing_request --certificate-type V2G"
+        " --country DE --organization 'EVSE Security Lab' --common DEEVSE000001 --no-use-tpm",
+    ]
+    do_as_told(run, replace(ran, out="".join(f"   mend: {one}\n" for one in told[1:])))
+    for password, opens in (("secret-of-the-tests", True), ("wrong-one", False)):
+        assert (subprocess.run([*asked(told[0], password)], check=False).returncode == 0) is opens
+
+
+def asked(command: str, password: str) -> list[str]:
+    """The command as one who types the password on a terminal."""
+    typing = (
+        "import os, pty, sys\n"
+        "child, terminal = pty.fork()\n"
+        "if not child: os.execvp('sh', ['sh', '-c', sys.argv[1]])\n"
+        "os.read(terminal, 100)\n"
+        "os.write(terminal, (sys.argv[2] + chr(10)).encode())\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    return [sys.executable, "-c", typing, command, password]
+
+
+def test_an_encrypted_key_without_a_password(run: Run, well: Path, pki: Pki) -> None:
+    key = well / "client/cso/SECC_LEAF.key"
+    key.write_text(pki["SECC_LEAF"].key_pem("secret-of-the-tests"))
+    ran = run("--certs", well, "doctor")
+    assert f"   mend: openssl pkey -noout -in {key}\n   advice: the command asks for a password: " in ran.out
+    assert "   mend: evse-security config" not in ran.out
 
 
 def test_everybody_may_write(run: Run, well: Path) -> None:
@@ -390,8 +517,6 @@ def test_fix_is_in_the_audit_log(run: Run, well: Path, pki: Pki) -> None:
 def test_a_clock_that_is_not_believed_comes_first_and_nothing_is_swept(
     capsys: pytest.CaptureFixture[str], well: Path, pki: Pki
 ) -> None:
-    from dataclasses import replace
-
     from evse_security import Station
     from evse_security.cli import main
 

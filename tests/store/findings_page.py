@@ -19,7 +19,7 @@ VARYING = (
     (re.compile(r"(serial(?:_number\": \"| ))[0-9a-f]{8,}"), r"\g<1>5e21a8c07bd943f6"),
     (re.compile(r"(_hash\": \")[0-9a-f]{64}"), r"\g<1>" + "1c0ffee5" * 8),
     (re.compile(r"at line \d+ \(byte \d+\)"), "at line 12 (byte 583)"),
-    (re.compile(r"\b\d+,\d+d\b"), "12,14d"),
+    (re.compile(r"\b\d+,\d+([dpw])\b"), r"12,14\1"),
 )
 """Signatures, serial numbers and RSA keys are others each time."""
 

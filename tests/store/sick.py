@@ -19,7 +19,7 @@ from evse_security.pki.profile import ProfileName
 from evse_security.store.changes import Link
 from evse_security.store.diagnosis.inspection import Inspection, Place, Rights, Surroundings, Volume
 from evse_security.store.layout import KEY_SUFFIXES, Layout
-from evse_security.store.surroundings import span
+from evse_security.store.surroundings import key_spans, locked, span, to_be_found
 from tests.builders import DAY, NOW, World, ocsp_answer, pem_of, signed_with_rsa, world
 from tests.store.pictures import (
     BELIEVED,
@@ -63,15 +63,16 @@ def around(shelf: Shelf, **changes: Any) -> Surroundings:
     snapshot, files = shelf.look(), shelf.files
     held = {path: stored.content or b"" for path, stored in files.items()}
     certificate_files = {file.path: file for store in snapshot.stores for file in store.files}
-    bad = [(p, b) for p, f in certificate_files.items() for b in f.blocks if b.problem or b.flaw]
+    found = [(file.path, block) for file, blocks in to_be_found(snapshot) for block in blocks]
     of_keys = [copy for copy in snapshot.derived if Path(copy.name.removesuffix(".der")).suffix in KEY_SUFFIXES]
     places = [Place(CSO, Rights(0o700, 0, NOW), holds_keys=True, can_write=True)]
     usual = Surroundings(
         places=tuple(places),
         files={path: Rights(stored.mode, 0, stored.modified) for path, stored in files.items()},
         volumes=(ROOMY,),
-        spans={(path, block.start): span(held[path], block.start, block.end) for path, block in bad},
-        with_keys=frozenset(p for p in certificate_files if b"PRIVATE KEY" in held[p]),
+        spans={(path, block.start): span(held[path], block.start, block.end) for path, block in found},
+        with_keys={p: key_spans(held[p]) for p in certificate_files if b"PRIVATE KEY" in held[p]},
+        locked=locked(snapshot),
         der_keys=frozenset(k.path for s in snapshot.leaves.values() for k in s.keys if held[k.path][:1] == b"\x30"),
         responses={path: held[path] for path in files if path.parent.name == "ocsp" and path.suffix == ".der"},
         copies={copy: held[copy] for copy in snapshot.derived if copy not in of_keys},

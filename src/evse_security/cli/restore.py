@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evse_security.cli.backup import add_passphrase, passphrase_of
 from evse_security.cli.options import open_station
-from evse_security.cli.voice import answer, complain
+from evse_security.cli.voice import answer, answer_json, complain
 from evse_security.visible import printable
+
+if TYPE_CHECKING:
+    from evse_security.station import RestoreReport
+
+MOST_NAMES = 5
+"""So many names of leaves are shown."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_passphrase(parser)
     parser.add_argument("--exact", action="store_true", help="remove the store's files that the backup does not name")
     parser.add_argument("--dry-run", action="store_true", help="verify, say what would be changed, and change nothing")
+    parser.add_argument("--json", action="store_true", help="as JSON: what was changed, and what is worth a warning")
     parser.add_argument("--keep", metavar="PATH", type=Path, help="back up what is there to this file instead")
 
 
@@ -37,6 +45,14 @@ def run(arguments: argparse.Namespace) -> int:
             dry_run=arguments.dry_run,
             keep=arguments.keep,
         )
+    if arguments.json:
+        answer_json(_as_object(report))
+        return 0
+    if report.names is not None:
+        complain(
+            f"is this the right backup? Of its leaves none has the name of one that is installed: "
+            f"{_listed(report.names.in_backup)} in the backup, {_listed(report.names.installed)} installed"
+        )
     for left_out in report.left_out:
         complain(f"not in the backup, since it could not be read then: {left_out.path}: {left_out.why}")
     for change in report.changes:
@@ -46,3 +62,19 @@ def run(arguments: argparse.Namespace) -> int:
     if report.kept is not None:
         complain(f"what was there before is in {report.kept}")
     return 0
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"{'; '.join(names[:MOST_NAMES])}{more}"
+
+
+def _as_object(report: RestoreReport) -> dict[str, object]:
+    return {
+        "made": report.made,
+        "dry_run": report.dry_run,
+        "changes": [{"what": change.what, "path": str(change.path)} for change in report.changes],
+        "kept": None if report.kept is None else str(report.kept),
+        "left_out": [{"path": one.path, "why": one.why} for one in report.left_out],
+        "strange_names": None if report.names is None else report.names._asdict(),
+    }

@@ -6,15 +6,18 @@ Reading only. What cannot be looked at is left out: the snapshot names it.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
-from evse_security.keys.files import MAX_KEY_BYTES, KeyReading
+from evse_security.keys.files import MAX_KEY_BYTES, KeyProblem, KeyReading
+from evse_security.pki.certificate import Certificate
 from evse_security.pki.ocsp import MAX_RESPONSE_BYTES
-from evse_security.pki.pem import MAX_FILE_BYTES
+from evse_security.pki.pem import MAX_FILE_BYTES, Block
 from evse_security.store import rehash
 from evse_security.store.changes import Change
 from evse_security.store.diagnosis.inspection import Place, Rights, Span, Surroundings, Volume
@@ -26,8 +29,13 @@ from evse_security.store.snapshot import CaStore, CertificateFile, LeafStore, Sn
 KeyReader = Callable[[bytes], KeyReading]
 
 _PRIVATE_KEY = b"PRIVATE KEY-----"
+_KEY_BLOCK = re.compile(
+    rb"-----BEGIN (?P<label>[A-Z0-9 ]{0,64}PRIVATE KEY)-----[^-]*(?:-(?!----)[^-]*)*-----END (?P=label)-----"
+)
 _MAX_LINES_READ = 100
 """Files with bad blocks that are read once more to say on which lines those are."""
+_MAX_SPANS = 1000
+"""Blocks of a file whose lines are told."""
 _BASE64_ROOM = 2
 """A response in base64 is at most so many times as long as in DER."""
 
@@ -48,7 +56,8 @@ def surroundings(snapshot: Snapshot, layout: Layout, read_key: KeyReader) -> Sur
         volumes=tuple(_volumes((*directories, *bundles))),
         spans=_spans(snapshot),
         hollow=frozenset(bundle for bundle in _bare(snapshot) if _bytes(bundle).strip()),
-        with_keys=frozenset(file.path for file in _holding_more(snapshot) if _PRIVATE_KEY in _bytes(file.path)),
+        with_keys=_with_keys(snapshot),
+        locked=locked(snapshot),
         der_keys=frozenset(key.path for one in snapshot.leaves.values() for key in one.keys if _is_der(key.path)),
         responses=_contents(
             (e.response_path for e in snapshot.ocsp if e.has_response), MAX_RESPONSE_BYTES * _BASE64_ROOM
@@ -169,6 +178,13 @@ def _contents(paths: Iterable[Path], limit: int) -> dict[Path, bytes]:
     return {path: content for path in paths if (content := _bytes(path, limit))}
 
 
+def locked(snapshot: Snapshot) -> dict[Path, bool]:
+    """Keys that want a password, and whether one is configured, which does not open them."""
+    wanting = (KeyProblem.Encrypted, KeyProblem.WrongPassword)
+    keys = (key for store in snapshot.leaves.values() for key in store.keys if key.problem in wanting)
+    return {key.path: key.problem == KeyProblem.WrongPassword for key in keys}
+
+
 def _is_der(path: Path) -> bool:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -188,7 +204,20 @@ def _certificate_files(snapshot: Snapshot) -> list[CertificateFile]:
 
 
 def _holding_more(snapshot: Snapshot) -> list[CertificateFile]:
-    return [file for file in _certificate_files(snapshot) if file.holds_more]
+    """Files with more than certificates in them, a key with something else on its lines, too."""
+    odd = (file for file in _certificate_files(snapshot) if file.holds_more or any(b.flaw for b in file.blocks))
+    return list(odd)
+
+
+def _with_keys(snapshot: Snapshot) -> dict[Path, tuple[Span, ...]]:
+    contents = ((file.path, _bytes(file.path)) for file in _holding_more(snapshot))
+    return {path: key_spans(content) for path, content in contents if _PRIVATE_KEY in content}
+
+
+def key_spans(content: bytes) -> tuple[Span, ...]:
+    """On which lines of a text private keys are."""
+    found = islice(_KEY_BLOCK.finditer(content), _MAX_SPANS)
+    return tuple(span(content, block.start(), block.end()) for block in found)
 
 
 def _bare(snapshot: Snapshot) -> list[Path]:
@@ -198,19 +227,35 @@ def _bare(snapshot: Snapshot) -> list[Path]:
 
 
 def _spans(snapshot: Snapshot) -> dict[tuple[Path, int], Span]:
-    """On which lines the bad blocks are."""
+    """On which lines the blocks are that may have to be taken out."""
     spans = {}
-    bad = [
-        file
-        for file in _certificate_files(snapshot)
-        if not file.in_der and any(b.problem or b.flaw for b in file.blocks)
-    ]
-    for file in bad[:_MAX_LINES_READ]:
+    for file, blocks in islice(to_be_found(snapshot), _MAX_LINES_READ):
         content = _bytes(file.path)
-        for block in file.blocks:
-            if block.problem or block.flaw:
-                spans[file.path, block.start] = span(content, block.start, block.end)
+        for block in blocks[:_MAX_SPANS]:
+            spans[file.path, block.start] = span(content, block.start, block.end)
     return spans
+
+
+def to_be_found(snapshot: Snapshot) -> Iterator[tuple[CertificateFile, list[Block]]]:
+    """The blocks that may have to be taken out, by file: those that are bad, what is in a bundle once more, and roots.
+
+    Roots, as they may be in the wrong one.
+    """
+    done: set[Path] = set()
+    for store in snapshot.stores:
+        told: set[Certificate] = set()
+        for file in store.files:
+            blocks = []
+            for block in file.blocks:
+                root = len(file.blocks) > 1 and block.certificate is not None and block.certificate.self_signed
+                of_bundle = isinstance(store, CaStore) and (root or block.certificate in told)
+                if block.problem or block.flaw or of_bundle:
+                    blocks.append(block)
+                if block.certificate is not None:
+                    told.add(block.certificate)
+            if blocks and not file.in_der and file.path not in done:
+                done.add(file.path)
+                yield file, blocks
 
 
 def span(content: bytes, start: int, end: int) -> Span:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evse_security.clock import SKEW, believable
 from evse_security.store.diagnosis import certificates, derived, keys, leaves, places, responses
-from evse_security.store.diagnosis.finding import OURS, RANKS, Finding, Severity, found
+from evse_security.store.diagnosis.finding import BY_LINES, COPY_LINES, OURS, RANKS, Command, Finding, Severity, found
 from evse_security.store.diagnosis.inspection import Inspection
 from evse_security.store.layout import DER_DIRECTORY, is_generated
 
@@ -67,9 +67,35 @@ CHECKS: tuple[Callable[[Inspection], Iterator[Finding]], ...] = (
 """Everything that is looked for."""
 
 _ORDER = tuple(Severity)
+_HARMLESS = ("chmod", "chown", "touch")
+_CHANGING = frozenset({"install_ca_certificate", "delete_certificate"})
+_LOOK_AGAIN = "mend first what is said of this file above; then look again, for its lines have other numbers"
 
 
 def diagnose(seen: Inspection) -> Diagnosis:
     """Look for everything that can be wrong."""
     made = dict.fromkeys(finding for look in CHECKS for finding in look(seen))
-    return Diagnosis(tuple(sorted(made, key=lambda one: (_ORDER.index(one.severity), RANKS[one.code], one.paths))))
+    ordered = sorted(made, key=lambda one: (_ORDER.index(one.severity), RANKS[one.code], one.paths))
+    return Diagnosis(tuple(_by_lines_once(ordered, seen)))
+
+
+def _by_lines_once(findings: Iterable[Finding], seen: Inspection) -> Iterator[Finding]:
+    """Lines are cut out of a file by the first command only that changes it: afterwards they have other numbers."""
+    changed: set[Path] = set()
+    for finding in findings:
+        real = {seen.surroundings.leads_to(path) or path for path in finding.paths}
+        counted = {Path(word) for command in finding.mend if command[0] in BY_LINES for word in command}
+        if counted and (real | counted) & changed:
+            yield replace(finding, mend=(), advice=_LOOK_AGAIN)
+            continue
+        yield finding
+        if any(_changes_files(command) for command in finding.mend):
+            changed |= real
+
+
+def _changes_files(command: Command) -> bool:
+    return (
+        command[0] not in _HARMLESS
+        and command[:2] != COPY_LINES
+        and (command[0] != OURS or not _CHANGING.isdisjoint(command))
+    )

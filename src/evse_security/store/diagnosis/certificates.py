@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from evse_security.errors import WeakDigest, WeakKey
@@ -13,6 +14,7 @@ from evse_security.pki.demands import COLLIDING, check_digest, check_key, why_no
 from evse_security.pki.pem import Block, Flaw
 from evse_security.store.diagnosis.finding import (
     AS_READER,
+    COPY_LINES,
     FORBIDDEN,
     MOST_PATHS,
     OURS,
@@ -22,7 +24,7 @@ from evse_security.store.diagnosis.finding import (
     found,
     if_clock_is_right,
 )
-from evse_security.store.diagnosis.inspection import Inspection
+from evse_security.store.diagnosis.inspection import Inspection, Span
 from evse_security.store.reasons import Domain, Validity
 from evse_security.store.snapshot import CaStore, CertificateFile, LeafStore, Snapshot, StoreForm
 
@@ -108,8 +110,7 @@ def _file(file: CertificateFile, store: CaStore | LeafStore, seen: Inspection) -
     if not (file.blocks or file.problem or file.holds_more or is_bundle):
         yield found("HoldsNothing", "named like a certificate, but holds none", paths, mend=_set_aside(file, seen))
     if file.path in seen.surroundings.with_keys:
-        advice = "take the key out, treat it as known to others, and let its certificate be replaced"
-        yield found("KeyAmongCertificates", "holds a private key beside certificates", paths, advice=advice)
+        yield _key_among(file, store, seen)
 
 
 def _where(file: CertificateFile, block: Block, seen: Inspection) -> str:
@@ -128,14 +129,47 @@ def _bad_blocks(file: CertificateFile, bad: list[Block], seen: Inspection) -> Fi
     """All bad blocks of a file with one command, as lines have other numbers once some are cut out."""
     told = [f"{_where(file, block, seen)}: {block.problem}" for block in bad[:MOST_PATHS]]
     told += [f"and {len(bad) - MOST_PATHS} more"] if len(bad) > MOST_PATHS else []
-    spans = [seen.surroundings.spans.get((file.path, block.start)) for block in bad]
-    lines = [f"{span.first},{span.last}d" for span in spans if span is not None and span.alone]
-    mend: list[Command] = [("sed", "-i.bad", ";".join(lines), str(file.path))] if lines else []
+    spans = _lines(file, bad, seen)
+    mend = [_cut(file, spans, ".bad", seen)] if spans else []
     if file.in_der or len(file.blocks) == 1:
         mend = _set_aside(file, seen)
-    by_hand = not mend or 0 < len(lines) < len(bad)
+    by_hand = not mend or 0 < len(spans) < len(bad)
     advice = "take the block out, or install the certificate anew" if by_hand else None
     return found("Unreadable", "; ".join(told), (file.path,), mend=mend, advice=advice)
+
+
+def _lines(file: CertificateFile, blocks: Iterable[Block], seen: Inspection) -> list[Span]:
+    """On which lines blocks are, of those that have lines of their own."""
+    spans = (seen.surroundings.spans.get((file.path, block.start)) for block in blocks)
+    return [span for span in spans if span is not None and span.alone]
+
+
+def _cut(file: CertificateFile, spans: Iterable[Span], suffix: str, seen: Inspection) -> Command:
+    """The command that takes lines out of a file and keeps a copy of it; where it is a link, of what it leads to."""
+    lines = ";".join(f"{span.first},{span.last}d" for span in spans)
+    return ("sed", f"-i{suffix}", lines, str(seen.surroundings.leads_to(file.path) or file.path))
+
+
+def _key_among(file: CertificateFile, store: CaStore | LeafStore, seen: Inspection) -> Finding:
+    """Private keys among certificates: each gets a file of its own, where the station looks for the keys of leaves.
+
+    Without a copy of the file, which would hold them, and without writing over what has that name, as it may be the
+    key already: then nothing is cut out either.
+    """
+    what = "holds a private key beside certificates"
+    advice = "treat it as known to others: let its certificate be replaced"
+    spans = seen.surroundings.with_keys[file.path]
+    if not 0 < len(spans) <= MOST_PATHS or not all(span.alone for span in spans):
+        advice = f"move the key to a file of its own with mode 0600, and {advice}"
+        return found("KeyAmongCertificates", what, (file.path,), advice=advice)
+    real = seen.surroundings.leads_to(file.path) or file.path
+    directory = store.key_directory if isinstance(store, LeafStore) else real.parent
+    names = [directory / f"{real.name}{'' if number == 1 else f'.{number}'}.key" for number in range(1, len(spans) + 1)]
+    moves = [f'sed -n {span.first},{span.last}p "$1" >"${{{number}}}"' for number, span in enumerate(spans, 2)]
+    lines = ";".join(f"{span.first},{span.last}d" for span in spans)
+    script = " && ".join(("umask 077", "set -C", *moves, "sync", f'sed -i "{lines}" "$1"'))
+    mend = [("sh", "-c", script, "sh", str(real), *map(str, names))]
+    return found("KeyAmongCertificates", what, (file.path,), mend=mend, advice=advice)
 
 
 # ---- CA certificates
@@ -150,7 +184,7 @@ def authorities(seen: Inspection) -> Iterator[Finding]:
         if store.path in told:
             continue
         told.add(store.path)
-        yield from _duplicates(store, domain)
+        yield from _duplicates(store, domain, seen)
         for certificate in store.certificates:
             yield from _authority(certificate, domain, seen)
 
@@ -186,6 +220,20 @@ def installation(store: CaStore, source: str = "ROOT.pem") -> Command:
     return (OURS, "call", "install_ca_certificate", *arguments)
 
 
+def installation_of(certificate: Certificate, where: Iterable[Path], store: CaStore, seen: Inspection) -> list[Command]:
+    """The commands that install a CA certificate from where it lies; none where it is not in lines of its own there."""
+    paths = tuple(where)
+    if (alone := single_file(paths, seen)) is not None:
+        return [installation(store, alone)]
+    for file in (file for bundle in seen.bundles for file in bundle.files if file.path in paths):
+        blocks = [block for block in file.blocks if block.certificate == certificate]
+        copy = f"{file.path}.{certificate.serial_text}"
+        if copy.isprintable() and (spans := _lines(file, blocks[:1], seen)):
+            lines = f"{spans[0].first},{spans[0].last}w {copy}"
+            return [(*COPY_LINES, lines, str(file.path)), installation(store, copy), ("rm", copy)]
+    return []
+
+
 def _authority(certificate: Certificate, domain: Domain, seen: Inspection) -> Iterator[Finding]:
     paths, store = domain.files[certificate], domain.store
     gone = _deletion_from_bundle(seen.snapshot, certificate)
@@ -213,7 +261,8 @@ def _orphan(certificate: Certificate, domain: Domain, seen: Inspection) -> Findi
     if where:
         what = f"its issuer {certificate.issuer_name} is not in this bundle, but in {where[0]}"
     paths, store = domain.files[certificate], domain.store
-    mend = [installation(store, single_file(where, seen) or "ISSUER.pem")]
+    mend = installation_of(issuer, where, store, seen) if issuer is not None else []
+    mend = mend or [installation(store, "ISSUER.pem")]
     return found("OrphanSubCa", what, paths, certificate=certificate, reason="IssuerNotFound", mend=mend)
 
 
@@ -260,19 +309,46 @@ def weak_digest(certificate: Certificate, paths: tuple[Path, ...]) -> Iterator[F
         yield found("WeakDigest", str(weak), paths, certificate=certificate, reason=weak.code, advice=advice)
 
 
-def _duplicates(store: CaStore, domain: Domain) -> Iterator[Finding]:
+def _duplicates(store: CaStore, domain: Domain, seen: Inspection) -> Iterator[Finding]:
     """Certificates that are in a bundle more than once, in one file or in several."""
-    counts: dict[Certificate, int] = defaultdict(int)
+    there: dict[Certificate, list[tuple[CertificateFile, Block]]] = defaultdict(list)
     for file in store.files:
-        for certificate in file.certificates:
-            counts[certificate] += 1
+        for block in file.blocks:
+            if block.certificate is not None:
+                there[block.certificate].append((file, block))
     alone = {file.path for file in store.files if len(file.blocks) == 1 and not file.holds_more}
     here = {file.path for file in store.files}
-    for certificate, times in counts.items():
-        if times == 1:
-            continue
+    among: dict[Certificate, list[tuple[CertificateFile, Block]]] = {}
+    for certificate, blocks in there.items():
         paths = tuple(path for path in domain.files[certificate] if path in here)
         spare = [path for path in paths if path in alone][: len(paths) - 1]
-        mend = [("rm", *map(str, spare))] if spare else []
-        advice = None if mend else "take all but one of its blocks out"
-        yield found("Duplicate", f"is there {times} times", paths, certificate=certificate, mend=mend, advice=advice)
+        if spare:
+            what, mend = f"is there {len(blocks)} times", [("rm", *map(str, spare))]
+            yield found("Duplicate", what, paths, certificate=certificate, mend=mend)
+        elif len(blocks) > 1:
+            among[certificate] = blocks
+    if among:
+        yield _spare_blocks(among, seen)
+
+
+def _spare_blocks(among: dict[Certificate, list[tuple[CertificateFile, Block]]], seen: Inspection) -> Finding:
+    """What is to be taken out of files that hold more, with one command each: lines have other numbers afterwards."""
+    spare: dict[CertificateFile, list[Block]] = defaultdict(list)
+    for blocks in among.values():
+        for file, block in blocks[1:]:
+            spare[file].append(block)
+    paths = dict.fromkeys(file.path for blocks in among.values() for file, _ in blocks)
+    mend, by_hand = [], False
+    for file, doomed in spare.items():
+        spans = _lines(file, doomed, seen)
+        mend += [_cut(file, sorted(spans), ".twice", seen)] if spans else []
+        by_hand |= len(spans) < len(doomed)
+    advice = "take all but one of its blocks out" if by_hand else None
+    certificate, times = next((one, len(blocks)) for one, blocks in among.items())
+    what = f"is there {times} times"
+    if len(among) > 1:
+        names = ", ".join(one.name for one in islice(among, MOST_PATHS))
+        rest = f" and {len(among) - MOST_PATHS} more" if len(among) > MOST_PATHS else ""
+        what = f"{len(among)} certificates are there more than once: {names}{rest}"
+    named = certificate if len(among) == 1 else None
+    return found("Duplicate", what, paths, certificate=named, mend=mend, advice=advice)

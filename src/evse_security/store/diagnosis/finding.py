@@ -15,6 +15,10 @@ Command = tuple[str, ...]
 """A program with its arguments. Where it is `evse-security`, whoever shows it adds the options of the station."""
 
 OURS = "evse-security"
+BY_LINES = ("sed", "sh")
+"""Programs that are told lines by their numbers."""
+COPY_LINES = ("sed", "-n")
+"""How they are only copied."""
 FORBIDDEN = "Permission denied"
 """What the system says of files that the user who asks must not read."""
 AS_READER = "run it as the user that the station runs as, or give that user the right to read it"

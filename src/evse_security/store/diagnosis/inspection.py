@@ -86,11 +86,13 @@ class Surroundings:
     files: Mapping[Path, Rights] = field(default_factory=dict)
     volumes: tuple[Volume, ...] = ()
     spans: Mapping[tuple[Path, int], Span] = field(default_factory=dict)
-    """Lines of bad blocks, by file and first byte."""
+    """Lines of blocks that are bad, there once more, or roots among others, by file and first byte."""
     hollow: frozenset[Path] = frozenset()
     """Bundle files that hold something, but no certificate, good or bad."""
-    with_keys: frozenset[Path] = frozenset()
-    """Files of certificates that hold a private key, too."""
+    with_keys: Mapping[Path, tuple[Span, ...]] = field(default_factory=dict)
+    """Files of certificates that hold private keys, too, and the lines of those that are whole."""
+    locked: Mapping[Path, bool] = field(default_factory=dict)
+    """Keys that want a password, and whether one is configured, which does not open them."""
     der_keys: frozenset[Path] = frozenset()
     """Files of keys in DER."""
     responses: Mapping[Path, bytes] = field(default_factory=dict, repr=False)

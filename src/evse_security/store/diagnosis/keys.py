@@ -23,7 +23,15 @@ from evse_security.store.diagnosis.places import keys as key_files
 from evse_security.store.layout import is_generated
 from evse_security.store.snapshot import KeyFile
 
-_UNLOCK = "put the right password where private_key_password_file names it"
+_IF_LOST = "if nobody knows one that does, the leaf needs a new request, which makes a new key"
+_CONFIGURE = (
+    f"the command asks for a password: one that fits belongs in a file that private_key_password_file names; {_IF_LOST}"
+)
+_CORRECT = (
+    "the first command asks for a password, and the second says where the configured one comes from: one that fits "
+    f"belongs there; {_IF_LOST}"
+)
+_WEAKEN = "encrypt it anew in a way that is supported, with openssl pkcs8 -topk8"
 _NOT_SWEPT = "no certificate of it can be read, but not all files of certificates can be read"
 _DAMAGED_FIRST = "see to the files that cannot be read first: one of them may be its certificate"
 _BY_HAND = "no certificate of it is installed, and it was put there by hand: no sweep removes it"
@@ -35,7 +43,7 @@ def keys(seen: Inspection) -> Iterator[Finding]:
     missed = _missed(seen)
     for key in key_files(seen):
         if key.token is None:
-            yield _unread(key, Severity.ERROR if key.path in missed else None)
+            yield _unread(key, Severity.ERROR if key.path in missed else None, seen)
             continue
         if key.path in seen.surroundings.der_keys:
             as_pem: Command = ("openssl", "pkey", "-inform", "DER", "-in", str(key.path), "-out", f"{key.path}.pem")
@@ -58,15 +66,26 @@ def _missed(seen: Inspection) -> set[Path]:
     return {key.path for one in wanting if one.leaf_store is not None for key in one.leaf_store.keys}
 
 
-def _unread(key: KeyFile, severity: Severity | None) -> Finding:
+def _unread(key: KeyFile, severity: Severity | None, seen: Inspection) -> Finding:
     paths = (key.path,)
     if key.encrypted:
-        return found("KeyLocked", key.problem or "encrypted", paths, advice=_UNLOCK)
+        return _locked(key, seen)
     if key.size == 0:
         what = "an empty file: a full disk leaves such where writes are not checked"
         return found("KeyUnreadable", what, paths, mend=[("rm", str(key.path))])
     advice = AS_READER if key.problem == FORBIDDEN else "put the key there in PEM (PKCS #8), or remove the file"
     return found("KeyUnreadable", key.problem or "cannot be read", paths, advice=advice, severity=severity)
+
+
+def _locked(key: KeyFile, seen: Inspection) -> Finding:
+    """A key that a password would open: whether another one does, OpenSSL tells."""
+    mend: list[Command] = [("openssl", "pkey", "-noout", "-in", str(key.path))]
+    advice = _CONFIGURE
+    if key.path not in seen.surroundings.locked:
+        mend, advice = [], _WEAKEN
+    elif seen.surroundings.locked[key.path]:
+        mend, advice = [*mend, (OURS, "config")], _CORRECT
+    return found("KeyLocked", key.problem or "encrypted", (key.path,), mend=mend, advice=advice)
 
 
 def _unneeded(key: KeyFile, seen: Inspection) -> tuple[str, str, Mender]:

@@ -13,7 +13,7 @@ from evse_security.pki.demands import check_end_entity
 from evse_security.pki.keytoken import token_of_certificate
 from evse_security.pki.path import MAX_PATH, VerifiedChain
 from evse_security.pki.profile import EDITION_OF_KEY_TYPE, Edition, ProfileName, check, edition_of, leaf_key_of, serves
-from evse_security.store.diagnosis.certificates import deletion, installation, single_file, weak_digest
+from evse_security.store.diagnosis.certificates import deletion, installation, installation_of, weak_digest
 from evse_security.store.diagnosis.finding import (
     MOST_PATHS,
     OURS,
@@ -66,7 +66,10 @@ def _in_use(domain: Domain, store: LeafStore, seen: Inspection) -> Iterator[Find
         what = f"no {kind} leaf can be used: {'; '.join(reasons)}{more}"
         closed = any(leaf.key is None for leaf in store.leaves) and _closed(store)
         like = store.leaves[0].certificate
-        mend, advice = ([], _OPEN_FIRST) if closed else ([request(store, like, seen)], _THEN_INSTALL)
+        mend, advice = ([request(store, like, seen)], _THEN_INSTALL) if not closed else ([], _OPEN_FIRST)
+        if closed and all(key.encrypted for key in store.keys if key.token is None and key.size > 0):
+            mend = [request(store, like, seen)]
+            advice = f"{_OPEN_FIRST}; if nobody has the password, the command makes a new one: {_THEN_INSTALL}"
         if not closed and any(domain.validity(leaf.certificate) is not Validity.VALID for leaf in store.leaves):
             advice = if_clock_is_right(seen.now, advice)
         yield found("NoUsableLeaf", what, (store.directory,), mend=mend, advice=advice)
@@ -225,12 +228,14 @@ def _refused(refusal: ChainRefused, domain: Domain, leaf: Leaf, store: LeafStore
         if missing is not None:
             where = seen.files_of(missing)
             what = f"{refusal}; {missing.name} lies in {where[0]}"
-            in_bundle = any(missing in one.certificates for one in seen.bundles)
-            code = "WrongBundle" if missing.self_signed and in_bundle else code
-            source = single_file(where, seen)
-            mend = [installation(domain.store, source or "ISSUER.pem")]
+            bundled = [file.path for one in seen.bundles for file in one.files if missing in file.certificates]
+            code = "WrongBundle" if missing.self_signed and bundled else code
+            there = installation_of(missing, where, domain.store, seen)
+            mend = there or mend
             block = f"the certificate with serial {missing.serial_text} in {where[0]}"
-            advice = None if source else f"ISSUER.pem is {block}: copy its block"
+            advice = None if there else f"ISSUER.pem is {block}: copy its block"
+            if code == "WrongBundle" and there:
+                advice = f"it stays in {bundled[0]}, too: take it out there if nobody of that domain needs it"
     return found(
         code,
         what,

@@ -15,8 +15,8 @@ from evse_security.pki.hashdata import from_lines
 from evse_security.store.archive import CA_ROLES, LEAF_ROLES, Archive, Item
 from evse_security.store.changes import PUBLIC_MODE, SECRET_MODE, Change, Decision, Order, Remove, Write
 from evse_security.store.kinds import LEAF_KINDS
-from evse_security.store.layout import CERTIFICATE_SUFFIXES, KEY_SUFFIXES, OCSP_DIRECTORY
-from evse_security.store.snapshot import CaStore, LeafStore, Snapshot, StoreForm
+from evse_security.store.layout import CERTIFICATE_SUFFIXES, KEY_SUFFIXES, OCSP_DIRECTORY, is_generated
+from evse_security.store.snapshot import CaStore, CertificateFile, LeafStore, Snapshot, StoreForm
 from evse_security.vocabulary import (
     CertificateStoreUpdate,
     CertificateStoreUpdateOperation,
@@ -93,6 +93,25 @@ def _below(path: Path, directory: Path) -> str:
 
 
 # ---- what restoring it changes
+
+
+class Names(NamedTuple):
+    """The names of leaves, where a backup and the store have none in common: it may be another station's."""
+
+    in_backup: tuple[str, ...]
+    installed: tuple[str, ...]
+
+
+def strange_names(archive: Archive, snapshot: Snapshot) -> Names | None:
+    """The names of the leaves in a backup and of those installed, if both have leaves, and none of one name."""
+    files = (item for item in archive.items if item.role in _CERTIFICATES and not item.is_key)
+    held = (CertificateFile(item.path, pem.blocks(item.content)).leaf for item in files)
+    in_backup = dict.fromkeys(sorted(leaf.name for leaf in held if leaf is not None))
+    leaves = (leaf.certificate for store in snapshot.leaves.values() for leaf in store.leaves)
+    installed = dict.fromkeys(sorted(leaf.name for leaf in leaves))
+    if not in_backup or not installed or in_backup.keys() & installed.keys():
+        return None
+    return Names(tuple(in_backup), tuple(installed))
 
 
 class Restored(NamedTuple):
@@ -197,9 +216,11 @@ def _put_key(
     meanwhile = write.path.with_name(f"{prefix}{token()}.key")
     plan.keys.append(Write(meanwhile, write.content, SECRET_MODE))
     if others is Others.STAY:
-        kept = write.path.with_name(f"{prefix}{token()}.key")
+        of_request = is_generated(write.path.name)  # others were put there by hand, and no sweep is to remove them
+        kept = write.path.with_name(f"{prefix if of_request else f'{write.path.stem[:40]}.'}{token()}.key")
         plan.keys.append(Write(kept, before, SECRET_MODE))
-        plan.report.append(Restored("kept under another name", kept))
+        until = " until csr_lifetime is over" if of_request else ""
+        plan.report.append(Restored(f"kept under another name{until}", kept))
     plan.renamed += [write, Remove(meanwhile)]
 
 
