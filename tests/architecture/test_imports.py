@@ -36,9 +36,9 @@ GROUPS: dict[str, tuple[str, str]] = {
     ),
     "keys": ("keys", "errors pki"),
     "disk": (
-        "store.allocator store.aside store.attempt store.audit store.backup store.brief store.disk store.files "
+        "store.allocator store.aside store.audit store.backup store.brief store.disk store.files "
         "store.firmware store.inotify store.lock store.picture store.reading store.rehash store.roots store.scan "
-        "store.surroundings store.turn store.view store.watch",
+        "store.surroundings store.transaction store.turn store.view store.watch",
         f"{BASE} actor config pki rules keys",
     ),
     "serve": ("serve", "vocabulary errors interface"),

@@ -1,6 +1,6 @@
 """The directory of certificates: look at it, and change it.
 
-Looking takes no lock and changes nothing. Changes are made by one writer at a time, as `Attempt` says.
+Looking takes no lock and changes nothing. Changes are made by one writer at a time, as `Transaction` says.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 from evse_security.pki.pem import MAX_FILE_BYTES
 from evse_security.store import scan
 from evse_security.store.allocator import give_back
-from evse_security.store.attempt import Attempt, not_writable
 from evse_security.store.changes import Change, Write
 from evse_security.store.files import Files
 from evse_security.store.kinds import DOMAINS
@@ -27,6 +26,7 @@ from evse_security.store.lock import PATIENCE, Missing, WriterLock, opened_direc
 from evse_security.store.parts import EVERYTHING, Parts
 from evse_security.store.picture import Picture
 from evse_security.store.snapshot import Snapshot
+from evse_security.store.transaction import Transaction, not_writable
 from evse_security.store.view import View
 
 log = logging.getLogger(__name__)
@@ -172,11 +172,11 @@ class Disk:
 
     def apply(self, changes: Iterable[Change], now: datetime) -> None:
         """Make changes, all or none. Raises `NotWritable`."""
-        attempt, wanted = Attempt(self._files, self), tuple(changes)
+        transaction, wanted = Transaction(self._files, self), tuple(changes)
         self._is_changed = self._is_changed or bool(wanted)
         try:
-            attempt.make(wanted, now)
-            attempt.finish()
+            transaction.make(wanted, now)
+            transaction.finish()
         except BaseException:
             self.leave_behind()
             raise

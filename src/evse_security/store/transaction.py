@@ -1,4 +1,4 @@
-"""One list of changes on its way to the disk.
+"""One list of changes on its way to the disk: all of it or nothing.
 
 Changes are staged first (written aside and forced to the disk), then given their names one by one in the order of the
 decision, each forced to the disk before the next: being killed between any two steps leaves a lawful store and at most
@@ -31,7 +31,7 @@ _CANNOT_KEEP = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EML
 
 
 class Ground(Protocol):
-    """What an attempt asks of the store that it changes."""
+    """What a transaction asks of the store that it changes."""
 
     @property
     def mark(self) -> str:
@@ -65,7 +65,7 @@ class _Done(NamedTuple):
     """What was kept aside, after it was let go."""
 
 
-class Attempt:
+class Transaction:
     """Makes a list of changes: all of it or nothing."""
 
     def __init__(self, files: Files, ground: Ground) -> None:
