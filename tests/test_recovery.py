@@ -299,6 +299,53 @@ def test_a_backup_of_what_was_not_replaced_after_all_is_not_left_behind(store: P
     assert other.read_bytes() == b"somebody's"
 
 
+@pytest.mark.parametrize("others", Others)
+def test_a_backup_stays_where_the_disk_breaks_and_not_all_can_be_taken_back(
+    store: Prepared, saved: Path, tmp_path: Path, others: Others
+) -> None:
+    """As where a file system becomes read-only after an error: what it lost is nowhere else."""
+    assert installing("NewRoot")(store.station(), store)
+    assert requesting(store.station(), store)
+    before, stayed = main_files(store), 0
+    for number in range(20):
+        (place := tmp_path / f"{number}").mkdir()
+        one, backup = store.copied_to(place / "store"), Path(shutil.copy(saved, place))
+        try:
+            one.station(FailingAt(number, errno.EIO, for_good=True)).restore(backup, passphrase=None, others=others)
+        except NotWritable as refusal:
+            kept = list(place.glob("*.before-*"))
+            left = {name: content for name, content in main_files(one).items() if not name.endswith(TEMPORARY_SUFFIX)}
+            assert bool(kept) is (left != before)
+            if kept:
+                stayed += 1
+                assert str(refusal).endswith(f"what was there before is in {kept[0]}")
+                one.station().restore(kept[0], passphrase=None)
+                assert main_files(one).items() >= before.items()
+    assert stayed
+
+
+def test_what_was_there_is_kept_as_it_is_when_it_is_replaced(
+    store: Prepared, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory that is missing is made before the store is locked at last: others may add a key meanwhile."""
+    assert installing("NewRoot")(store.station(), store)
+    station = store.station()
+    for lock in store.root.rglob("*.lock"):
+        lock.unlink()
+    make = station._core._disk.make_directories
+
+    def slowly() -> None:
+        assert requesting(store.station(), store)
+        make()
+
+    monkeypatch.setattr(station._core._disk, "make_directories", slowly)
+    report = station.restore(saved, passphrase=None, others=Others.GO)
+    assert report.kept is not None
+    removed = {change.path.name for change in report.changes if change.what == "removed"}
+    assert {name for name in removed if name.endswith(".key")}
+    assert removed <= {Path(name).name for name in members(report.kept)}
+
+
 def test_where_nothing_changes_nothing_is_written(store: Prepared, saved: Path) -> None:
     before = tree(store.root)
     report = store.station().restore(saved, passphrase=None)
