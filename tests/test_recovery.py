@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import stat
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
@@ -705,3 +706,19 @@ def test_the_names_of_certificates_do_not_matter(tmp_path: Path) -> None:
     store.config().v2g_ca_bundle.write_text(odd)
     store.station().backup(tmp_path / "backup", passphrase=None)
     assert "ca/V2G/bundle/V2G_ROOT_CA.pem" in members(tmp_path / "backup")
+
+
+def test_a_backup_that_is_not_sure_to_last_is_not_left_behind(
+    store: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    force = os.fsync
+
+    def fail_at_directories(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) and os.path.samestat(os.fstat(descriptor), os.stat(tmp_path)):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        force(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_at_directories)
+    with pytest.raises(BackupRefused, match=os.strerror(errno.EIO)):
+        store.station().backup(tmp_path / "backup", passphrase=None)
+    assert not (tmp_path / "backup").exists()
