@@ -722,3 +722,22 @@ def test_a_backup_that_is_not_sure_to_last_is_not_left_behind(
     with pytest.raises(BackupRefused, match=os.strerror(errno.EIO)):
         store.station().backup(tmp_path / "backup", passphrase=None)
     assert not (tmp_path / "backup").exists()
+
+
+def test_what_is_mended_is_kept_as_it_is_then(store: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As what is restored: another process may be killed while it writes a key, just before the store is locked."""
+    station, directory = store.station(), store.root / "client/cso"
+    for lock in store.root.rglob("*.lock"):
+        lock.unlink()
+    (directory / f".1{TEMPORARY_SUFFIX}").write_bytes(b"one")
+    make = station._core._disk.make_directories
+
+    def slowly() -> None:
+        (directory / f".2{TEMPORARY_SUFFIX}").write_bytes(b"another")
+        make()
+
+    monkeypatch.setattr(station._core._disk, "make_directories", slowly)
+    report = station.mend(tmp_path / "aside")
+    removed = {deed.path.name for deed in report.deeds if deed.what.startswith("removed")}
+    assert removed == {f".1{TEMPORARY_SUFFIX}", f".2{TEMPORARY_SUFFIX}"}
+    assert removed == {path.name for path in (tmp_path / "aside").rglob("*") if path.is_file()}

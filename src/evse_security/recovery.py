@@ -88,7 +88,7 @@ class Recovery:
         """Verify a backup, and only then put its files in place: all of them or none.
 
         What was there is backed up before, with the same protection: to `keep`, or beside the backup. Raises
-        `BackupRefused` or `NotWritable`; then nothing was changed.
+        `BackupRefused` or `NotWritable`; then nothing was changed, or that backup stays and the latter says so.
         """
         if dry_run:
             archive, _ = self._opened(path, passphrase)
