@@ -29,9 +29,8 @@ from evse_security.store.snapshot import CaStore, CertificateFile, LeafStore, Sn
 KeyReader = Callable[[bytes], KeyReading]
 
 _PRIVATE_KEY = b"PRIVATE KEY-----"
-_KEY_BLOCK = re.compile(
-    rb"-----BEGIN (?P<label>[A-Z0-9 ]{0,64}PRIVATE KEY)-----[^-]*(?:-(?!----)[^-]*)*-----END (?P=label)-----"
-)
+_KEY_BEGIN = re.compile(rb"-----BEGIN (?P<label>[A-Z0-9 ]{0,64}PRIVATE KEY)-----")
+"""What follows is sought by hand: a pattern for a text of any length takes 80 times its memory where no end comes."""
 _MAX_LINES_READ = 100
 """Files with bad blocks that are read once more to say on which lines those are."""
 _MAX_SPANS = 1000
@@ -216,8 +215,20 @@ def _with_keys(snapshot: Snapshot) -> dict[Path, tuple[Span, ...]]:
 
 def key_spans(content: bytes) -> tuple[Span, ...]:
     """On which lines of a text private keys are."""
-    found = islice(_KEY_BLOCK.finditer(content), _MAX_SPANS)
-    return tuple(span(content, block.start(), block.end()) for block in found)
+    return tuple(span(content, start, end) for start, end in islice(_key_blocks(content), _MAX_SPANS))
+
+
+def _key_blocks(content: bytes) -> Iterator[tuple[int, int]]:
+    """Where private keys begin and end; five dashes are in none."""
+    at = 0
+    while (begin := _KEY_BEGIN.search(content, at)) is not None:
+        stop = content.find(b"-----", begin.end())
+        at = begin.end() - len(b"-----")  # they may be the first of another
+        if stop < 0:
+            return
+        if content.startswith(b"END %b-----" % begin["label"], stop + len(b"-----")):
+            at = stop + len(b"-----END -----") + len(begin["label"])
+            yield begin.start(), at
 
 
 def _bare(snapshot: Snapshot) -> list[Path]:
