@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import stat
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
@@ -297,6 +298,53 @@ def test_a_backup_of_what_was_not_replaced_after_all_is_not_left_behind(store: P
     with pytest.raises(BackupRefused):
         store.station().restore(saved, passphrase=None, keep=other)
     assert other.read_bytes() == b"somebody's"
+
+
+@pytest.mark.parametrize("others", Others)
+def test_a_backup_stays_where_the_disk_breaks_and_not_all_can_be_taken_back(
+    store: Prepared, saved: Path, tmp_path: Path, others: Others
+) -> None:
+    """As where a file system becomes read-only after an error: what it lost is nowhere else."""
+    assert installing("NewRoot")(store.station(), store)
+    assert requesting(store.station(), store)
+    before, stayed = main_files(store), 0
+    for number in range(20):
+        (place := tmp_path / f"{number}").mkdir()
+        one, backup = store.copied_to(place / "store"), Path(shutil.copy(saved, place))
+        try:
+            one.station(FailingAt(number, errno.EIO, for_good=True)).restore(backup, passphrase=None, others=others)
+        except NotWritable as refusal:
+            kept = list(place.glob("*.before-*"))
+            left = {name: content for name, content in main_files(one).items() if not name.endswith(TEMPORARY_SUFFIX)}
+            assert bool(kept) is (left != before)
+            if kept:
+                stayed += 1
+                assert str(refusal).endswith(f"what was there before is in {kept[0]}")
+                one.station().restore(kept[0], passphrase=None)
+                assert main_files(one).items() >= before.items()
+    assert stayed
+
+
+def test_what_was_there_is_kept_as_it_is_when_it_is_replaced(
+    store: Prepared, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A directory that is missing is made before the store is locked at last: others may add a key meanwhile."""
+    assert installing("NewRoot")(store.station(), store)
+    station = store.station()
+    for lock in store.root.rglob("*.lock"):
+        lock.unlink()
+    make = station._core._disk.make_directories
+
+    def slowly() -> None:
+        assert requesting(store.station(), store)
+        make()
+
+    monkeypatch.setattr(station._core._disk, "make_directories", slowly)
+    report = station.restore(saved, passphrase=None, others=Others.GO)
+    assert report.kept is not None
+    removed = {change.path.name for change in report.changes if change.what == "removed"}
+    assert {name for name in removed if name.endswith(".key")}
+    assert removed <= {Path(name).name for name in members(report.kept)}
 
 
 def test_where_nothing_changes_nothing_is_written(store: Prepared, saved: Path) -> None:
@@ -658,3 +706,38 @@ def test_the_names_of_certificates_do_not_matter(tmp_path: Path) -> None:
     store.config().v2g_ca_bundle.write_text(odd)
     store.station().backup(tmp_path / "backup", passphrase=None)
     assert "ca/V2G/bundle/V2G_ROOT_CA.pem" in members(tmp_path / "backup")
+
+
+def test_a_backup_that_is_not_sure_to_last_is_not_left_behind(
+    store: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    force = os.fsync
+
+    def fail_at_directories(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) and os.path.samestat(os.fstat(descriptor), os.stat(tmp_path)):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        force(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_at_directories)
+    with pytest.raises(BackupRefused, match=os.strerror(errno.EIO)):
+        store.station().backup(tmp_path / "backup", passphrase=None)
+    assert not (tmp_path / "backup").exists()
+
+
+def test_what_is_mended_is_kept_as_it_is_then(store: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As what is restored: another process may be killed while it writes a key, just before the store is locked."""
+    station, directory = store.station(), store.root / "client/cso"
+    for lock in store.root.rglob("*.lock"):
+        lock.unlink()
+    (directory / f".1{TEMPORARY_SUFFIX}").write_bytes(b"one")
+    make = station._core._disk.make_directories
+
+    def slowly() -> None:
+        (directory / f".2{TEMPORARY_SUFFIX}").write_bytes(b"another")
+        make()
+
+    monkeypatch.setattr(station._core._disk, "make_directories", slowly)
+    report = station.mend(tmp_path / "aside")
+    removed = {deed.path.name for deed in report.deeds if deed.what.startswith("removed")}
+    assert removed == {f".1{TEMPORARY_SUFFIX}", f".2{TEMPORARY_SUFFIX}"}
+    assert removed == {path.name for path in (tmp_path / "aside").rglob("*") if path.is_file()}

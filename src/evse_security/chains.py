@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -140,7 +139,6 @@ class Chains:
         """Work on this store."""
         self._core, self._leaves = core, leaves
         self._known: dict[LeafCertificateType, tuple[Snapshot, Span, Installed]] = {}
-        self._working = threading.Lock()
 
     def installed(self, kind: LeafCertificateType) -> Installed:
         """The chains of a kind: the same object as before, while the store is the same and nothing begins or ends."""
@@ -149,7 +147,7 @@ class Chains:
             snapshot, (since, until), found = known
             if self._core.is_still(snapshot) and since <= self._core.config.clock() < until:
                 return found
-        with self._working:
+        with self._core.working:
             known = self._known.get(kind)
             snapshot, moment = self._core.look()
             if known is not None and known[0] is snapshot and known[1].covers(moment.now):

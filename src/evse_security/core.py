@@ -79,6 +79,8 @@ class Core:
         self._disk = Disk(places, picture, files)
         self._audit = AuditLog(config.audit_log, sync=config.audit_log_sync) if config.audit_log else None
         self._changing = threading.RLock()
+        self.working = threading.Lock()
+        """For who works out what others would work out as well."""
         self._subscribers: list[Subscriber] = []
         self._hearing_oem: list[Callable[[OemStoreUpdate], object]] = []
         self._hearing_refusals: list[Callable[[Refused], object]] = []
@@ -88,8 +90,10 @@ class Core:
 
     def begin_in_fork(self) -> None:
         """Start anew in a process that was forked."""
-        self._changing = threading.RLock()
+        self._changing, self.working = threading.RLock(), threading.Lock()
         self._disk.begin_in_fork()
+        if self._audit is not None:
+            self._audit.begin_in_fork()
 
     def check_places(self) -> None:
         """Refuse leaf directories that are something else, and a clock without zone. Raises `InvalidConfiguration`."""

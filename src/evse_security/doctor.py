@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -66,7 +67,9 @@ class Doctor:
 
         def decide(snapshot: Snapshot, moment: Moment) -> Decision:
             made.append(treatment(self._inspection(snapshot, moment, WARN_DAYS), self._core.limits.keep_newest))
-            if made[-1].said and not kept and not dry_run:
+            while kept:  # this is decided once more, and others may have changed the store since
+                shutil.rmtree(kept.pop(), ignore_errors=True)
+            if made[-1].said and not dry_run:
                 kept.append(aside or self._beside(moment))
                 keep_aside(made[-1].said, self._common(), kept[0])
             return made[-1].decision

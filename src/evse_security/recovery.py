@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from evse_security import __version__
 from evse_security.clock import Moment
 from evse_security.core import Core
-from evse_security.errors import BackupRefused, EvseSecurityError
+from evse_security.errors import BackupRefused, EvseSecurityError, NotWritable
 from evse_security.store import archive as archives
 from evse_security.store import backup as files
 from evse_security.store.archive import Archive, LeftOut
@@ -87,7 +88,7 @@ class Recovery:
         """Verify a backup, and only then put its files in place: all of them or none.
 
         What was there is backed up before, with the same protection: to `keep`, or beside the backup. Raises
-        `BackupRefused` or `NotWritable`; then nothing was changed.
+        `BackupRefused` or `NotWritable`; then nothing was changed, or that backup stays and the latter says so.
         """
         if dry_run:
             archive, _ = self._opened(path, passphrase)
@@ -95,15 +96,20 @@ class Recovery:
             _, changes = self._decided(archive, snapshot, moment, others, path)
             return _report(archive, changes, None, strange_names(archive, snapshot), dry_run=True)
         kept: list[Path] = []
+        before: dict[Path, str | None] = {}
         said: list[tuple[tuple[Restored, ...], Names | None]] = []
 
         def decide(snapshot: Snapshot, moment: Moment) -> Decision:
             decision, changes = self._decided(archive, snapshot, moment, others, path)
             said.append((changes, strange_names(archive, snapshot)))
-            if decision.changes and not kept and next(places(snapshot), None) is not None:
+            while kept:  # this is decided once more, and others may have changed the store since
+                files.remove(kept.pop())
+            if decision.changes and next(places(snapshot), None) is not None:
                 beside = keep or _beside(path, moment)
                 self._keep(snapshot, moment, beside, passphrase, {one.path for one in changes if one.what == "removed"})
                 kept.append(beside)
+                before.clear()
+                before.update(_digests(change.path for change in decision.changes))
             return decision
 
         with self._core.deed("restore") as deed:
@@ -111,9 +117,12 @@ class Recovery:
             deed.note = f"made {archive.made:%Y-%m-%dT%H:%M:%SZ}, SHA-256 {digest}, from {path}"
             try:
                 self._core.change(decide, deed)
-            except EvseSecurityError:  # nothing was changed, so nothing needs it, and there are keys in it
+            except EvseSecurityError as refusal:
                 for backup in kept:
-                    files.remove(backup)
+                    if not _are_still(before):
+                        problem = f"{refusal}; not all could be taken back, and what was there before is in {backup}"
+                        raise NotWritable("the store", problem) from refusal
+                    files.remove(backup)  # nothing was changed, so nothing needs it, and there are keys in it
                 raise
         changes, names = said[-1]
         return _report(archive, changes, kept[0] if kept else None, names, dry_run=False)
@@ -180,6 +189,20 @@ class Recovery:
         for one in directories:
             if Path(directory).is_relative_to(os.path.realpath(one)):
                 raise BackupRefused(str(path), f"it would lie in {one}, among the files of the store")
+
+
+def _digests(paths: Iterable[Path]) -> dict[Path, str | None]:
+    """What files hold, without keeping it, as there are keys among them; None for those that are not there."""
+    contents = ((path, files.present(path)) for path in paths)
+    return {path: None if content is None else hashlib.sha256(content).hexdigest() for path, content in contents}
+
+
+def _are_still(before: Mapping[Path, str | None]) -> bool:
+    """Whether files hold what they held, for sure."""
+    try:
+        return _digests(before) == before
+    except BackupRefused:
+        return False
 
 
 def _check_passphrase(passphrase: str | None, path: Path) -> None:

@@ -346,7 +346,7 @@ class Station:
         """Verify a backup, then put its files in place, all or none; `others` are files that it does not name.
 
         What was there is backed up before, with the same protection: to `keep`, or beside the backup. Raises
-        `BackupRefused` or `NotWritable`; then nothing was changed.
+        `BackupRefused` or `NotWritable`; then nothing was changed, or that backup stays and the latter says so.
         """
         return self._recovery.restore(path, passphrase, others=others, dry_run=dry_run, keep=keep)
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl
+import time
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from evse_security.errors import InvalidConfiguration
 from evse_security.http.protocol import client_name
 from evse_security.http.scopes import Scope
-from evse_security.http.tls import contexts
+from evse_security.http.tls import contexts, signature
 from evse_security.lab.keys import key_pem
 from evse_security.service.config import ServiceConfig
 from tests.builders import World, at, world
@@ -188,3 +189,14 @@ def test_it_is_said_which_file_is_missing_or_cannot_be_read(tmp_path: Path) -> N
     }.items():
         with pytest.raises(InvalidConfiguration, match=said):
             contexts(config)
+
+
+def test_a_file_that_is_copied_over_with_its_time_is_seen(tmp_path: Path) -> None:
+    """As `cp -p` does; and a CA of clients may be as long as the one that is not to be trusted any more."""
+    (path := tmp_path / "clients.pem").write_text("one")
+    config = ServiceConfig(http_client_ca=path)
+    before, found = signature(config), path.stat()
+    time.sleep(0.02)  # times are that coarse
+    path.write_text("two")
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert signature(config) != before

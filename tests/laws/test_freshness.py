@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from evse_security import Station
 from evse_security.store.layout import TEMPORARY_SUFFIX
+from evse_security.vocabulary import LeafCertificateType
 from tests.laws import children, freshness
 from tests.laws.conftest import Mount
 from tests.laws.freshness import STORES, Stale, Stock, compare, sequence
@@ -118,11 +120,13 @@ def test_a_station_and_its_fork_both_see_changes(stock: Stock, tmp_path: Path) -
 @children.forks
 def test_a_fork_of_a_station_that_is_in_use_answers(stock: Stock, tmp_path: Path) -> None:
     """Whatever its other threads were at: none of them is there to let go of a lock."""
-    station = stock.place("files", tmp_path / "store").store.station()
+    config = stock.place("files", tmp_path / "store").store.config()
+    station = Station.open(replace(config, audit_log=tmp_path / "audit" / "log"))
     core, held, done = station._core, threading.Barrier(2), threading.Event()
+    station.chains(LeafCertificateType.V2G)
 
     def at_work() -> None:
-        with core._disk._looking, core._changing, core._disk._writer._threads:
+        with core._disk._looking, core._changing, core._disk._writer._threads, core.working, core.audit_log._threads:
             held.wait()
             done.wait()
 
@@ -138,7 +142,9 @@ def test_a_fork_of_a_station_that_is_in_use_answers(stock: Stock, tmp_path: Path
 def _use(station: Station) -> None:
     signal.alarm(20)
     freshness.look(station)
+    assert station.chains(LeafCertificateType.V2G).chains
     assert installing("NewRoot")(station, Prepared(Path()))
+    assert [entry["command"] for entry in station.audit_entries()] == ["install_ca_certificate"]
 
 
 @children.forks

@@ -19,7 +19,7 @@ from evse_security.pki.profile import ProfileName
 from evse_security.store.changes import Link
 from evse_security.store.diagnosis.inspection import Inspection, Place, Rights, Surroundings, Volume
 from evse_security.store.layout import KEY_SUFFIXES, Layout
-from evse_security.store.surroundings import key_spans, locked, span, to_be_found
+from evse_security.store.surroundings import key_spans, locked, spans, to_be_found
 from tests.builders import DAY, NOW, World, ocsp_answer, pem_of, signed_with_rsa, world
 from tests.store.pictures import (
     BELIEVED,
@@ -70,7 +70,7 @@ def around(shelf: Shelf, **changes: Any) -> Surroundings:
         places=tuple(places),
         files={path: Rights(stored.mode, 0, stored.modified) for path, stored in files.items()},
         volumes=(ROOMY,),
-        spans={(path, block.start): span(held[path], block.start, block.end) for path, block in found},
+        spans={(path, block.start): next(spans(held[path], [(block.start, block.end)])) for path, block in found},
         with_keys={p: key_spans(held[p]) for p in certificate_files if b"PRIVATE KEY" in held[p]},
         locked=locked(snapshot),
         der_keys=frozenset(k.path for s in snapshot.leaves.values() for k in s.keys if held[k.path][:1] == b"\x30"),

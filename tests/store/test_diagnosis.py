@@ -16,7 +16,7 @@ from evse_security.store.diagnosis import diagnose
 from evse_security.store.diagnosis.finding import AS_READER, KINDS, Finding, Mender, Severity
 from evse_security.store.diagnosis.inspection import Inspection, Place, Rights, Span, Volume
 from evse_security.store.diagnosis.mending import Treatment, treatment
-from evse_security.store.surroundings import span
+from evse_security.store.surroundings import spans
 from tests.builders import DAY, NOW, YEAR, altered, ocsp_answer, pem_of
 from tests.store.pictures import CERTS, CSMS_BUNDLE, MO_BUNDLE, PAST, V2G_BUNDLE, config, id_of, junk_block, token
 from tests.store.sick import CASES, CHAIN, CSO, KEY, SINGLE, pki, seen, station
@@ -362,7 +362,8 @@ def test_a_duplicate_in_a_file_of_its_own_can_be_removed() -> None:
 )
 def test_lines_are_cut_out_only_where_nothing_else_is_on_them(text: str, *, alone: bool) -> None:
     start, end = text.index("-----BEGIN"), text.index("-----END CERTIFICATE-----") + 25
-    assert span(text.encode(), start, end) == Span(2 if text[1] == "\n" else 1, 4 if text[1] == "\n" else 3, alone)
+    expected = Span(2 if text[1] == "\n" else 1, 4 if text[1] == "\n" else 3, alone)
+    assert list(spans(text.encode(), [(start, end), (0, 1), (start, end)]))[::2] == [expected, expected]
 
 
 def test_no_command_is_given_that_would_delete_more() -> None:

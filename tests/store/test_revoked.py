@@ -130,3 +130,19 @@ def test_it_is_said_who_is_revoked() -> None:
     assert isinstance(reason, Revoked)
     assert (reason.code, reason.certificate) == ("Revoked", "CN=Sub, O=Test")
     assert revocation(leaf_of(found.leaves[SECC_LEAF]), found.cas[V2G].trust, frozenset()) is None
+
+
+def test_what_was_worked_out_goes_when_it_is_said_anew_who_is_revoked() -> None:
+    """A responder says the same each day, and leaves and roots stay for years."""
+    found = stocked().look()
+    store, trust = found.leaves[SECC_LEAF], found.cas[V2G].trust
+    kept = []
+    for day in range(1, 5):
+        again = told(stocked(), "New", this_update=NOW - day * DAY, **REVOKED).look()
+        for _ in range(2):
+            leaf = chosen(store, trust, "not_after", Policy((SECC_LEAF,)), NOW, said(again))
+            assert leaf is not None
+            assert leaf.certificate.pem == W["Old"].pem
+            newest_per_root(store, trust, "not_after", Policy((SECC_LEAF,)), NOW, said(again))
+        kept.append(len(store.memory[trust]))
+    assert len(set(kept)) == 1

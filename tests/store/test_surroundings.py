@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from evse_security.store.diagnosis.inspection import Surroundings
 from evse_security.store.disk import Disk
 from evse_security.store.layout import Layout
 from evse_security.store.picture import Picture
-from evse_security.store.surroundings import surroundings
+from evse_security.store.surroundings import key_spans, spans, surroundings
 from tests.builders import world
 from tests.laws import children
 from tests.store.pictures import junk_block, token
@@ -176,3 +177,32 @@ def test_modes_of_files_and_directories_but_of_nothing_else(tmp_path: Path) -> N
         with pytest.raises(NotWritable):
             set_mode(tmp_path / name, 0o600)
     assert stat.S_IMODE((tmp_path / "fifo").stat().st_mode) == 0o644
+
+
+def test_what_begins_like_a_key_and_does_not_end_takes_no_memory() -> None:
+    content = b"-----BEGIN PRIVATE KEY-----\n" + b"-a" * (1 << 20)
+    tracemalloc.start()
+    try:
+        assert key_spans(content) == ()
+        assert tracemalloc.get_traced_memory()[1] < len(content)
+    finally:
+        tracemalloc.stop()
+    assert [(one.first, one.last) for one in key_spans(content + b"\n-----END PRIVATE KEY-----\n")] == [(1, 3)]
+
+
+def test_a_text_is_looked_through_once_for_the_lines_of_all_its_blocks() -> None:
+    """A thousand blocks of a large file, counted from its beginning each, would take a minute."""
+    looked = []
+
+    class Text(bytes):
+        def count(self, sought: bytes, start: int, end: int) -> int:  # type: ignore[override]
+            looked.append(end - start)
+            return super().count(sought, start, end)
+
+    content = Text(b"a\n" * 1000 + b"block\n" * 100)
+    found = list(spans(content, [(at, at + 6) for at in range(2000, len(content), 6)]))
+    assert [(one.first, one.last, one.alone) for one in found] == [(n, n, True) for n in range(1001, 1101)]
+    assert sum(looked) < len(content)
+    long = b"a" * 2000 + b"block" + b" " * 2000
+    assert [one.alone for one in spans(long, [(2000, 2005)])] == [False]
+    assert [one.alone for one in spans(b"x\n  block  \n", [(4, 9)])] == [True]

@@ -79,4 +79,4 @@ def signature(config: ServiceConfig) -> tuple[object, ...]:
     """What changes when any of the files does. Raises OSError."""
     paths = (config.http_certificate, config.http_key, config.http_client_ca)
     found = [os.stat(path) for path in paths if path is not None]
-    return tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
+    return tuple((one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in found)

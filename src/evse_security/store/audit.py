@@ -43,6 +43,10 @@ class AuditLog:
         self._threads = threading.Lock()
         self._missed = 0
 
+    def begin_in_fork(self) -> None:
+        """Start anew in a process that was forked: a thread that was writing is not in it."""
+        self._threads = threading.Lock()
+
     # ---- writing
 
     def record(self, body: Mapping[str, Any], now: datetime) -> None:

@@ -89,13 +89,22 @@ def write(path: Path, content: bytes) -> None:
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
+        _force(path)
+    except OSError as error:
+        raise BackupRefused(str(path), error.strerror or str(error)) from error
+
+
+def _force(path: Path) -> None:
+    """Force the name of a new file to the disk. Where that fails the file goes: it is refused, and keys are in it."""
+    try:
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
-    except OSError as error:
-        raise BackupRefused(str(path), error.strerror or str(error)) from error
+    except OSError:
+        remove(path)
+        raise
 
 
 def _name(temporary: Path, path: Path) -> None:

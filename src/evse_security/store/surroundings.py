@@ -29,13 +29,14 @@ from evse_security.store.snapshot import CaStore, CertificateFile, LeafStore, Sn
 KeyReader = Callable[[bytes], KeyReading]
 
 _PRIVATE_KEY = b"PRIVATE KEY-----"
-_KEY_BLOCK = re.compile(
-    rb"-----BEGIN (?P<label>[A-Z0-9 ]{0,64}PRIVATE KEY)-----[^-]*(?:-(?!----)[^-]*)*-----END (?P=label)-----"
-)
+_KEY_BEGIN = re.compile(rb"-----BEGIN (?P<label>[A-Z0-9 ]{0,64}PRIVATE KEY)-----")
+"""What follows is sought by hand: a pattern for a text of any length takes 80 times its memory where no end comes."""
 _MAX_LINES_READ = 100
 """Files with bad blocks that are read once more to say on which lines those are."""
 _MAX_SPANS = 1000
 """Blocks of a file whose lines are told."""
+_LONGEST_BLANK = 1024
+"""Where more is before or behind a block on its line, that is something, though it were blanks."""
 _BASE64_ROOM = 2
 """A response in base64 is at most so many times as long as in DER."""
 
@@ -216,8 +217,20 @@ def _with_keys(snapshot: Snapshot) -> dict[Path, tuple[Span, ...]]:
 
 def key_spans(content: bytes) -> tuple[Span, ...]:
     """On which lines of a text private keys are."""
-    found = islice(_KEY_BLOCK.finditer(content), _MAX_SPANS)
-    return tuple(span(content, block.start(), block.end()) for block in found)
+    return tuple(spans(content, islice(_key_blocks(content), _MAX_SPANS)))
+
+
+def _key_blocks(content: bytes) -> Iterator[tuple[int, int]]:
+    """Where private keys begin and end; five dashes are in none."""
+    at = 0
+    while (begin := _KEY_BEGIN.search(content, at)) is not None:
+        stop = content.find(b"-----", begin.end())
+        at = begin.end() - len(b"-----")  # they may be the first of another
+        if stop < 0:
+            return
+        if content.startswith(b"END %b-----" % begin["label"], stop + len(b"-----")):
+            at = stop + len(b"-----END -----") + len(begin["label"])
+            yield begin.start(), at
 
 
 def _bare(snapshot: Snapshot) -> list[Path]:
@@ -228,12 +241,12 @@ def _bare(snapshot: Snapshot) -> list[Path]:
 
 def _spans(snapshot: Snapshot) -> dict[tuple[Path, int], Span]:
     """On which lines the blocks are that may have to be taken out."""
-    spans = {}
+    found: dict[tuple[Path, int], Span] = {}
     for file, blocks in islice(to_be_found(snapshot), _MAX_LINES_READ):
-        content = _bytes(file.path)
-        for block in blocks[:_MAX_SPANS]:
-            spans[file.path, block.start] = span(content, block.start, block.end)
-    return spans
+        told = [(block.start, block.end) for block in blocks[:_MAX_SPANS]]
+        lines = spans(_bytes(file.path), told)
+        found |= {(file.path, start): span for (start, _), span in zip(told, lines, strict=True)}
+    return found
 
 
 def to_be_found(snapshot: Snapshot) -> Iterator[tuple[CertificateFile, list[Block]]]:
@@ -258,14 +271,19 @@ def to_be_found(snapshot: Snapshot) -> Iterator[tuple[CertificateFile, list[Bloc
                 yield file, blocks
 
 
-def span(content: bytes, start: int, end: int) -> Span:
-    """The lines that a piece of a text occupies; `end` is the first byte behind it."""
-    first = content.count(b"\n", 0, start) + 1
-    piece = content[start:end].rstrip(b"\r\n")
-    before = content[content.rfind(b"\n", 0, start) + 1 : start]
-    stop = content.find(b"\n", start + len(piece))
-    behind = content[start + len(piece) : stop if stop >= 0 else len(content)]
-    return Span(first, first + piece.count(b"\n"), not before.strip() and not behind.strip())
+def spans(content: bytes, pieces: Iterable[tuple[int, int]]) -> Iterator[Span]:
+    """The lines that pieces of a text occupy, each given by its first byte and the one behind it; best in order."""
+    first, at = 1, 0
+    for start, end in pieces:
+        if start < at:
+            first, at = 1, 0
+        first += content.count(b"\n", at, start)
+        at = start
+        piece = content[start:end].rstrip(b"\r\n")
+        before = content[max(start - _LONGEST_BLANK, 0) : start].rpartition(b"\n")[2]
+        behind = content[start + len(piece) : start + len(piece) + _LONGEST_BLANK].partition(b"\n")[0]
+        is_alone = len(before) < _LONGEST_BLANK and len(behind) < _LONGEST_BLANK and not (before + behind).strip()
+        yield Span(first, first + piece.count(b"\n"), is_alone)
 
 
 def _links(store: CaStore) -> tuple[Change, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,9 +16,11 @@ import pytest
 from cryptography.x509.ocsp import OCSPCertStatus
 
 from evse_security.adapters.iso15118 import server_context
+from evse_security.adapters.tls.material import _OemRoots
 from evse_security.errors import InvalidConfiguration
 from evse_security.lab.authority import Entity, name
 from evse_security.lab.hierarchy import Edition, Variant, template_of
+from evse_security.vocabulary import LeafCertificateType
 from tests.adapters.secc import (
     ED448,
     GREETING,
@@ -182,3 +186,20 @@ def test_one_leaf_for_each_evse(site: Site) -> None:
 def test_what_cannot_be_served_at_all_is_told(site: Site) -> None:
     with site.open() as station, pytest.raises(InvalidConfiguration, match="names none"):
         server_context(station, editions=())
+
+
+def test_oem_roots_that_are_copied_over_with_their_time_are_seen(site: Site) -> None:
+    """As `cp -p` does; and one text may be as long as the other."""
+    path, other = site.oem_roots(P521), pki(ED448)["OEM_ROOT_CA"]
+    length = max(path.stat().st_size, len(other.pem)) + 1
+    path.write_text(path.read_text().ljust(length, "\n"))
+    roots = _OemRoots(path)
+    with site.open() as station:
+        installed = station.chains(LeafCertificateType.V2G)
+    assert roots.now(installed) == (pki(P521)["OEM_ROOT_CA"].der,)
+    before = path.stat()
+    time.sleep(0.02)  # times are that coarse
+    path.write_text(other.pem.ljust(length, "\n"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert roots.now(installed) == (other.der,)

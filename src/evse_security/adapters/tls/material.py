@@ -159,7 +159,7 @@ class _OemRoots:
             return installed.oem.roots
         try:
             found = os.stat(self._path)
-            signature = found.st_ino, found.st_size, found.st_mtime_ns
+            signature = found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns  # who copies may set one
             if signature != self._signature:
                 self._roots, self._signature = roots_in(self._path), signature
         except (OSError, ValueError, EvseSecurityError) as problem:

@@ -73,7 +73,7 @@ def chosen(
         rest = [*tried, *(revoked if store.kind.offers_revoked else ())]
         return next(iter(rest), None), _certificates_of(looked_at)
 
-    return _kept(store, trust, ("chosen", newest_by, policy, said, edition), now, choose)
+    return _kept(store, trust, said, ("chosen", newest_by, policy, said, edition), now, choose)
 
 
 def _in_turn(store: LeafStore, newest_by: str, policy: Policy, now: datetime) -> Iterator[Leaf]:
@@ -95,18 +95,25 @@ def _certificates_of(leaves: Iterable[Leaf]) -> set[Certificate]:
     return found
 
 
-_BOUNDS = ("bounds",)
+_BOUNDS, _SAID = ("bounds",), ("said",)
 
 
 def _kept(
     store: LeafStore,
     trust: TrustStore,
+    said: Revocations,
     question: tuple[object, ...],
     now: datetime,
     answer: Callable[[], tuple[T, Iterable[Certificate]]],
 ) -> T:
-    """The answer that was given before, if it still holds; else a new one with all certificates that it depends on."""
+    """The answer that was given before, if it still holds; else a new one with all certificates that it depends on.
+
+    What was answered when others were said to be revoked is forgotten: responders say it anew each day, for years.
+    """
     memory = store.memory.setdefault(trust, {})
+    if memory.get(_SAID) != said:
+        memory.clear()
+        memory[_SAID] = said
 
     def with_span() -> tuple[T, Span]:
         value, certificates = answer()
@@ -181,7 +188,7 @@ def newest_per_root(
                     found.setdefault(chain.anchor, (leaf, chain))
         return list(found.values()), _certificates_of(looked_at)
 
-    return _kept(store, trust, ("per root", newest_by, policy, said), now, choose)
+    return _kept(store, trust, said, ("per root", newest_by, policy, said), now, choose)
 
 
 def _reach(group: Group, leaf: Certificate, trust: TrustStore) -> frozenset[Certificate]:
