@@ -116,6 +116,10 @@ class Surroundings:
         rights = self.files.get(path)
         return None if rights is None else rights.leads_to
 
+    def real(self, path: Path) -> Path:
+        """The file itself: where a link leads, or what is no link."""
+        return self.leads_to(path) or path
+
 
 @dataclass(frozen=True, eq=False)
 class Inspection:

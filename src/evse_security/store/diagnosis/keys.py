@@ -32,6 +32,11 @@ _CORRECT = (
     f"belongs there; {_IF_LOST}"
 )
 _WEAKEN = "encrypt it anew in a way that is supported, with openssl pkcs8 -topk8"
+_AS_PEM = (
+    'new=$(mktemp "$1.XXXXXX") || exit; openssl pkey -inform DER -in "$1" >"$new" && sync && mv -f "$new" "$1" || '
+    '{ rm "$new"; exit 1; }'
+)
+"""In one command, as those of several go on where one fails: the key is replaced once there is another one."""
 _NOT_SWEPT = "no certificate of it can be read, but not all files of certificates can be read"
 _DAMAGED_FIRST = "see to the files that cannot be read first: one of them may be its certificate"
 _BY_HAND = "no certificate of it is installed, and it was put there by hand: no sweep removes it"
@@ -46,10 +51,8 @@ def keys(seen: Inspection) -> Iterator[Finding]:
             yield _unread(key, Severity.ERROR if key.path in missed else None, seen)
             continue
         if key.path in seen.surroundings.der_keys:
-            as_pem: Command = ("openssl", "pkey", "-inform", "DER", "-in", str(key.path), "-out", f"{key.path}.pem")
-            mend: list[Command] = [("install", "-m", "0600", "/dev/null", f"{key.path}.pem"), as_pem]
-            mend.append(("mv", f"{key.path}.pem", str(key.path)))
-            yield found("KeyInDer", "a private key in DER", (key.path,), mend=mend)
+            as_pem: Command = ("sh", "-c", _AS_PEM, "sh", str(seen.surroundings.real(key.path)))
+            yield found("KeyInDer", "a private key in DER", (key.path,), mend=[as_pem])
         if key.token not in seen.needed_tokens:
             code, what, mender = _unneeded(key, seen)
             groups[key.path.parent, code, what, mender].append(key.path)
