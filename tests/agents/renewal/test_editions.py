@@ -151,6 +151,20 @@ def test_what_is_refused_for_one_edition_does_not_keep_the_other_waiting_for_a_t
     staged(tmp_path, work, pki=both(tmp_path))
 
 
+def test_what_is_refused_once_more_for_one_edition_does_not_end_the_other(tmp_path: Path) -> None:
+    """A CSMS that did not hear the answer sends its certificate again."""
+
+    async def work(stage: Stage) -> None:
+        await stage.at(NOW + 45 * DAY)
+        [csr] = by_edition(stage)[OF_20]
+        for minutes in (1, 4):
+            assert await stage.answer(csr, not_before=NOW, not_after=NOW + DAY) == "Expired"
+            await stage.at(NOW + 45 * DAY + minutes * MINUTE)
+            assert states(stage) == {"V2G": "waiting", "V2G20": "refused"}
+
+    staged(tmp_path, work, pki=both(tmp_path))
+
+
 def test_what_nobody_can_tell_apart_ends_neither(tmp_path: Path) -> None:
     async def work(stage: Stage) -> None:
         await stage.at(NOW + 45 * DAY)
