@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,11 @@ from evse_security.store.changes import Decision, Write
 from evse_security.store.layout import Layout
 from evse_security.store.rules.restore import Names, Others, Restored, places, restore, strange_names, unseen
 from evse_security.store.snapshot import Snapshot
+from evse_security.visible import printable
 
 __all__ = ["BackupReport", "Others", "Recovery", "RestoreReport"]
+
+log = logging.getLogger(__name__)
 
 LARGEST = 128 << 20
 """Bytes of a store that are backed up and restored, or twice what the store may have by its configuration."""
@@ -94,7 +98,7 @@ class Recovery:
             snapshot, moment = self._core.look()
             _, changes = self._decided(archive, snapshot, moment, others, path)
             return _report(archive, changes, None, strange_names(archive, snapshot), dry_run=True)
-        kept: list[Path] = []
+        kept: list[tuple[Path, Snapshot, Archive]] = []
         said: list[tuple[tuple[Restored, ...], Names | None]] = []
 
         def decide(snapshot: Snapshot, moment: Moment) -> Decision:
@@ -102,8 +106,8 @@ class Recovery:
             said.append((changes, strange_names(archive, snapshot)))
             if decision.changes and not kept and next(places(snapshot), None) is not None:
                 beside = keep or _beside(path, moment)
-                self._keep(snapshot, moment, beside, passphrase, {one.path for one in changes if one.what == "removed"})
-                kept.append(beside)
+                doomed = {one.path for one in changes if one.what == "removed"}
+                kept.append((beside, snapshot, self._keep(snapshot, moment, beside, passphrase, doomed)))
             return decision
 
         with self._core.deed("restore") as deed:
@@ -111,14 +115,24 @@ class Recovery:
             deed.note = f"made {archive.made:%Y-%m-%dT%H:%M:%SZ}, SHA-256 {digest}, from {path}"
             try:
                 self._core.change(decide, deed)
-            except EvseSecurityError:  # nothing was changed, so nothing needs it, and there are keys in it
-                for backup in kept:
-                    files.remove(backup)
+            except EvseSecurityError:
+                for backup, before, held in kept:
+                    if self._is_there(before, held):  # nothing needs it, and there are keys in it
+                        files.remove(backup)
+                    else:  # a disk that fails may not have let everything be taken back
+                        log.error("what was there before is not as it was; it is in %s", printable(str(backup)))
                 raise
         changes, names = said[-1]
-        return _report(archive, changes, kept[0] if kept else None, names, dry_run=False)
+        return _report(archive, changes, kept[0][0] if kept else None, names, dry_run=False)
 
-    def _keep(self, snapshot: Snapshot, moment: Moment, path: Path, passphrase: str | None, doomed: set[Path]) -> None:
+    def _is_there(self, snapshot: Snapshot, archive: Archive) -> bool:
+        """Whether the store's files are those that were packed."""
+        items, _ = files.items_of(places(snapshot), self._limit)
+        return tuple(items) == archive.items
+
+    def _keep(
+        self, snapshot: Snapshot, moment: Moment, path: Path, passphrase: str | None, doomed: set[Path]
+    ) -> Archive:
         """Back up what is there. Raises `BackupRefused` where something would be removed that is not in it."""
         files.check_new(path)
         self._check_outside(path)
@@ -131,6 +145,7 @@ class Recovery:
                 )
                 raise BackupRefused(str(place.file), problem)
         self._written(path, archive, passphrase)
+        return archive
 
     def _packed(self, snapshot: Snapshot, moment: Moment) -> Archive:
         items, left_out = files.items_of(places(snapshot), self._limit)
