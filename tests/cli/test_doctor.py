@@ -296,13 +296,18 @@ def test_a_key_in_der_is_not_lost_where_openssl_fails(run: Run, well: Path, tmp_
     (well / "client/cso/SECC_LEAF.key").rename(key)
     locked = subprocess.run(["openssl", "pkcs8", *options, "-in", key], check=True, capture_output=True).stdout
     opened = subprocess.run(["openssl", "pkey", "-outform", "DER", "-in", key], check=True, capture_output=True).stdout
-    for content, ends in ((locked, False), (opened, True)):
+    full = tmp_path / "full/openssl"
+    full.parent.mkdir()
+    full.write_text(f'#!/bin/sh\nexec {shutil.which("openssl")} "$@" >/dev/full\n')
+    full.chmod(0o755)
+    for content, ends, path in ((locked, False, ""), (opened, False, f"{full.parent}:"), (opened, True, "")):
         key.write_bytes(content)
         told = run("--certs", well, "doctor", environment={"EVSE_SECURITY_PRIVATE_KEY_PASSWORD": "secret-of-tests"})
         assert codes(told) == ["KeyInDer"]
         for mend in re.findall(r"^   mend: (.*)$", told.out, re.MULTILINE):
             line = ["bash", "-c", mend]
-            ran = subprocess.run(line, check=False, stdin=subprocess.DEVNULL, capture_output=True, cwd=tmp_path)
+            found, nothing = os.environ | {"PATH": path + os.environ["PATH"]}, subprocess.DEVNULL
+            ran = subprocess.run(line, check=False, env=found, stdin=nothing, capture_output=True, cwd=tmp_path)
             assert (ran.returncode == 0, ran.stdout) == (ends, b"")
         assert (key.read_bytes() == content) is not ends
         assert sorted(key.parent.glob("*key*")) == [key]

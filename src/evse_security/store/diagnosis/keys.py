@@ -33,10 +33,13 @@ _CORRECT = (
 )
 _WEAKEN = "encrypt it anew in a way that is supported, with openssl pkcs8 -topk8"
 _AS_PEM = (
-    'new=$(mktemp "$1.XXXXXX") || exit; openssl pkey -inform DER -in "$1" >"$new" && sync && mv -f "$new" "$1" || '
-    '{ rm "$new"; exit 1; }'
+    'new=$(mktemp "$1.XXXXXX") || exit; openssl pkey -inform DER -in "$1" >"$new" && openssl pkey -noout -in "$new" '
+    '&& sync && mv -f "$new" "$1" || { rm "$new"; exit 1; }'
 )
-"""In one command, as those of several go on where one fails: the key is replaced once there is another one."""
+"""In one command, as those of several go on where one fails: the key is replaced once there is another one.
+
+That is read first, as OpenSSL does not say that a disk was full.
+"""
 _NOT_SWEPT = "no certificate of it can be read, but not all files of certificates can be read"
 _DAMAGED_FIRST = "see to the files that cannot be read first: one of them may be its certificate"
 _BY_HAND = "no certificate of it is installed, and it was put there by hand: no sweep removes it"
