@@ -689,6 +689,9 @@ def test_our_commands_lead_to_the_same_station_from_elsewhere(
     (well / "client/cso/ocsp/SECC_LEAF_ocsp.hash").unlink()
     monkeypatch.chdir(well.parent)
     assert f"   mend: evse-security --certs {well} doctor --fix\n" in run("--certs", well.name, "doctor").out
+    places = ("--mo-ca-bundle", f"{well.name}/ca/mo/MO_ROOT_CA.pem", "--oem-ca-bundle", "none")
+    options = f"--certs {well} --mo-ca-bundle {well}/ca/mo/MO_ROOT_CA.pem --oem-ca-bundle none"
+    assert f"   mend: evse-security {options} doctor --fix\n" in run("--certs", well, *places, "doctor").out
 
 
 def test_our_commands_lead_to_the_same_station(run: Run, well: Path, tmp_path: Path) -> None:
