@@ -291,7 +291,9 @@ def test_a_key_that_is_moved_by_hand_stays_in_no_copy(run: Run, well: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["SECC_LEAF.key", "-a 'b' \"c\" $HOME `id`\n.key"])
-def test_a_key_in_der_is_not_lost_where_openssl_fails(run: Run, well: Path, tmp_path: Path, name: str) -> None:
+def test_a_key_in_der_is_neither_lost_where_openssl_fails_nor_decrypted(
+    run: Run, well: Path, tmp_path: Path, name: str
+) -> None:
     key, options = well / "client/cso" / name, ("-topk8", "-outform", "DER", "-passout", "pass:secret-of-tests")
     (well / "client/cso/SECC_LEAF.key").rename(key)
     locked = subprocess.run(["openssl", "pkcs8", *options, "-in", key], check=True, capture_output=True).stdout
@@ -300,19 +302,22 @@ def test_a_key_in_der_is_not_lost_where_openssl_fails(run: Run, well: Path, tmp_
     full.parent.mkdir()
     full.write_text(f'#!/bin/sh\nexec {shutil.which("openssl")} "$@" >/dev/full\n')
     full.chmod(0o755)
-    for content, ends, path in ((locked, False, ""), (opened, False, f"{full.parent}:"), (opened, True, "")):
+    password = {"EVSE_SECURITY_PRIVATE_KEY_PASSWORD": "secret-of-tests"}
+    no_room = f"{full.parent}:"
+    for content, ends, path in ((locked, 0, no_room), (locked, 1, ""), (opened, 0, no_room), (opened, 1, "")):
         key.write_bytes(content)
-        told = run("--certs", well, "doctor", environment={"EVSE_SECURITY_PRIVATE_KEY_PASSWORD": "secret-of-tests"})
+        told = run("--certs", well, "doctor", environment=password)
         assert codes(told) == ["KeyInDer"]
         for mend in re.findall(r"^   mend: (.*)$", told.out, re.MULTILINE):
             line = ["bash", "-c", mend]
             found, nothing = os.environ | {"PATH": path + os.environ["PATH"]}, subprocess.DEVNULL
             ran = subprocess.run(line, check=False, env=found, stdin=nothing, capture_output=True, cwd=tmp_path)
             assert (ran.returncode == 0, ran.stdout) == (ends, b"")
-        assert (key.read_bytes() == content) is not ends
+        assert (key.read_bytes() == content) is not bool(ends)
+        assert (b"ENCRYPTED" in key.read_bytes()) is (content is locked and bool(ends))
         assert sorted(key.parent.glob("*key*")) == [key]
-    assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    assert codes(run("--certs", well, "doctor")) == []
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        assert codes(run("--certs", well, "doctor", environment=password)) == ([] if ends else ["KeyInDer"])
 
 
 def test_a_root_in_the_wrong_bundle_among_others(run: Run, well: Path) -> None:

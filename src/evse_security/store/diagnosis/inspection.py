@@ -95,6 +95,8 @@ class Surroundings:
     """Keys that want a password, and whether one is configured, which does not open them."""
     der_keys: frozenset[Path] = frozenset()
     """Files of keys in DER."""
+    sealed_keys: frozenset[Path] = frozenset()
+    """Those of them that are encrypted."""
     responses: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
     """Cached OCSP responses."""
     copies: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
