@@ -641,6 +641,31 @@ def test_failed_at_any_step_nothing_is_changed(damaged_store: Prepared, saved: P
         shutil.rmtree(failed.root)
 
 
+def test_failed_for_good_at_any_step_what_was_there_is_there_or_in_the_backup_of_it(
+    store: Prepared, saved: Path, tmp_path: Path
+) -> None:
+    """A key that was let go cannot always be put back; then the backup that was made first is the only one."""
+    chain = stores.signed(store.station(), stores.CSMS, "CSMSRoot", not_after=NOW + 90 * DAY)
+    assert stores.updated(store.station(), chain, stores.CSMS) is InstallCertificateResult.Accepted
+    before, needed = main_files(store), 0
+    watched = Watched()
+    store.copied_to(tmp_path / "watched").station(watched).restore(saved, passphrase=None, others=Others.GO)
+    for number in range(len(watched.steps)):
+        failed, keep = store.copied_to(tmp_path / f"failed-{number}"), tmp_path / f"kept-{number}"
+        try:
+            files = FailingAt(number, errno.EIO, for_good=True)
+            failed.station(files).restore(saved, passphrase=None, others=Others.GO, keep=keep)
+        except NotWritable as refusal:
+            is_there = before.items() <= main_files(failed).items()
+            assert keep.exists() is not is_there
+            assert (str(keep) in str(refusal)) is not is_there
+            needed += not is_there
+        if keep.exists():
+            failed.station().restore(keep, passphrase=None)
+            assert before.items() <= main_files(failed).items()
+    assert needed
+
+
 def test_while_a_backup_is_made_nobody_changes_the_store(store: Prepared) -> None:
     other = store.station()._core._disk
     with store.station()._core.still(), pytest.raises(NotWritable), other.writing(0.0):

@@ -243,6 +243,83 @@ def test_what_is_twice_in_two_files_of_a_directory(run: Run, well: Path) -> None
     assert [(bundle / name).read_text() for name in ("a.pem", "b.pem")] == [roots[0] + roots[1], roots[2]]
 
 
+def test_links_to_a_file_are_not_taken_for_copies_of_it(run: Run, well: Path) -> None:
+    """Who removes the file for the sake of the link, or cuts lines out through the link, has neither."""
+    bundle, leaves = well / "ca/v2g/V2G_ROOT_CA.pem", well / "client/cso"
+    root, other = bundle.read_text(), (well / "ca/mf/MF_ROOT_CA.pem").read_text()
+    bundle.unlink()
+    bundle.mkdir()
+    for name, content in (("a", root), ("b", other + root), ("c", root)):
+        (bundle / f"{name}.pem").write_text(content)
+    for path in (*bundle.iterdir(), *leaves.glob("*.pem")):
+        for name in (f"0{path.name}", f"z{path.name}"):
+            path.with_name(name).symlink_to(path.name)
+    told = run("--certs", well, "doctor")
+    assert codes(told) == ["Duplicate"]
+    do_as_told(run, told)
+    assert (bundle / "b.pem").read_text() == other + root
+    assert [path.name for path in bundle.glob("?.pem")] == ["b.pem"]
+    assert set(codes(run("--certs", well, "doctor"))) == {"LinkBroken"}
+
+
+def test_a_bundle_that_is_a_link_is_not_counted_anew_either(run: Run, well: Path) -> None:
+    """Of lines that were cut out of a file another finding must not copy what is there by then as a root."""
+    right, wrong = well / "ca/v2g/V2G_ROOT_CA.pem", well / "ca/mo/MO_ROOT_CA.pem"
+    root, other = right.read_text(), wrong.read_text()
+    chain = (well / "client/cso/CPO_CERT_CHAIN.pem").read_text()
+    below = [f"-----BEGIN{block}" for block in chain.split("-----BEGIN")[1:]]
+    right.write_text((well / "ca/mf/MF_ROOT_CA.pem").read_text() + below[-1])
+    bad = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+    wrong.rename(well / "MO.pem")
+    wrong.symlink_to(well / "MO.pem")
+    (well / "MO.pem").write_text(f"{bad}{root}{other}")
+    for path in (*(well / "client/cso").glob("*.pem"), *(well / "client/cso").glob("*.key")):
+        path.unlink()
+    told = run("--certs", well, "doctor")
+    assert {"Unreadable", "OrphanSubCa"} <= set(codes(told))
+    found = next(one for one in told.out.split("\nwarning ") if one.startswith("OrphanSubCa"))
+    assert "mend:" not in found.partition("\nnote ")[0]
+
+
+def test_a_key_that_is_moved_by_hand_stays_in_no_copy(run: Run, well: Path) -> None:
+    bundle, secret = well / "ca/mo/MO_ROOT_CA.pem", (well / "client/cso/SECC_LEAF.key").read_text()
+    bad = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+    bundle.write_text(f"{bundle.read_text()}{bad}{secret[:-1]} it is\n")
+    told = run("--certs", well, "doctor")
+    assert {"KeyAmongCertificates", "Unreadable"} <= set(codes(told))
+    assert "   mend: sed -i" not in told.out
+
+
+@pytest.mark.parametrize("name", ["SECC_LEAF.key", "-a 'b' \"c\" $HOME `id`\n.key"])
+def test_a_key_in_der_is_neither_lost_where_openssl_fails_nor_decrypted(
+    run: Run, well: Path, tmp_path: Path, name: str
+) -> None:
+    key, options = well / "client/cso" / name, ("-topk8", "-outform", "DER", "-passout", "pass:secret-of-tests")
+    (well / "client/cso/SECC_LEAF.key").rename(key)
+    locked = subprocess.run(["openssl", "pkcs8", *options, "-in", key], check=True, capture_output=True).stdout
+    opened = subprocess.run(["openssl", "pkey", "-outform", "DER", "-in", key], check=True, capture_output=True).stdout
+    full = tmp_path / "full/openssl"
+    full.parent.mkdir()
+    full.write_text(f'#!/bin/sh\nexec {shutil.which("openssl")} "$@" >/dev/full\n')
+    full.chmod(0o755)
+    password = {"EVSE_SECURITY_PRIVATE_KEY_PASSWORD": "secret-of-tests"}
+    no_room = f"{full.parent}:"
+    for content, ends, path in ((locked, 0, no_room), (locked, 1, ""), (opened, 0, no_room), (opened, 1, "")):
+        key.write_bytes(content)
+        told = run("--certs", well, "doctor", environment=password)
+        assert codes(told) == ["KeyInDer"]
+        for mend in re.findall(r"^   mend: (.*)$", told.out, re.MULTILINE):
+            line = ["bash", "-c", mend]
+            found, nothing = os.environ | {"PATH": path + os.environ["PATH"]}, subprocess.DEVNULL
+            ran = subprocess.run(line, check=False, env=found, stdin=nothing, capture_output=True, cwd=tmp_path)
+            assert (ran.returncode == 0, ran.stdout) == (ends, b"")
+        assert (key.read_bytes() == content) is not bool(ends)
+        assert (b"ENCRYPTED" in key.read_bytes()) is (content is locked and bool(ends))
+        assert sorted(key.parent.glob("*key*")) == [key]
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+        assert codes(run("--certs", well, "doctor", environment=password)) == ([] if ends else ["KeyInDer"])
+
+
 def test_a_root_in_the_wrong_bundle_among_others(run: Run, well: Path) -> None:
     right, wrong = well / "ca/v2g/V2G_ROOT_CA.pem", well / "ca/mo/MO_ROOT_CA.pem"
     root, other = right.read_text(), wrong.read_text()
@@ -617,6 +694,9 @@ def test_our_commands_lead_to_the_same_station_from_elsewhere(
     (well / "client/cso/ocsp/SECC_LEAF_ocsp.hash").unlink()
     monkeypatch.chdir(well.parent)
     assert f"   mend: evse-security --certs {well} doctor --fix\n" in run("--certs", well.name, "doctor").out
+    places = ("--mo-ca-bundle", f"{well.name}/ca/mo/MO_ROOT_CA.pem", "--oem-ca-bundle", "none")
+    options = f"--certs {well} --mo-ca-bundle {well}/ca/mo/MO_ROOT_CA.pem --oem-ca-bundle none"
+    assert f"   mend: evse-security {options} doctor --fix\n" in run("--certs", well, *places, "doctor").out
 
 
 def test_our_commands_lead_to_the_same_station(run: Run, well: Path, tmp_path: Path) -> None:

@@ -38,11 +38,29 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path, content: bytes) -> None:
     assert (tmp_path / "some.json.damaged").read_bytes() == content
 
 
-def test_links_are_not_followed(tmp_path: Path) -> None:
+def test_a_directory_may_be_a_link_of_ours(tmp_path: Path) -> None:
+    """As systemd makes one for a DynamicUser."""
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("real")
+    file = StateFile(tmp_path / "link" / "some.json")
+    file.save({"a": 1})
+    assert file.load() == {"a": 1}
+    claim, other = Claim(tmp_path / "link"), Claim(tmp_path / "real")
+    assert claim.take()
+    assert not other.take()
+    claim.release()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make links of others")
+def test_links_of_others_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
+    os.lchown(tmp_path / "link", 65534, 65534)
     with pytest.raises(OSError, match="Not a directory"):
         StateFile(tmp_path / "link" / "some.json").save({})
+
+
+def test_a_file_is_no_link(tmp_path: Path) -> None:
     (tmp_path / "some.json").symlink_to("elsewhere")
     with pytest.raises(OSError, match="Too many levels"):
         StateFile(tmp_path / "some.json").load()

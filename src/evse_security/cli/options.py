@@ -133,15 +133,16 @@ def configuration_of(arguments: argparse.Namespace) -> dict[str, str]:
 
 def given_options(arguments: argparse.Namespace) -> tuple[str, ...]:
     """The options of the configuration that were given, as they are typed in whatever directory."""
-    from evse_security.configkeys import FLAG, all_keys, option_of
+    from evse_security.configkeys import FLAG, PATH, PATH_OR_NONE, all_keys, option_of
 
-    typed: list[str] = []
+    kinds, typed = {"config": PATH, **all_keys()}, list[str]()
     for key, text in configuration_of(arguments).items():
         option = option_of(key)
-        if all_keys().get(key) is FLAG:
+        is_path = kinds[key] is PATH or (kinds[key] is PATH_OR_NONE and text != "none")
+        if kinds[key] is FLAG:
             typed.append(option if text == "true" else f"--no-{option[2:]}")
         else:
-            typed += [option, os.path.abspath(text) if key in ("config", "certs") else text]
+            typed += [option, os.path.abspath(text) if is_path else text]
     return tuple(typed)
 
 

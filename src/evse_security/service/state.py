@@ -107,13 +107,20 @@ class Claim:
 
 
 def _directory(place: Path) -> int:
-    """An open directory, made with mode 0700 if it is missing; its parents are not. A link is not followed."""
+    """An open directory, made with mode 0700 if it is missing; its parents are not.
+
+    A link is followed if it is ours or root's, as systemd makes one for a DynamicUser.
+    """
     try:
         return os.open(place, _DIRECTORY)
     except FileNotFoundError:
         with suppress(FileExistsError):  # another service begins at the same time
             os.mkdir(place, 0o700)
         force(place.parent)
+    except NotADirectoryError:
+        if os.path.islink(place) and os.lstat(place).st_uid in (0, os.geteuid()):
+            return os.open(os.path.realpath(place), _DIRECTORY)
+        raise
     return os.open(place, _DIRECTORY)
 
 

@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
+from evse_security.keys.encryption import rounds
 from evse_security.keys.files import MAX_KEY_BYTES, KeyProblem, KeyReading
+from evse_security.pki import der
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.ocsp import MAX_RESPONSE_BYTES
 from evse_security.pki.pem import MAX_FILE_BYTES, Block
@@ -48,6 +50,7 @@ def surroundings(snapshot: Snapshot, layout: Layout, read_key: KeyReader) -> Sur
     bundles = [store.path for store in snapshot.cas.values() if store.form is StoreForm.FILE]
     copies = [copy for copy in snapshot.derived if source_of(copy) is not None]
     of_keys = [copy for copy in copies if (source_of(copy) or copy).suffix in KEY_SUFFIXES]
+    der_keys = frozenset(key.path for one in snapshot.leaves.values() for key in one.keys if _is_der(key.path))
     return Surroundings(
         user=os.geteuid(),
         owners=_owners(directories),
@@ -59,7 +62,8 @@ def surroundings(snapshot: Snapshot, layout: Layout, read_key: KeyReader) -> Sur
         hollow=frozenset(bundle for bundle in _bare(snapshot) if _bytes(bundle).strip()),
         with_keys=_with_keys(snapshot),
         locked=locked(snapshot),
-        der_keys=frozenset(key.path for one in snapshot.leaves.values() for key in one.keys if _is_der(key.path)),
+        der_keys=der_keys,
+        sealed_keys=frozenset(filter(_is_sealed, der_keys)),
         responses=_contents(
             (e.response_path for e in snapshot.ocsp if e.has_response), MAX_RESPONSE_BYTES * _BASE64_ROOM
         ),
@@ -197,6 +201,13 @@ def _is_der(path: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def _is_sealed(path: Path) -> bool:
+    try:
+        return rounds(_bytes(path, MAX_KEY_BYTES)) > 0
+    except der.Malformed:
+        return False
 
 
 def _certificate_files(snapshot: Snapshot) -> list[CertificateFile]:

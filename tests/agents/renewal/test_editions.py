@@ -151,6 +151,20 @@ def test_what_is_refused_for_one_edition_does_not_keep_the_other_waiting_for_a_t
     staged(tmp_path, work, pki=both(tmp_path))
 
 
+def test_what_is_refused_once_more_for_one_edition_does_not_end_the_other(tmp_path: Path) -> None:
+    """A CSMS that did not hear the answer sends its certificate again."""
+
+    async def work(stage: Stage) -> None:
+        await stage.at(NOW + 45 * DAY)
+        [csr] = by_edition(stage)[OF_20]
+        for minutes in (1, 4):
+            assert await stage.answer(csr, not_before=NOW, not_after=NOW + DAY) == "Expired"
+            await stage.at(NOW + 45 * DAY + minutes * MINUTE)
+            assert states(stage) == {"V2G": "waiting", "V2G20": "refused"}
+
+    staged(tmp_path, work, pki=both(tmp_path))
+
+
 def test_what_nobody_can_tell_apart_ends_neither(tmp_path: Path) -> None:
     async def work(stage: Stage) -> None:
         await stage.at(NOW + 45 * DAY)
@@ -253,6 +267,30 @@ def test_a_trigger_may_be_for_the_first_leaf_of_an_edition(tmp_path: Path) -> No
         assert states(stage) == {"V2G": "fresh", "V2G20": "fresh"}
 
     staged(tmp_path, work, **NAMED)
+
+
+def test_the_last_leaf_of_an_edition_is_not_swept_for_those_of_the_other(tmp_path: Path) -> None:
+    """Without it nobody would ask for another one, once the CA answers again."""
+
+    async def work(stage: Stage) -> None:
+        await stage.install_leaf(days=20)
+        assert await stage.agent.trigger(V2G, caller="test", edition="20") is Triggered.accepted
+        await stage.at(NOW)
+        [csr] = by_edition(stage)[OF_20]
+        assert await stage.answer(csr) == "Accepted"
+        await stage.at(NOW + 19 * DAY)
+        assert states(stage) == {"V2G": "waiting", "V2G20": "fresh"}
+        stage.now[0] = NOW + 21 * DAY
+        await stage.service.ask(lambda station: station.sweep(), caller="test")
+        await stage.at(NOW + 30 * DAY)
+        assert states(stage) == {"V2G": "waiting", "V2G20": "fresh"}
+        assert await stage.answer(by_edition(stage)[OF_2][-1]) == "Accepted"
+        await stage.at(NOW + 30 * DAY)
+        await stage.service.ask(lambda station: station.sweep(), caller="test")
+        assert states(stage) == {"V2G": "fresh", "V2G20": "fresh"}
+        assert len(list((tmp_path / "certs/client/cso").glob("SECC_LEAF_*.key"))) == 2
+
+    staged(tmp_path, work, station={"keep_newest": 1}, **NAMED)
 
 
 def test_no_key_of_either_request_is_swept(tmp_path: Path) -> None:

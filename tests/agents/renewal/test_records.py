@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from evse_security.agents.renewal.memory import Memory
-from evse_security.agents.renewal.record import Record
+from evse_security.agents.renewal.record import Cause, Record
 from evse_security.agents.renewal.records import Records
-from evse_security.service.renewals import Renewed
+from evse_security.service.renewals import RenewalState, Renewed
 
 V2G = Renewed.V2G
 Saved = Mapping[Renewed, Record]
@@ -131,6 +132,28 @@ def test_what_cannot_be_read_at_first_is_not_written_over(tmp_path: Path) -> Non
     assert Memory(tmp_path).load() == {V2G: waiting, Renewed.CSMS: Record(number=2)}
     assert "stays as it is" in told[0]
     assert len(told) == 2
+
+
+def test_a_renewal_that_began_before_it_could_be_read_goes_on_and_a_trigger_is_not_lost(tmp_path: Path) -> None:
+    Memory(tmp_path).save({V2G: Record(number=7, trigger="ocpp"), Renewed.CSMS: Record(number=3, trigger="ocpp")})
+    fails = [True]
+
+    class Failing(Memory):
+        def load(self) -> Saved:
+            if fails[0]:
+                raise OSError(5, "Input/output error")
+            return super().load()
+
+    async def run() -> None:
+        records = Records(Failing(tmp_path), list[str]().append)
+        await records.load()
+        await records.put(V2G, begun := Record(number=1, cause=Cause.window, csr="a request"))
+        fails[0] = False
+        await records.put(Renewed.CSMS, Record(state=RenewalState.fresh))
+        assert records[V2G] == replace(begun, trigger="ocpp")
+        assert records[Renewed.CSMS] == Record(number=3, trigger="ocpp")
+
+    asyncio.run(run())
 
 
 def test_what_a_full_disk_did_not_take_is_written_when_it_has_room_again(tmp_path: Path) -> None:

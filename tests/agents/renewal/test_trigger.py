@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,37 @@ def test_it_outlives_a_power_cut_right_after_it_was_accepted(tmp_path: Path) -> 
         assert len(stage.requests()) == 1
 
     staged(tmp_path, before)
+    staged(tmp_path, after)
+
+
+@pytest.mark.parametrize("is_looked_at", [False, True])
+def test_it_outlives_that_what_is_remembered_cannot_be_read_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_looked_at: bool
+) -> None:
+    """A look at a leaf that is fresh does not forget it."""
+    load = Memory.load
+    fails = [True]
+
+    def unreadable_at_first(memory: Memory) -> Mapping[Renewed, Record]:
+        if fails[0]:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return load(memory)
+
+    async def before(stage: Stage) -> None:
+        await stage.install_leaf(days=90)
+        await stage.at(NOW)
+        assert await stage.agent.trigger(V2G, caller="ocpp") is Triggered.accepted
+
+    async def after(stage: Stage) -> None:
+        if is_looked_at:
+            await stage.at(stage.now[0])
+        fails[0] = False
+        await stage.at(stage.now[0])
+        await stage.at(stage.now[0])
+        assert len(stage.requests()) == 1
+
+    staged(tmp_path, before)
+    monkeypatch.setattr(Memory, "load", unreadable_at_first)
     staged(tmp_path, after)
 
 

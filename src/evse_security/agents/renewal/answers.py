@@ -31,13 +31,14 @@ def after(record: Record, answer: Answer | None, now: datetime) -> Record:
 def answered(published: Mapping[Renewed, Record], given: Certificate | None) -> Sequence[Renewed]:
     """Whose request is answered by a certificate that was refused; None: it could not be read.
 
-    Where requests of both editions of ISO 15118 wait, it is the one whose key it has. One that is not meant must not
-    wait for a trigger that nobody sends.
+    Of requests for both editions of ISO 15118 it is the one whose key it has, also if that waits no longer. One that is
+    not meant must not wait for a trigger that nobody sends.
     """
     waiting = [leaf for leaf, record in published.items() if record.waits]
-    if len(waiting) < 2:
-        return waiting
-    return [leaf for leaf in waiting if given is not None and _has_key(given, published[leaf].csr or "")]
+    meant = [leaf for leaf, one in published.items() if given is not None and _has_key(given, one.csr or "")]
+    if meant or len(waiting) > 1:
+        return [leaf for leaf in waiting if leaf in meant]
+    return waiting
 
 
 def _has_key(certificate: Certificate, csr: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from evse_security.agents.renewal.memory import Memory
-from evse_security.agents.renewal.record import Record
+from evse_security.agents.renewal.record import Cause, Record
 from evse_security.service.renewals import Renewed
 from evse_security.service.state import StateDamaged
 
@@ -39,7 +39,9 @@ class Records:
         if self._is_read:
             return
         try:
-            self._records = {**await asyncio.to_thread(self._memory.load), **self._records}
+            known = await asyncio.to_thread(self._memory.load)
+            since = {leaf: _since(known.get(leaf, one), one) for leaf, one in self._records.items()}
+            self._records = {**known, **since}
         except StateDamaged as problem:  # it was set aside
             self._warn(f"what was remembered of renewals is lost: {problem}")
         self._is_read = True
@@ -88,3 +90,11 @@ class Records:
                     why = f"{self._memory.place} cannot be written: {problem.strerror or problem} (state_directory)"
                     self._warn(f"renewals are not remembered across restarts: {why}")
                 self._forgetful = True
+
+
+def _since(known: Record, since: Record) -> Record:
+    """What holds of a leaf that was looked at before what was remembered of it could be read.
+
+    A renewal that has begun since goes on; who asked for one before that was told that it is written down.
+    """
+    return known if since.cause is Cause.none else replace(since, trigger=since.trigger or known.trigger)

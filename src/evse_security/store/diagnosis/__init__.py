@@ -83,14 +83,15 @@ def _by_lines_once(findings: Iterable[Finding], seen: Inspection) -> Iterator[Fi
     """Lines are cut out of a file by the first command only that changes it: afterwards they have other numbers."""
     changed: set[Path] = set()
     for finding in findings:
-        real = {seen.surroundings.leads_to(path) or path for path in finding.paths}
-        counted = {Path(word) for command in finding.mend if command[0] in BY_LINES for word in command}
+        real = {seen.surroundings.real(path) for path in finding.paths}
+        words = (word for command in finding.mend if command[0] in BY_LINES for word in command)
+        counted = {seen.surroundings.real(Path(word)) for word in words}
         if counted and (real | counted) & changed:
             yield replace(finding, mend=(), advice=_LOOK_AGAIN)
             continue
         yield finding
-        if any(_changes_files(command) for command in finding.mend):
-            changed |= real
+        if finding.code == "KeyAmongCertificates" or any(_changes_files(command) for command in finding.mend):
+            changed |= real  # a key that is moved by hand must not stay in a copy either
 
 
 def _changes_files(command: Command) -> bool:

@@ -147,7 +147,7 @@ def _lines(file: CertificateFile, blocks: Iterable[Block], seen: Inspection) -> 
 def _cut(file: CertificateFile, spans: Iterable[Span], suffix: str, seen: Inspection) -> Command:
     """The command that takes lines out of a file and keeps a copy of it; where it is a link, of what it leads to."""
     lines = ";".join(f"{span.first},{span.last}d" for span in spans)
-    return ("sed", f"-i{suffix}", lines, str(seen.surroundings.leads_to(file.path) or file.path))
+    return ("sed", f"-i{suffix}", lines, str(seen.surroundings.real(file.path)))
 
 
 def _key_among(file: CertificateFile, store: CaStore | LeafStore, seen: Inspection) -> Finding:
@@ -162,7 +162,7 @@ def _key_among(file: CertificateFile, store: CaStore | LeafStore, seen: Inspecti
     if not 0 < len(spans) <= MOST_PATHS or not all(span.alone for span in spans):
         advice = f"move the key to a file of its own with mode 0600, and {advice}"
         return found("KeyAmongCertificates", what, (file.path,), advice=advice)
-    real = seen.surroundings.leads_to(file.path) or file.path
+    real = seen.surroundings.real(file.path)
     directory = store.key_directory if isinstance(store, LeafStore) else real.parent
     names = [directory / f"{real.name}{'' if number == 1 else f'.{number}'}.key" for number in range(1, len(spans) + 1)]
     moves = [f'sed -n {span.first},{span.last}p "$1" >"${{{number}}}"' for number, span in enumerate(spans, 2)]
@@ -310,14 +310,17 @@ def weak_digest(certificate: Certificate, paths: tuple[Path, ...]) -> Iterator[F
 
 
 def _duplicates(store: CaStore, domain: Domain, seen: Inspection) -> Iterator[Finding]:
-    """Certificates that are in a bundle more than once, in one file or in several."""
+    """Certificates that are in a bundle more than once, in one file or in several. Links to a file are that file."""
+    named = {file.path: file for file in store.files}
+    real = {seen.surroundings.real(file.path): file for file in store.files}
+    files = [named.get(path, file) for path, file in real.items()]
     there: dict[Certificate, list[tuple[CertificateFile, Block]]] = defaultdict(list)
-    for file in store.files:
+    for file in files:
         for block in file.blocks:
             if block.certificate is not None:
                 there[block.certificate].append((file, block))
-    alone = {file.path for file in store.files if len(file.blocks) == 1 and not file.holds_more}
-    here = {file.path for file in store.files}
+    alone = {file.path for file in files if len(file.blocks) == 1 and not file.holds_more}
+    here = {file.path for file in files}
     among: dict[Certificate, list[tuple[CertificateFile, Block]]] = {}
     for certificate, blocks in there.items():
         paths = tuple(path for path in domain.files[certificate] if path in here)

@@ -95,6 +95,8 @@ class Surroundings:
     """Keys that want a password, and whether one is configured, which does not open them."""
     der_keys: frozenset[Path] = frozenset()
     """Files of keys in DER."""
+    sealed_keys: frozenset[Path] = frozenset()
+    """Those of them that are encrypted."""
     responses: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
     """Cached OCSP responses."""
     copies: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
@@ -115,6 +117,10 @@ class Surroundings:
         """Where a file leads, if it is a link."""
         rights = self.files.get(path)
         return None if rights is None else rights.leads_to
+
+    def real(self, path: Path) -> Path:
+        """The file itself: where a link leads, or what is no link."""
+        return self.leads_to(path) or path
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,6 +32,19 @@ _CORRECT = (
     f"belongs there; {_IF_LOST}"
 )
 _WEAKEN = "encrypt it anew in a way that is supported, with openssl pkcs8 -topk8"
+_INTO_NEW = 'new=$(mktemp "$1.XXXXXX") || exit; '
+_IN_ITS_PLACE = '&& sync && mv -f "$new" "$1" || { rm "$new"; exit 1; }'
+"""In one command, as those of several go on where one fails: the key is replaced once there is another one.
+
+That is read first, as OpenSSL does not say that a disk was full.
+"""
+_AS_PEM = f'{_INTO_NEW}openssl pkey -inform DER -in "$1" >"$new" && openssl pkey -noout -in "$new" {_IN_ITS_PLACE}'
+_SEALED_AS_PEM = (
+    f'{_INTO_NEW}{{ echo -----BEGIN ENCRYPTED PRIVATE KEY-----; openssl base64 -in "$1"; '
+    'echo -----END ENCRYPTED PRIVATE KEY-----; } >"$new" '
+    f'&& openssl asn1parse -noout -out /dev/stdout -in "$new" | cmp -s - "$1" {_IN_ITS_PLACE}'
+)
+"""An encrypted one stays so, and nobody is asked for its password."""
 _NOT_SWEPT = "no certificate of it can be read, but not all files of certificates can be read"
 _DAMAGED_FIRST = "see to the files that cannot be read first: one of them may be its certificate"
 _BY_HAND = "no certificate of it is installed, and it was put there by hand: no sweep removes it"
@@ -46,10 +59,9 @@ def keys(seen: Inspection) -> Iterator[Finding]:
             yield _unread(key, Severity.ERROR if key.path in missed else None, seen)
             continue
         if key.path in seen.surroundings.der_keys:
-            as_pem: Command = ("openssl", "pkey", "-inform", "DER", "-in", str(key.path), "-out", f"{key.path}.pem")
-            mend: list[Command] = [("install", "-m", "0600", "/dev/null", f"{key.path}.pem"), as_pem]
-            mend.append(("mv", f"{key.path}.pem", str(key.path)))
-            yield found("KeyInDer", "a private key in DER", (key.path,), mend=mend)
+            script = _SEALED_AS_PEM if key.path in seen.surroundings.sealed_keys else _AS_PEM
+            as_pem: Command = ("sh", "-c", script, "sh", str(seen.surroundings.real(key.path)))
+            yield found("KeyInDer", "a private key in DER", (key.path,), mend=[as_pem])
         if key.token not in seen.needed_tokens:
             code, what, mender = _unneeded(key, seen)
             groups[key.path.parent, code, what, mender].append(key.path)

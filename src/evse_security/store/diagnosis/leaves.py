@@ -45,7 +45,7 @@ def leaves(seen: Inspection) -> Iterator[Finding]:
         for leaf in store.leaves:
             yield from _leaf(domain, store, leaf, seen)  # 2
         yield from _shared_keys(store)
-        yield from _copies(store)
+        yield from _copies(store, seen)
         for file in store.files:
             yield from _without_leaf(file, store)  # 3
 
@@ -304,10 +304,12 @@ def _shared_keys(store: LeafStore) -> Iterator[Finding]:
             yield found("SharedKey", f"{len(sharing)} leaves have one key", paths)
 
 
-def _copies(store: LeafStore) -> Iterator[Finding]:
-    """Leaves that are there more often than alone and with their chain."""
+def _copies(store: LeafStore, seen: Inspection) -> Iterator[Finding]:
+    """Leaves that are there more often than alone and with their chain. Links to a file are that file."""
     for leaf in store.leaves:
-        spare = [file.path for file in leaf.copies if file not in (leaf.single, leaf.chain) and not file.damaged]
+        kept = {seen.surroundings.real(file.path) for file in (leaf.single, leaf.chain) if file is not None}
+        copies = (file.path for file in leaf.copies if not file.damaged)
+        spare = [path for path in copies if seen.surroundings.real(path) not in kept]
         if spare:
             what, paths = f"is there {len(leaf.copies)} times", (*spare, *(p for p in _paths(leaf) if p not in spare))
             mend = [("mv", "-n", str(path), f"{path}.unused") for path in spare[:MOST_PATHS]]

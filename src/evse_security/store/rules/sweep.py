@@ -16,11 +16,12 @@ from evse_security.clock import Moment, believable
 from evse_security.pki.certificate import Certificate
 from evse_security.pki.hashdata import CertID, may_name
 from evse_security.pki.keytoken import token_of_certificate
+from evse_security.pki.profile import Edition, edition_of
 from evse_security.store.changes import Decision, Order, Remove
 from evse_security.store.info import copies_of, source_of
 from evse_security.store.layout import is_generated
 from evse_security.store.snapshot import CertificateFile, KeyFile, Leaf, LeafStore, Snapshot
-from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation
+from evse_security.vocabulary import CertificateStoreUpdate, CertificateStoreUpdateOperation, LeafCertificateType
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,14 @@ def _order(*steps: Iterable[Path]) -> dict[Path, Order]:
 
 
 def _expired(store: LeafStore, moment: Moment, keep_newest: int) -> Iterator[Leaf]:
+    """But for the newest of each edition of ISO 15118, of those with a key: without it nobody asks for another one."""
     newest_first = sorted(store.leaves, key=lambda leaf: leaf.certificate.not_after, reverse=True)
+    is_secc = store.kind.leaf_type is LeafCertificateType.V2G
+    own = (leaf for leaf in reversed(newest_first) if is_secc and leaf.key is not None)
+    of_edition = {edition_of(leaf.certificate) is Edition.ISO15118_20: leaf for leaf in own}
     for leaf in newest_first[keep_newest:]:
+        if leaf in of_edition.values():
+            continue
         if leaf.certificate.expired(moment.now) and all(is_generated(file.path.name) for file in leaf.copies):
             yield leaf
 
