@@ -155,14 +155,17 @@ def test_a_chain_is_verified_and_its_reason_read(page: Page, w: World) -> None:
 
 
 def focused(page: Page) -> str:
-    """What has the focus, which must be seen: its name, by the outline that it has."""
-    text, outline = page.evaluate(
-        "(() => { const e = document.activeElement, s = getComputedStyle(e);"
-        " return [e.name === 'as' ? e.labels[0].textContent : e.id || e.textContent.trim(),"
-        " s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2]; })()"
+    """What has the focus, which must be seen: its name, when it has its outline."""
+    page.wait_for_function(
+        "(() => { const s = getComputedStyle(document.activeElement);"
+        " return s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2; })()"
     )
-    assert outline, f"nobody sees that {text} has the focus"
-    return str(text)
+    return str(
+        page.evaluate(
+            "(() => { const e = document.activeElement;"
+            " return e.name === 'as' ? e.labels[0].textContent : e.id || e.textContent.trim(); })()"
+        )
+    )
 
 
 def tab_to(page: Page, name: str, most: int = 40) -> None:
