@@ -100,6 +100,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    """Import one of those when its name is first used."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"evse_security.{_HOME[name]}"), name)
